@@ -1,0 +1,85 @@
+# `make` alone lists the commands. VENV=.venv-3.13 PYTHON=python3.13 gives a second environment beside the first.
+VENV ?= .venv
+PYTHON ?=
+BASE ?= http://localhost:8000
+TEST_WORKERS ?= 2
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.complete
+UV_COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+.DEFAULT_GOAL := help
+.PHONY: help run venv test lint format lock audit quickstart compose-up compose-test clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(STAMP) ## start the service with its own PostgreSQL and Redis; ARGS="--port 8001"
+	@exec $(BIN)/python -m auth_service dev $(ARGS)
+
+venv: $(STAMP) ## make the virtual environment; PYTHON=... chooses the interpreter
+
+test: $(STAMP) ## run the tests with coverage; ARGS="-k refresh"
+	@exec $(BIN)/python -m pytest -n $(TEST_WORKERS) \
+		--cov=auth_service --cov-report=term --cov-fail-under=92 $(ARGS)
+
+lint: $(STAMP) ## check style, formatting, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## format the code and fix what can be fixed safely
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(STAMP) ## resolve the requirements again; ARGS=--upgrade takes newer versions
+	$(UV_COMPILE) $(ARGS) --output-file requirements.txt pyproject.toml
+	$(UV_COMPILE) $(ARGS) --extra dev --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
+
+audit: $(STAMP) ## look for known vulnerabilities in what is installed in production
+	$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements.txt
+
+quickstart: $(STAMP) ## run the commands of the quickstart against BASE (a service that runs)
+	BASE=$(BASE) $(BIN)/python scripts/run_doc.py docs/quickstart.md
+
+compose-up: ## start everything in Docker Compose
+	@exec $(COMPOSE) up --build
+
+compose-test: ## run the tests in Docker Compose and remove what they used
+	$(COMPOSE) -f docker-compose.test.yml up --build --abort-on-container-exit --exit-code-from tests; \
+	status=$$?; $(COMPOSE) -f docker-compose.test.yml down --volumes; exit $$status
+
+clean: ## remove caches and build results (the environment and the data of `make run` stay)
+	rm -rf build dist htmlcov .coverage .coverage.* *.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find auth_service tests alembic scripts bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# The stamp comes last and goes first, so an interrupted installation is done again from an empty folder.
+# A candidate must run: shims of version managers exist for versions that are not there. Debian without
+# python3-venv has no ensurepip, but its pip can install into an environment that has none.
+$(STAMP): requirements-dev.txt pyproject.toml
+	@set -e; \
+	python=; \
+	for candidate in $(PYTHON) python3.13 python3.12 python3.11 python3; do \
+		if $$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; \
+		then python=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+		echo "No Python 3.11, 3.12 or 3.13 found: install one, or name it with PYTHON=/path/to/python3.13" >&2; \
+		exit 1; \
+	fi; \
+	if ! [ -e $(STAMP) ] || ! $(BIN)/python -c '' 2>/dev/null; then \
+		echo "making $(VENV) with $$python"; \
+		rm -rf $(VENV); \
+		$$python -m venv $(VENV) >/dev/null 2>&1 || $$python -m venv --clear --without-pip $(VENV); \
+	fi; \
+	rm -f $(STAMP); \
+	pip="$(BIN)/python -m pip"; \
+	$$pip --version >/dev/null 2>&1 || pip="$$python -m pip --python $(BIN)/python"; \
+	echo "installing the requirements into $(VENV)"; \
+	$$pip install -q --require-hashes -r requirements-dev.txt; \
+	PYTHONWARNINGS=ignore $$pip install -q --no-deps --no-build-isolation -e .; \
+	touch $(STAMP)

@@ -1,0 +1,1 @@
+"""Registration, login, refresh, logout and service tokens."""

@@ -1,0 +1,82 @@
+"""Register, log in, refresh, log out, tokens for services, and one's own login history."""
+
+from dataclasses import replace
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from auth_service.auth import client_credentials, service
+from auth_service.auth.schemas import LoginBody, LogoutBody, RefreshBody, ServiceTokenAnswer, TokensAnswer
+from auth_service.core.connections import Res
+from auth_service.core.errors import Unauthenticated
+from auth_service.core.limits import limited
+from auth_service.core.principal import CurrentUser, bearer_token
+from auth_service.models import User
+from auth_service.sessions.client import RequestClient
+from auth_service.sessions.history import HistoryPage, read_history
+from auth_service.sessions.rotation import rotate
+from auth_service.sessions.schemas import HistoryAnswer
+from auth_service.sessions.service import IssuedTokens, end_all_sessions, end_other_sessions
+from auth_service.users.schemas import RegisterBody, UserAnswer
+from auth_service.users.service import create_user
+
+router = APIRouter(tags=["auth"])
+
+
+@router.post("/auth/register", response_model=UserAnswer, status_code=201, dependencies=[limited("register")])
+async def register(body: RegisterBody, resources: Res) -> User:
+    """A new account with the default role."""
+    return await create_user(
+        resources, login=body.login, email=body.email, password=body.password, full_name=body.full_name
+    )
+
+
+@router.post("/auth/login", response_model=TokensAnswer, dependencies=[limited("login")])
+async def log_in(body: LoginBody, client: RequestClient, resources: Res) -> IssuedTokens:
+    """By login name or e-mail address. One answer for every way to be wrong: 401 invalid_credentials."""
+    client = replace(client, device_name=body.device_name)
+    return await service.log_in(resources, body.login, body.password, client)
+
+
+@router.post("/auth/refresh", response_model=TokensAnswer, dependencies=[limited("refresh")])
+async def refresh(body: RefreshBody, client: RequestClient, resources: Res) -> IssuedTokens:
+    """Rotates; doubles within the grace get the same refresh token, later reuse ends the session."""
+    return await rotate(resources, body.refresh_token, client)
+
+
+@router.post("/auth/logout", status_code=204)
+async def log_out(request: Request, resources: Res, body: LogoutBody | None = None) -> None:
+    """Ends the session of the access token, the refresh token, or both; tokens that are dead already are no error."""
+    try:
+        access_token = bearer_token(request)
+    except Unauthenticated:
+        access_token = None
+    await service.log_out(resources, access_token, body.refresh_token if body else None)
+
+
+@router.post("/auth/logout-others", status_code=204)
+async def log_out_others(me: CurrentUser, resources: Res) -> None:
+    await end_other_sessions(resources, me.subject, me.session_id)
+
+
+@router.post("/auth/logout-all", status_code=204)
+async def log_out_all(me: CurrentUser, resources: Res) -> None:
+    await end_all_sessions(resources, me.subject, "logout_all")
+
+
+@router.post("/auth/token", response_model=ServiceTokenAnswer, dependencies=[limited("token")])
+async def service_token(request: Request, resources: Res) -> ServiceTokenAnswer:
+    """Client credentials (RFC 6749 section 4.4): as a form or as JSON; id and secret there or by HTTP Basic."""
+    asked = client_credentials.read_request(request.headers, await request.body())
+    return await client_credentials.issue(resources, asked)
+
+
+@router.get("/users/me/login-history", response_model=HistoryAnswer, tags=["own account"])
+async def login_history(
+    me: CurrentUser,
+    resources: Res,
+    cursor: Annotated[str | None, Query(max_length=64)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> HistoryPage:
+    """Newest first, failures too; `next_cursor` leads to the next page."""
+    return await read_history(resources, me.subject, cursor, limit)

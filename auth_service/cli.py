@@ -1,0 +1,84 @@
+"""The `auth-service` command: serve, dev, migrate, seed-users here, its groups in `commands`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from auth_service.commands import keys, partitions, roles, services, users
+from auth_service.commands.running import read_settings, run, stop
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="The cinema's auth service.")
+app.add_typer(users.app, name="users")
+app.add_typer(roles.app, name="roles")
+app.add_typer(services.app, name="services")
+app.add_typer(keys.app, name="keys")
+app.add_typer(partitions.app, name="partitions")
+
+
+def main() -> None:
+    app()
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Default: HOST")] = None,
+    port: Annotated[int | None, typer.Option(help="Default: PORT")] = None,
+    workers: Annotated[int | None, typer.Option(help="Default: WORKERS")] = None,
+) -> None:
+    """Answers requests; Postgres and Redis must run and be migrated."""
+    settings = read_settings()
+    uvicorn.run(
+        "auth_service.main:create_app_from_environment",
+        factory=True,
+        host=host or settings.host,
+        port=port or settings.port,
+        workers=workers or settings.workers,
+        proxy_headers=False,  # the edge reads them, by TRUSTED_PROXIES
+        server_header=False,
+        log_config=None,
+        access_log=False,
+        h11_max_incomplete_event_size=32 * 1024,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=25,
+    )
+
+
+@app.command()
+def dev(
+    host: Annotated[str, typer.Option()] = "127.0.0.1",
+    port: Annotated[int, typer.Option()] = 8000,
+    data: Annotated[Path, typer.Option(help="Where Postgres and Redis keep their data.")] = Path(".dev"),
+    workers: Annotated[int, typer.Option()] = 1,
+) -> None:
+    """Everything on this machine: Postgres, Redis, migrations, demo data, the service."""
+    from auth_service.dev import run_dev
+
+    raise typer.Exit(run_dev(host=host, port=port, data_dir=data, workers=workers))
+
+
+@app.command()
+def migrate() -> None:
+    """Brings the schema to the newest revision and makes the login history's partitions."""
+    from auth_service.commands.schema import migrate as upgrade
+
+    read_settings()
+    made = upgrade()
+    typer.echo(f"migrated, {len(made)} new partitions")
+
+
+@app.command("seed-users")
+def seed_users(
+    force: Annotated[bool, typer.Option("--force", help="Reset the demo accounts that exist.")] = False,
+) -> None:
+    """Makes the demo accounts; refused in production."""
+    from auth_service.seed import DEMO_USERS
+    from auth_service.seed import seed_users as seed
+
+    made = run(lambda resources: seed(resources, force=force))
+    if not made:
+        stop("the demo accounts are there already", 0)
+    for demo in DEMO_USERS:
+        if demo.login in made:
+            typer.echo(f"{demo.login:<10} {demo.email:<28} {demo.password:<26} {demo.role}")

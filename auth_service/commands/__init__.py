@@ -1,0 +1,1 @@
+"""The groups of the `auth-service` command; each calls the same services as the API."""

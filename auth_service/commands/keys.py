@@ -1,0 +1,36 @@
+"""auth-service keys …"""
+
+from typing import Annotated
+
+import typer
+
+from auth_service.commands.running import print_rows, run, stop
+
+app = typer.Typer(help="The keys that sign access tokens.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_keys(json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """All keys: coming, signing, verifying (until their last token is dead), retired."""
+    print_rows(run(lambda resources: resources.keys.overview()), as_json=json)
+
+
+@app.command()
+def rotate(
+    soon: Annotated[
+        bool, typer.Option("--soon", help="Sign with it in seconds; caches of the JWKS may miss it.")
+    ] = False,
+) -> None:
+    """A new key: published now, signing after KEY_OVERLAP_SECONDS, when every cached JWKS has it."""
+    kid, signs_from = run(lambda resources: resources.keys.rotate(soon=soon))
+    typer.echo(f"{kid} signs from {signs_from.isoformat(timespec='seconds')}")
+
+
+@app.command()
+def retire(kid: str, yes: Annotated[bool, typer.Option("--yes", help="Really.")] = False) -> None:
+    """For a leaked key: tokens signed with it are refused within seconds, and their users refresh."""
+    if not yes:
+        stop("Every access token of this key stops working; add --yes.")
+    if not run(lambda resources: resources.keys.retire(kid)):
+        stop("There is no live key with this id.")
+    typer.echo("retired")

@@ -1,0 +1,105 @@
+"""How a command runs: stores opened, errors in words, the same exit codes everywhere."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+import orjson
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from auth_service.config import ConfigError, Settings, load_settings
+from auth_service.core.connections import Resources, open_resources
+from auth_service.core.errors import AppError, NotFound, is_store_failure
+from auth_service.models import User
+from auth_service.users import repository
+from auth_service.users.identifiers import lookup_key
+
+Result = TypeVar("Result")
+REFUSED, BAD_SETTING, NO_STORE = 1, 2, 3
+# A command may take its time; a request may not.
+PATIENT = {"database_timeout_seconds": 60.0, "redis_timeout_ms": 5000}
+
+
+def stop(message: str, code: int = REFUSED) -> NoReturn:
+    typer.echo(message, err=True)
+    raise typer.Exit(code)
+
+
+def read_settings() -> Settings:
+    try:
+        return load_settings()
+    except ConfigError as error:
+        stop(str(error), BAD_SETTING)
+
+
+def run(action: Callable[[Resources], Awaitable[Result]]) -> Result:
+    """Opens the stores for one action. Exit codes: 1 refused, 2 a bad setting, 3 a store that cannot be reached."""
+    settings = read_settings().model_copy(update=PATIENT)
+    try:
+        return asyncio.run(_with_resources(settings, action))
+    except AppError as error:
+        stop(error.detail)
+    except Exception as error:
+        if not is_store_failure(error):
+            raise
+        stop(_store_trouble(settings, error), NO_STORE)
+
+
+def print_rows(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    """A table for people, or a JSON list for programs."""
+    if as_json:
+        sys.stdout.write(orjson.dumps(list(rows), default=str, option=orjson.OPT_INDENT_2).decode() + "\n")
+        return
+    if not rows:
+        typer.echo("none")
+        return
+    table = Table(box=box.SIMPLE)
+    for name in rows[0]:
+        table.add_column(name, overflow="fold", no_wrap=name.endswith("id"))
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def ask_password() -> str:
+    """Typed twice at a terminal; one line of standard input for scripts. Never an argument: those are public."""
+    if sys.stdin.isatty():
+        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+    return sys.stdin.readline().rstrip("\n")
+
+
+async def find_user(resources: Resources, who: str) -> User:
+    """By id, login or e-mail address; raises NotFound."""
+    async with resources.db() as session:
+        user = await repository.find_by_text_id(session, who)
+        if user is None:
+            key, is_email = lookup_key(who)
+            user = await repository.find_by_key(session, key, is_email=is_email)
+    if user is None:
+        raise NotFound(f"There is no user {who}.")
+    return user
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    return "" if value is None else str(value)
+
+
+async def _with_resources(settings: Settings, action: Callable[[Resources], Awaitable[Result]]) -> Result:
+    async with open_resources(settings) as resources:
+        return await action(resources)
+
+
+def _store_trouble(settings: Settings, error: Exception) -> str:
+    places = []
+    for name, url in (("DATABASE_URL", settings.database_url), ("REDIS_URL", settings.redis_url)):
+        parts = urlsplit(url.get_secret_value())
+        places.append(f"{name} ({parts.hostname}:{parts.port})")
+    return f"A store cannot be reached: {type(error).__name__}. Check {' and '.join(places)}, and that they run."

@@ -1,0 +1,23 @@
+"""Migrations, run from the folder that holds alembic.ini."""
+
+from pathlib import Path
+
+from alembic.config import Config
+
+from alembic import command
+from auth_service.commands.partitions import make
+from auth_service.commands.running import run, stop
+
+
+def alembic_config() -> Config:
+    """Of the checkout the package lies in, or of the current folder (as in the container)."""
+    for folder in (Path(__file__).resolve().parents[2], Path.cwd()):
+        if (folder / "alembic.ini").exists():
+            return Config(str(folder / "alembic.ini"))
+    stop("alembic.ini was not found; run this in the project's folder.")
+
+
+def migrate() -> list[str]:
+    """To the newest revision, then the partitions of the coming months; the names of those made."""
+    command.upgrade(alembic_config(), "head")
+    return run(make)

@@ -1,0 +1,35 @@
+"""auth-service services …"""
+
+from typing import Annotated
+
+import typer
+
+from auth_service.commands.running import print_rows, run
+from auth_service.models import ServiceAccount
+from auth_service.permissions.actor import OPERATOR
+from auth_service.permissions.service import CHECK_OTHERS
+from auth_service.service_accounts import service
+
+app = typer.Typer(help="Identities of other services.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_services(json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """All service accounts."""
+
+    def row(account: ServiceAccount) -> dict[str, object]:
+        return {"client_id": account.id, "name": account.name, "scopes": ", ".join(account.scopes)}
+
+    print_rows([row(account) for account in run(service.list_services)], as_json=json)
+
+
+@app.command()
+def create(
+    name: str,
+    scope: Annotated[list[str] | None, typer.Option(help="Repeat it for more; default: permissions:check")] = None,
+) -> None:
+    """Makes one, and shows its secret this once."""
+    account, secret = run(
+        lambda resources: service.create_service(resources, OPERATOR, name, "", scope or [CHECK_OTHERS])
+    )
+    typer.echo(f"client_id={account.id}\nclient_secret={secret}")

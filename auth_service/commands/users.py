@@ -1,0 +1,155 @@
+"""auth-service users …"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from auth_service.commands.running import ask_password, find_user, print_rows, run, stop
+from auth_service.core.connections import Resources
+from auth_service.core.errors import Conflict
+from auth_service.core.passwords import check_rules
+from auth_service.models import User
+from auth_service.users import importer, repository, service
+from auth_service.users.identifiers import canonical_email, canonical_login
+
+app = typer.Typer(help="Accounts.", no_args_is_help=True)
+Who = Annotated[str, typer.Argument(help="Id, login or e-mail address.")]
+SHOWN_PROBLEMS = 20
+
+
+class SuperuserExists(Conflict):
+    detail = (
+        "There is a superuser already, who can grant the role. If none of them can log in, add --another-superuser."
+    )
+
+
+@app.command("list")
+def list_users(
+    search: Annotated[str | None, typer.Option(help="Part of a login or an e-mail address.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
+    json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Accounts, oldest first."""
+
+    async def action(resources: Resources) -> list[User]:
+        async with resources.db() as session:
+            return list(await repository.list_users(session, search=search, limit=limit))
+
+    rows = [
+        {"id": u.id, "login": u.login, "email": u.email, "active": u.is_active, "created_at": u.created_at}
+        for u in run(action)
+    ]
+    print_rows(rows, as_json=json)
+
+
+@app.command()
+def create(
+    login: str,
+    email: str,
+    full_name: Annotated[str | None, typer.Option()] = None,
+    superuser: Annotated[bool, typer.Option("--superuser", help="Make the first superuser.")] = False,
+    another: Annotated[bool, typer.Option("--another-superuser", help="Make one although there is one.")] = False,
+) -> None:
+    """An account; the password is asked for, or read from standard input."""
+    try:
+        canonical_login(login)
+    except ValueError as error:
+        stop(f"login {error}")
+    try:
+        canonical_email(email)
+    except ValueError as error:
+        stop(f"email {error}")
+    password = _new_password()
+
+    async def action(resources: Resources) -> User:
+        if superuser and not another:
+            async with resources.db() as session:
+                if await repository.permanent_superusers(session, resources.clock()):
+                    raise SuperuserExists
+        role = repository.SUPERUSER if superuser or another else None
+        return await service.create_user(
+            resources, login=login, email=email, password=password, full_name=full_name, role=role
+        )
+
+    typer.echo(f"created {run(action).id}")
+
+
+@app.command("update-password")
+def update_password(who: Who) -> None:
+    """A new password; ends all sessions of the account."""
+    password = _new_password()
+
+    async def action(resources: Resources) -> None:
+        await service.set_password(resources, (await find_user(resources, who)).id, password)
+
+    run(action)
+    typer.echo("password changed, all sessions ended")
+
+
+@app.command()
+def delete(who: Who, yes: Annotated[bool, typer.Option("--yes", help="Really.")] = False) -> None:
+    """Deletes the account, its sessions, grants and history."""
+    if not yes:
+        stop("This cannot be undone; add --yes.")
+
+    async def action(resources: Resources) -> None:
+        await service.delete_user(resources, (await find_user(resources, who)).id)
+
+    run(action)
+    typer.echo("deleted")
+
+
+@app.command("toggle-active")
+def toggle_active(who: Who) -> None:
+    """Disables an active account (and ends its sessions), enables a disabled one."""
+
+    async def action(resources: Resources) -> User:
+        user = await find_user(resources, who)
+        return await service.set_active(resources, user.id, not user.is_active)
+
+    typer.echo("active" if run(action).is_active else "disabled")
+
+
+@app.command("import")
+def import_csv(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
+    skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Leave out who is here already.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")] = False,
+) -> None:
+    """Accounts with their bcrypt or argon2 hashes: columns login, email, password_hash, full_name. All or none."""
+    plan = importer.read_csv(file)
+    _stop_for(plan.problems)
+
+    async def action(resources: Resources) -> int:
+        taken = await importer.mark_taken(resources, plan)
+        if taken and not skip_existing:
+            _stop_for([f"line {line}: the login or email is taken" for line in sorted(taken)])
+        users = [user for user in plan.users if user.line not in taken]
+        if users and not dry_run:
+            with _progress() as progress:
+                task = progress.add_task("importing", total=len(users))
+                await importer.import_users(resources, users, lambda count: progress.advance(task, count))
+        return len(users)
+
+    count = run(action)
+    typer.echo(f"{'would import' if dry_run else 'imported'} {count} users, left out {len(plan.users) - count}")
+
+
+def _progress() -> Progress:
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+
+
+def _stop_for(problems: list[str]) -> None:
+    if problems:
+        rest = len(problems) - SHOWN_PROBLEMS
+        more = [f"… and {rest} more"] if rest > 0 else []
+        stop("\n".join(["nothing was imported:", *problems[:SHOWN_PROBLEMS], *more]))
+
+
+def _new_password() -> str:
+    try:
+        return check_rules(ask_password())
+    except ValueError as error:
+        stop(f"password {error}")

@@ -1,0 +1,226 @@
+"""Every setting of the service, typed and checked at start."""
+
+import ipaddress
+import os
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+DEVELOPMENT_SECRET = "development-only-secret-never-use-this-in-production"  # noqa: S105
+DEFAULT_DATABASE_URL = "postgresql://auth:auth@localhost:5432/auth"
+DEV_ENV_FILE = Path(".dev/env")  # written by `auth-service dev`, so that the CLI finds its servers
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+CommaList = Annotated[tuple[str, ...], NoDecode]
+
+
+class ConfigError(Exception):
+    """One line per wrong setting; names the setting and the remedy, never the value."""
+
+
+class Environment(StrEnum):
+    """Where the process runs; only `production` refuses default secrets and demo data."""
+
+    DEVELOPMENT = "development"
+    TEST = "test"
+    PRODUCTION = "production"
+
+
+class Settings(BaseSettings):
+    """Read from the environment, then `.env`; `NAME_FILE` gives a secret from a file."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True, env_ignore_empty=True
+    )
+
+    app_env: Environment = Environment.DEVELOPMENT
+    database_url: SecretStr = SecretStr(DEFAULT_DATABASE_URL)
+    redis_url: SecretStr = SecretStr("redis://localhost:6379/0")
+    secret_key: SecretStr = SecretStr(DEVELOPMENT_SECRET)
+    secret_key_previous: SecretStr | None = None
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    workers: int = Field(default=1, ge=1, le=64)
+    log_level: str = "INFO"
+    log_format: str = Field(default="auto", pattern="^(auto|json|console)$")
+
+    issuer: str = "http://localhost:8000"
+    audience: str = "cinema"
+    access_token_seconds: int = Field(default=900, ge=30, le=900)
+    clock_leeway_seconds: int = Field(default=30, ge=0, le=30)
+    key_overlap_seconds: int = Field(default=600, ge=0, le=86_400)
+    refresh_grace_seconds: int = Field(default=10, ge=0, le=60)
+    session_idle_seconds: int = Field(default=7 * 86_400, ge=60, le=30 * 86_400)
+    session_absolute_seconds: int = Field(default=30 * 86_400, ge=60, le=30 * 86_400)
+    session_limit: int = Field(default=10, ge=1, le=1000)
+
+    default_role: str = "viewer"
+    login_failure_limit: int = Field(default=15, ge=3, le=100)
+    login_lock_seconds: int = Field(default=300, ge=1, le=86_400)
+    hash_workers: int = Field(default=min(os.cpu_count() or 1, 8), ge=1, le=64)
+    hash_queue: int = Field(default=50, ge=1, le=1000)
+
+    allowed_hosts: CommaList = ("localhost", "127.0.0.1", "[::1]")
+    trusted_proxies: CommaList = ()
+    rate_limit_login: str = "30/minute"
+    rate_limit_register: str = "10/hour"
+    rate_limit_refresh: str = "120/minute"
+    rate_limit_token: str = "60/minute"  # noqa: S105
+
+    database_pool_size: int = Field(default=10, ge=1, le=200)
+    database_timeout_seconds: float = Field(default=2.0, gt=0, le=60)
+    redis_pool_size: int = Field(default=32, ge=1, le=500)
+    redis_timeout_ms: int = Field(default=150, ge=10, le=10_000)
+    history_months_ahead: int = Field(default=3, ge=3, le=24)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        from_files = _FileVariables(settings_cls)
+        return init_settings, env_settings, from_files, dotenv_settings
+
+    @field_validator("allowed_hosts", "trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for item in value:
+            if item != "*":
+                try:
+                    ipaddress.ip_network(item, strict=False)
+                except ValueError:
+                    raise ValueError("list addresses or networks, such as 10.0.0.0/8") from None
+        return value
+
+    @field_validator("rate_limit_login", "rate_limit_register", "rate_limit_refresh", "rate_limit_token")
+    @classmethod
+    def _is_rate(cls, value: str) -> str:
+        from limits import parse
+
+        try:
+            parse(value)
+        except ValueError:
+            raise ValueError("write a rate such as 30/minute or 10/hour") from None
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgres(cls, value: SecretStr) -> SecretStr:
+        scheme = urlsplit(value.get_secret_value()).scheme
+        if scheme not in {"postgresql", "postgres", "postgresql+asyncpg"}:
+            raise ValueError("write it as postgresql://user:password@host:5432/name")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, value: SecretStr) -> SecretStr:
+        if urlsplit(value.get_secret_value()).scheme not in {"redis", "rediss"}:
+            raise ValueError("write it as redis://host:6379/0 or rediss://…")
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _is_level(cls, value: str) -> str:
+        if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+            raise ValueError("use DEBUG, INFO, WARNING or ERROR")
+        return value.upper()
+
+    @model_validator(mode="after")
+    def _safe_together(self) -> Self:
+        problems = []
+        for name in ("secret_key", "secret_key_previous"):
+            secret: SecretStr | None = getattr(self, name)
+            if secret is not None and len(secret.get_secret_value().encode()) < 32:
+                problems.append(f"{name.upper()} must have at least 32 bytes: openssl rand -base64 48")
+        if self.session_idle_seconds > self.session_absolute_seconds:
+            problems.append("SESSION_IDLE_SECONDS must not exceed SESSION_ABSOLUTE_SECONDS")
+        if self.production:
+            problems += self._production_problems()
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _production_problems(self) -> list[str]:
+        problems = []
+        if self.secret_key.get_secret_value() == DEVELOPMENT_SECRET:
+            problems.append("SECRET_KEY is the development default; set your own: openssl rand -base64 48")
+        if self.database_url.get_secret_value() == DEFAULT_DATABASE_URL:
+            problems.append("DATABASE_URL is the development default; set your own")
+        if "*" in self.trusted_proxies:
+            problems.append("TRUSTED_PROXIES must list the proxies; * lets clients choose their address")
+        if "*" in self.allowed_hosts:
+            problems.append("ALLOWED_HOSTS must list the host names; * accepts forged Host headers")
+        if not self.issuer.startswith("https://"):
+            problems.append("ISSUER must be the public https:// address")
+        if self.log_level == "DEBUG":
+            problems.append("LOG_LEVEL must not be DEBUG")
+        return problems
+
+    @property
+    def production(self) -> bool:
+        return self.app_env is Environment.PRODUCTION
+
+    @cached_property
+    def proxy_networks(self) -> tuple[Network, ...]:
+        listed = ("0.0.0.0/0", "::/0") if "*" in self.trusted_proxies else self.trusted_proxies
+        return tuple(ipaddress.ip_network(item, strict=False) for item in listed)
+
+    @property
+    def asyncpg_dsn(self) -> str:
+        parts = urlsplit(self.database_url.get_secret_value())
+        return urlunsplit(parts._replace(scheme="postgresql"))
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        parts = urlsplit(self.database_url.get_secret_value())
+        return urlunsplit(parts._replace(scheme="postgresql+asyncpg"))
+
+
+class _FileVariables(PydanticBaseSettingsSource):
+    """`SECRET_KEY_FILE=/run/secrets/key` sets secret_key to the file's text without its last newline."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        variable = f"{field_name.upper()}_FILE"
+        path = os.environ.get(variable)
+        if not path:
+            return None, field_name, False
+        try:
+            return Path(path).read_text(encoding="utf-8").rstrip("\r\n"), field_name, False
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{variable}: cannot read the file it names ({type(error).__name__})") from None
+
+    def __call__(self) -> dict[str, Any]:
+        values = {name: self.get_field_value(None, name)[0] for name in self.settings_cls.model_fields}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings of this process; raises ConfigError with a line for each wrong one."""
+    in_production = os.environ.get("APP_ENV") == Environment.PRODUCTION
+    env_files = (".env",) if in_production else (DEV_ENV_FILE, ".env")
+    try:
+        return Settings(_env_file=env_files, **overrides)
+    except ValidationError as error:
+        lines = []
+        for item in error.errors(include_url=False, include_input=False):
+            message = str(item["msg"]).removeprefix("Value error, ")
+            name = ".".join(str(part) for part in item["loc"]).upper()
+            lines += [f"{name}: {message}"] if name else message.split("; ")
+        raise ConfigError("\n".join(lines)) from None

@@ -1,0 +1,118 @@
+"""What a process opens at start and closes at its end: Postgres, Redis, and what lives on them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import asyncpg
+from fastapi import Depends, Request
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from auth_service.config import Settings
+from auth_service.core.clock import Clock, utc_now
+from auth_service.core.denylist import Denylist
+from auth_service.core.keys import KeyRing
+from auth_service.core.passwords import PasswordHasher
+from auth_service.core.secrets import Secrets
+
+Database = async_sessionmaker[AsyncSession]
+
+
+@dataclass(frozen=True)
+class Resources:
+    """A use case takes this first when it owns its transaction: `async with resources.db.begin() as session`."""
+
+    settings: Settings
+    clock: Clock
+    secrets: Secrets
+    engine: AsyncEngine
+    db: Database
+    hot: asyncpg.Pool  # the check and the refresh: no ORM, and no queue behind a login flood
+    redis: Redis
+    hasher: PasswordHasher
+    keys: KeyRing
+    denylist: Denylist
+
+
+@asynccontextmanager
+async def open_resources(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Resources]:
+    """Connects to nothing yet: a store that is down is met by the first request, as a 503 (REL-10)."""
+    timeout = settings.database_timeout_seconds
+    milliseconds = str(round(timeout * 1000))
+    # The server's own limits free locks that a client-side timeout leaves behind (M14).
+    server_settings = {
+        "application_name": "auth-service",
+        "statement_timeout": milliseconds,
+        "idle_in_transaction_session_timeout": str(round(timeout * 2500)),
+        "timezone": "UTC",
+    }
+    connect: dict[str, Any] = {
+        "timeout": timeout,
+        "command_timeout": timeout,
+        "server_settings": server_settings,
+    }
+    engine = create_async_engine(
+        settings.sqlalchemy_url,
+        pool_size=settings.database_pool_size,
+        max_overflow=0,
+        pool_timeout=max(1.0, timeout / 2),
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        connect_args=connect,
+    )
+    redis = _open_redis(settings)
+    hot = asyncpg.create_pool(
+        settings.asyncpg_dsn,
+        min_size=0,
+        max_size=settings.database_pool_size,
+        max_inactive_connection_lifetime=1800,
+        **connect,
+    )
+    await hot
+    secrets = Secrets(settings)
+    hasher = PasswordHasher(settings.hash_workers, settings.hash_queue)
+    try:
+        yield Resources(
+            settings=settings,
+            clock=clock,
+            secrets=secrets,
+            engine=engine,
+            db=async_sessionmaker(engine, expire_on_commit=False),
+            hot=hot,
+            redis=redis,
+            hasher=hasher,
+            keys=KeyRing(hot, secrets, settings, clock),
+            denylist=Denylist(redis, hot, settings, clock),
+        )
+    finally:
+        hasher.close()
+        await redis.aclose()
+        hot.terminate()
+        await engine.dispose()
+
+
+def _open_redis(settings: Settings) -> Redis:
+    timeout = settings.redis_timeout_ms / 1000
+    pool = BlockingConnectionPool.from_url(
+        settings.redis_url.get_secret_value(),
+        max_connections=settings.redis_pool_size,
+        timeout=timeout,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        decode_responses=True,
+        # redis-py repeats ten times by itself, scripts included: one rotation would look like theft (M9).
+        retry=Retry(NoBackoff(), 0),
+    )
+    return Redis.from_pool(pool)
+
+
+def get_resources(request: Request) -> Resources:
+    resources: Resources = request.app.state.resources
+    return resources
+
+
+Res = Annotated[Resources, Depends(get_resources)]

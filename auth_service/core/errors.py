@@ -1,0 +1,263 @@
+"""Every error the API answers: status, stable code, text; one set of handlers renders them all."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import asyncpg
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from redis.exceptions import RedisError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+log = structlog.get_logger(__name__)
+
+
+class AppError(Exception):
+    """Raise a subclass; `status` and `code` are its contract with the client."""
+
+    status = 400
+    code = "bad_request"
+    detail = "The request cannot be understood."
+    headers: Mapping[str, str] = {}
+
+    def __init__(self, detail: str | None = None, *, headers: Mapping[str, str] | None = None) -> None:
+        self.detail = detail or self.detail
+        self.headers = headers or self.headers
+        super().__init__(self.detail)
+
+
+class BadRequest(AppError):
+    pass
+
+
+class ValidationFailed(AppError):
+    status, code, detail = 422, "validation_error", "The request has invalid fields."
+
+
+class Unauthenticated(AppError):
+    """RFC 6750 section 3: says that a bearer token is wanted, not what was wrong with the given one."""
+
+    status, code = 401, "not_authenticated"
+    detail = "A valid access token is needed."
+    headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+
+
+class InvalidCredentials(AppError):
+    """The same for an unknown, locked or disabled account and for a wrong password (LOG-1)."""
+
+    status, code, detail = 401, "invalid_credentials", "The login or the password is wrong."
+
+
+class WrongPassword(AppError):
+    status, code, detail = 403, "wrong_password", "The current password is wrong."
+
+
+class InvalidRefreshToken(AppError):
+    status, code, detail = 401, "invalid_refresh_token", "The refresh token is not valid; log in again."
+
+
+class InvalidClient(AppError):
+    status, code, detail = 401, "invalid_client", "The client id or the client secret is wrong."
+    headers = {"WWW-Authenticate": 'Basic realm="auth"'}
+
+
+class UnsupportedGrant(AppError):
+    code, detail = "unsupported_grant_type", "Only grant_type=client_credentials is served here."
+
+
+class InvalidScope(AppError):
+    code, detail = "invalid_scope", "The service account does not have every scope asked for."
+
+
+class PermissionDenied(AppError):
+    status, code, detail = 403, "permission_denied", "You lack the permission for this."
+
+
+class LackingYourself(AppError):
+    """RBAC-1: nobody hands out, takes away or edits what they do not hold."""
+
+    status, code = 403, "exceeds_own_permissions"
+    detail = "You can only manage roles and permissions that you hold yourself."
+
+
+class NotFound(AppError):
+    status, code, detail = 404, "not_found", "There is no such thing here."
+
+
+class Conflict(AppError):
+    status, code, detail = 409, "conflict", "This conflicts with what exists."
+
+
+class LoginTaken(Conflict):
+    code, detail = "login_taken", "This login is taken."
+
+
+class EmailTaken(Conflict):
+    code, detail = "email_taken", "This e-mail address is taken."
+
+
+class RoleExists(Conflict):
+    code, detail = "role_exists", "A role of this name exists."
+
+
+class RoleInUse(Conflict):
+    code, detail = "role_in_use", "Users or other roles still have this role; take it from them first."
+
+
+class RoleBuiltIn(Conflict):
+    code, detail = "role_built_in", "This role is built in and cannot be changed."
+
+
+class RoleCycle(Conflict):
+    code, detail = "role_cycle", "A role cannot be its own ancestor, and ancestry is at most 10 deep."
+
+
+class PermissionExists(Conflict):
+    code, detail = "permission_exists", "This permission exists."
+
+
+class PermissionInUse(Conflict):
+    code, detail = (
+        "permission_in_use",
+        "Roles or services still have this permission; take it from them first.",
+    )
+
+
+class ServiceExists(Conflict):
+    code, detail = "service_exists", "A service account of this name exists."
+
+
+class LastSuperuser(Conflict):
+    """RBAC-2: one active superuser without an end must remain."""
+
+    code = "last_superuser"
+    detail = "This would leave nobody as active, permanent superuser; appoint another one first."
+
+
+class TooManyRequests(AppError):
+    status, code, detail = 429, "rate_limited", "Too many requests; try again later."
+
+
+class Unavailable(AppError):
+    """Unknown is not no: we could not look, so we neither allow nor deny. Carries Retry-After."""
+
+    status, code = 503, "temporarily_unavailable"
+    detail = "A part of the service is not available; try again shortly."
+    headers = {"Retry-After": "1"}
+
+
+class Busy(Unavailable):
+    code, detail = "busy", "Too many logins at once; try again shortly."
+
+
+STORE_FAILURES: tuple[type[Exception], ...] = (
+    RedisError,
+    PoolTimeout,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.InterfaceError,
+    ConnectionError,
+    TimeoutError,
+    OSError,
+)
+
+
+def is_store_failure(error: BaseException) -> bool:
+    """True where Postgres or Redis could not be asked, and so nothing is known (section 2 of the policies)."""
+    if isinstance(error, DBAPIError):
+        cause = getattr(error.orig, "__cause__", None)  # SQLAlchemy wraps asyncpg's error twice
+        return error.connection_invalidated or (cause is not None and isinstance(cause, STORE_FAILURES))
+    return isinstance(error, STORE_FAILURES)
+
+
+def render(request_id: str, error: AppError, fields: list[dict[str, str]] | None = None) -> dict[str, Any]:
+    body: dict[str, Any] = {"error": error.code, "detail": error.detail, "request_id": request_id}
+    if fields is not None:
+        body["fields"] = fields
+    return body
+
+
+def _answer(request: Request, error: AppError, fields: list[dict[str, str]] | None = None) -> JSONResponse:
+    request_id = request.scope.get("state", {}).get("request_id", "")
+    return JSONResponse(render(request_id, error, fields), error.status, dict(error.headers))
+
+
+async def _on_app_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, AppError)  # noqa: S101  registered for AppError only
+    return _answer(request, error)
+
+
+# What we say for each of pydantic's error types: its own messages may repeat what was sent (EDG-6).
+_MESSAGES = {
+    "missing": "is required",
+    "extra_forbidden": "is not a field of this request",
+    "string_type": "must be a string",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "has a form that is not allowed",
+    "uuid_parsing": "must be a UUID",
+    "uuid_type": "must be a UUID",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "list_type": "must be a list",
+    "too_long": "must have at most {max_length} items",
+    "too_short": "must have at least {min_length} items",
+    "timezone_aware": "must have a time zone, such as 2030-01-31T12:00:00Z",
+    "model_attributes_type": "must be a JSON object",
+    "dict_type": "must be a JSON object",
+}
+
+
+def _field(item: Mapping[str, Any]) -> dict[str, str]:
+    kind = str(item["type"])
+    context = item.get("ctx", {})
+    if kind == "value_error":
+        message = str(context["error"])  # our validators' own words, which never hold the input
+    else:
+        message = _MESSAGES.get(kind, "is not valid").format_map(context)
+    location = [str(part) for part in item["loc"]]
+    if kind == "extra_forbidden":
+        location[-1] = "?"  # the name is the client's text
+    return {"field": ".".join(location), "type": kind, "message": message}
+
+
+async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101  registered for it only
+    fields = [_field(item) for item in error.errors()]
+    detail = "; ".join(f"{item['field']} {item['message']}" for item in fields[:5])
+    return _answer(request, ValidationFailed(detail), fields)
+
+
+async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101  registered for it only
+    known = {404: ("not_found", "There is nothing at this path."), 405: ("method_not_allowed", "Not here.")}
+    code, detail = known.get(error.status_code, ("bad_request", "The request cannot be understood."))
+    rendered = AppError(detail, headers=error.headers)
+    rendered.status, rendered.code = error.status_code, code
+    return _answer(request, rendered)
+
+
+async def _on_store_failure(request: Request, error: Exception) -> JSONResponse:
+    if not is_store_failure(error):
+        raise error
+    log.warning("store_unavailable", kind=type(error).__name__, path=request.scope["path"])
+    return _answer(request, Unavailable())
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(AppError, _on_app_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(DBAPIError, _on_store_failure)
+    for failure in STORE_FAILURES:
+        app.add_exception_handler(failure, _on_store_failure)

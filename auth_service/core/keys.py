@@ -1,0 +1,194 @@
+"""The signing keys of this deployment: kept sealed in Postgres, held in memory, rotated without a 401 (JWT-7)."""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg
+import orjson
+
+from auth_service.config import Settings
+from auth_service.core.clock import Clock
+from auth_service.core.errors import Unavailable
+from auth_service.core.secrets import Secrets
+from auth_service.core.tokens import (
+    AccessClaims,
+    KeyPair,
+    SubjectKind,
+    TokenRules,
+    UnknownKey,
+    generate_key,
+    load_key,
+    mint,
+    verify,
+)
+
+RELOAD_SECONDS = 15
+UNKNOWN_KEY_RELOAD_SECONDS = 5
+JWKS_MAX_AGE_SECONDS = 300
+# A key signs only after every worker has had a reload to learn of it, even in an emergency.
+SHORTEST_OVERLAP = timedelta(seconds=RELOAD_SECONDS + 5)
+_ROTATION_LOCK = 0x6B657973  # "keys"
+
+
+class KeyRing:
+    """`load` before use and every RELOAD_SECONDS; without a key it answers Unavailable (503)."""
+
+    def __init__(self, pool: asyncpg.Pool, secrets: Secrets, settings: Settings, clock: Clock) -> None:
+        self._pool = pool
+        self._secrets = secrets
+        self._clock = clock
+        self._overlap = timedelta(seconds=settings.key_overlap_seconds)
+        self.rules = TokenRules(
+            issuer=settings.issuer,
+            audience=settings.audience,
+            life_seconds=settings.access_token_seconds,
+            leeway_seconds=settings.clock_leeway_seconds,
+        )
+        self._keys: dict[str, KeyPair] = {}
+        self._loaded_at: float | None = None
+
+    @property
+    def loaded(self) -> bool:
+        return bool(self._keys)
+
+    async def load(self) -> None:
+        """Reads the live keys; makes the first one of a new deployment."""
+        rows = await self._live_rows()
+        if not any(row["signs_from"] <= self._clock() for row in rows):
+            await self._create_first()
+            rows = await self._live_rows()
+        self._keys = {row["kid"]: self._opened(row) for row in rows}
+        self._loaded_at = asyncio.get_running_loop().time()
+
+    def mint(
+        self, *, subject: Any, kind: SubjectKind, session_id: Any, epoch: int, scopes: tuple[str, ...] = ()
+    ) -> str:
+        now = self._clock()
+        return mint(
+            self.rules,
+            self._signing_key(now),
+            now,
+            subject=subject,
+            kind=kind,
+            session_id=session_id,
+            epoch=epoch,
+            scopes=scopes,
+        )
+
+    async def verify(self, token: str, *, expired_too: bool = False) -> AccessClaims:
+        """Raises InvalidToken; asks Postgres for newer keys at an unknown kid, at most every five seconds."""
+        now = self._clock()
+        live = {kid: key for kid, key in self._keys.items() if not _retired(key, now)}
+        if not live:
+            raise Unavailable("The signing keys are not loaded yet; is Postgres reachable and migrated?")
+        try:
+            return verify(self.rules, live, token, now, expired_too=expired_too)
+        except UnknownKey:
+            age = asyncio.get_running_loop().time() - (self._loaded_at or 0)
+            if age < UNKNOWN_KEY_RELOAD_SECONDS:
+                raise
+        await self.load()
+        return verify(self.rules, self._keys, token, now, expired_too=expired_too)
+
+    def jwks(self) -> dict[str, list[dict[str, Any]]]:
+        """RFC 7517: the public keys, those of coming and of just replaced signing keys included."""
+        now = self._clock()
+        return {"keys": [key.public_jwk for key in self._keys.values() if not _retired(key, now)]}
+
+    async def rotate(self, *, soon: bool = False) -> tuple[str, datetime]:
+        """A new key and when it starts to sign; the older ones retire when their last token is dead."""
+        await self.load()  # a new deployment gets its first key, which signs until this one does
+        now = self._clock()
+        signs_from = now + (SHORTEST_OVERLAP if soon else max(self._overlap, SHORTEST_OVERLAP))
+        last_token_dead = signs_from + timedelta(
+            seconds=self.rules.life_seconds + self.rules.leeway_seconds + RELOAD_SECONDS
+        )
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _ROTATION_LOCK)
+            await connection.execute(
+                "UPDATE signing_keys SET retires_at = $1 WHERE retires_at IS NULL", last_token_dead
+            )
+            kid = await self._insert(connection, signs_from)
+        await self.load()
+        return kid, signs_from
+
+    async def retire(self, kid: str) -> bool:
+        """Ends a leaked key on every worker within RELOAD_SECONDS; False if no live key has this kid."""
+        now = self._clock()
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _ROTATION_LOCK)
+            found = await connection.fetchval(
+                "UPDATE signing_keys SET retires_at = $2 WHERE kid = $1"
+                " AND (retires_at IS NULL OR retires_at > $2) RETURNING kid",
+                kid,
+                now,
+            )
+            signing = await connection.fetchval(
+                "SELECT count(*) FROM signing_keys WHERE signs_from <= $1 AND (retires_at IS NULL OR retires_at > $1)",
+                now,
+            )
+            if found and not signing:
+                await self._insert(connection, now)
+        await self.load()
+        return found is not None
+
+    async def overview(self) -> list[dict[str, Any]]:
+        """Every key ever, newest first, without its private part."""
+        rows = await self._pool.fetch(
+            "SELECT kid, created_at, signs_from, retires_at FROM signing_keys ORDER BY signs_from DESC"
+        )
+        now = self._clock()
+        signing = max((row["signs_from"] for row in rows if row["signs_from"] <= now), default=None)
+        return [dict(row) | {"state": _state(row, now, signing)} for row in rows]
+
+    def _signing_key(self, now: datetime) -> KeyPair:
+        ready = [key for key in self._keys.values() if key.signs_from <= now and not _retired(key, now)]
+        if not ready:
+            raise Unavailable("No signing key is loaded; is Postgres reachable and migrated?")
+        return max(ready, key=lambda key: key.signs_from)
+
+    async def _live_rows(self) -> list[Any]:
+        rows: list[Any] = await self._pool.fetch(
+            "SELECT kid, private_pem, public_jwk, signs_from, retires_at FROM signing_keys"
+            " WHERE retires_at IS NULL OR retires_at > $1",
+            self._clock(),
+        )
+        return rows
+
+    async def _create_first(self) -> None:
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _ROTATION_LOCK)
+            if not await connection.fetchval(
+                "SELECT count(*) FROM signing_keys WHERE signs_from <= $1 AND (retires_at IS NULL OR retires_at > $1)",
+                self._clock(),
+            ):
+                await self._insert(connection, self._clock())
+
+    async def _insert(self, connection: Any, signs_from: datetime) -> str:
+        kid, pem, public_jwk = await asyncio.to_thread(generate_key)
+        await connection.execute(
+            "INSERT INTO signing_keys (kid, private_pem, public_jwk, signs_from) VALUES ($1, $2, $3, $4)",
+            kid,
+            self._secrets.seal(pem, bound_to=f"signing-key:{kid}"),
+            orjson.dumps(public_jwk).decode(),
+            signs_from,
+        )
+        return kid
+
+    def _opened(self, row: Any) -> KeyPair:
+        kid = row["kid"]
+        pem = self._secrets.unseal(row["private_pem"], bound_to=f"signing-key:{kid}")
+        return load_key(kid, pem, orjson.loads(row["public_jwk"]), row["signs_from"], row["retires_at"])
+
+
+def _retired(key: KeyPair, now: datetime) -> bool:
+    return key.retires_at is not None and key.retires_at <= now
+
+
+def _state(row: Any, now: datetime, signing: datetime | None) -> str:
+    if row["retires_at"] is not None and row["retires_at"] <= now:
+        return "retired"
+    if row["signs_from"] > now:
+        return "coming"
+    return "signing" if row["signs_from"] == signing else "verifying"

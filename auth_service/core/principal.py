@@ -1,0 +1,69 @@
+"""Who is calling: a bearer token becomes a Principal, or the answer is 401."""
+
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Request
+
+from auth_service.core.connections import Res, Resources
+from auth_service.core.errors import Unauthenticated
+from auth_service.core.tokens import AccessClaims, InvalidToken
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A user (with a session) or a service; `claims` are those of the verified token."""
+
+    claims: AccessClaims
+
+    @property
+    def subject(self) -> UUID:
+        return self.claims.subject
+
+    @property
+    def session_id(self) -> UUID:
+        return self.claims.session_id
+
+    @property
+    def is_service(self) -> bool:
+        return self.claims.kind == "service"
+
+
+def bearer_token(request: Request) -> str | None:
+    """The token of the one Authorization header; None where there is none. Raises Unauthenticated for others."""
+    given = request.headers.getlist("authorization")
+    if not given:
+        return None
+    scheme, _, token = given[0].partition(" ")
+    if len(given) > 1 or scheme.lower() != "bearer":
+        raise Unauthenticated
+    return token
+
+
+async def authenticate(resources: Resources, token: str | None) -> Principal:
+    """Signature and claims first, then the denylist; a store failure surfaces as 503, never as 401."""
+    if token is None:
+        raise Unauthenticated
+    try:
+        claims = await resources.keys.verify(token)
+    except InvalidToken:
+        raise Unauthenticated from None
+    if await resources.denylist.refuses(claims):
+        raise Unauthenticated
+    return Principal(claims)
+
+
+async def current_principal(request: Request, resources: Res) -> Principal:
+    return await authenticate(resources, bearer_token(request))
+
+
+async def current_user(principal: Annotated[Principal, Depends(current_principal)]) -> Principal:
+    """For routes about oneself: a service has no self here."""
+    if principal.is_service:
+        raise Unauthenticated("This route is for users; a service account has no sessions or profile.")
+    return principal
+
+
+AnyPrincipal = Annotated[Principal, Depends(current_principal)]
+CurrentUser = Annotated[Principal, Depends(current_user)]

@@ -1,0 +1,35 @@
+"""What every request body and answer has in common."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict
+
+
+class Body(BaseModel):
+    """A request body: unknown fields are refused (REG-5)."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class Answer(BaseModel):
+    """Read from a row or an object by its attributes."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+def _plain_text(value: str) -> str:
+    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in value):
+        raise ValueError("must not have control characters")
+    return value
+
+
+def _is_text(value: Any) -> Any:
+    # pydantic would take a number for Unix seconds.
+    if not isinstance(value, str | datetime | None):
+        raise ValueError("must be a time such as 2030-01-31T12:00:00Z")
+    return value
+
+
+PlainText = Annotated[str, AfterValidator(_plain_text)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_is_text)]

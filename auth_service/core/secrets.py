@@ -1,0 +1,63 @@
+"""Keys derived from SECRET_KEY, one for each purpose, and sealing with them."""
+
+import hashlib
+import hmac
+import secrets
+from functools import cached_property
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from auth_service.config import Settings
+
+NONCE_BYTES = 12
+
+
+class CannotOpen(Exception):
+    """Sealed under another SECRET_KEY, for another purpose, or tampered with."""
+
+
+class Secrets:
+    """SECRET_KEY seals and signs; SECRET_KEY_PREVIOUS still opens and verifies while it is set."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @cached_property
+    def _masters(self) -> tuple[bytes, ...]:
+        given = (self._settings.secret_key, self._settings.secret_key_previous)
+        return tuple(secret.get_secret_value().encode() for secret in given if secret is not None)
+
+    @cached_property
+    def _refresh_keys(self) -> tuple[bytes, ...]:
+        return tuple(_derive(master, "refresh-token") for master in self._masters)
+
+    @cached_property
+    def _sealing_keys(self) -> tuple[AESGCM, ...]:
+        return tuple(AESGCM(_derive(master, "seal")) for master in self._masters)
+
+    def refresh_mac(self, message: bytes) -> bytes:
+        """256 bits that only a holder of SECRET_KEY can compute (REF-1)."""
+        return hmac.digest(self._refresh_keys[0], message, hashlib.sha256)
+
+    def refresh_mac_matches(self, message: bytes, mac: bytes) -> bool:
+        return any(hmac.compare_digest(hmac.digest(key, message, hashlib.sha256), mac) for key in self._refresh_keys)
+
+    def seal(self, plain: bytes, *, bound_to: str) -> bytes:
+        """AES-256-GCM: nonce and ciphertext; `bound_to` must be the same at `unseal`."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + self._sealing_keys[0].encrypt(nonce, plain, bound_to.encode())
+
+    def unseal(self, sealed: bytes, *, bound_to: str) -> bytes:
+        for key in self._sealing_keys:
+            try:
+                return key.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound_to.encode())
+            except InvalidTag:
+                continue  # perhaps the previous key sealed it
+        raise CannotOpen("no configured SECRET_KEY opens this; set the old one as SECRET_KEY_PREVIOUS")
+
+
+def _derive(master: bytes, purpose: str) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=b"auth-service", info=purpose.encode()).derive(master)

@@ -1,0 +1,81 @@
+"""create_app(settings): lifespan, middleware, routers, error handlers. Nothing else."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from fastapi import FastAPI
+
+from auth_service import __version__
+from auth_service.auth.router import router as auth_router
+from auth_service.config import Settings, load_settings
+from auth_service.core import health
+from auth_service.core.clock import Clock, utc_now
+from auth_service.core.connections import Resources, open_resources
+from auth_service.core.denylist import CATCH_UP_SECONDS
+from auth_service.core.edge import Edge
+from auth_service.core.errors import install_error_handlers
+from auth_service.core.keys import RELOAD_SECONDS
+from auth_service.core.limits import create_edge_limits
+from auth_service.core.log import configure_logging
+from auth_service.core.upkeep import Job, running
+from auth_service.permissions.router import router as permissions_router
+from auth_service.roles.router import router as roles_router
+from auth_service.service_accounts.router import router as services_router
+from auth_service.sessions.repository import delete_ended
+from auth_service.users.credentials import forget_old_attempts
+from auth_service.users.router import router as users_router
+
+API = "/api/v1"
+TIDY_SECONDS = 3600
+KEEP_ENDED_SESSIONS = timedelta(days=30)
+
+
+def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
+    """The whole service; its stores are opened when the server starts it, not here."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_resources(settings, clock) as resources, running(_jobs(resources)):
+            app.state.resources = resources
+            yield
+
+    docs = None if settings.production else "/auth"
+    app = FastAPI(
+        title="Cinema auth service",
+        version=__version__,
+        description="Accounts, sessions, tokens, roles, and the permission check.",
+        lifespan=lifespan,
+        docs_url=docs and f"{docs}/docs",
+        redoc_url=docs and f"{docs}/redoc",
+        openapi_url=docs and f"{docs}/openapi.json",
+        redirect_slashes=False,
+    )
+    app.state.limits = create_edge_limits(settings)
+    app.add_middleware(Edge, settings=settings)
+    install_error_handlers(app)
+    for router in (auth_router, users_router, permissions_router, roles_router, services_router):
+        app.include_router(router, prefix=API)
+    app.include_router(health.router)
+    return app
+
+
+def create_app_from_environment() -> FastAPI:
+    """What uvicorn's workers call; raises ConfigError for a bad setting."""
+    settings = load_settings()
+    configure_logging(settings)
+    return create_app(settings)
+
+
+def _jobs(resources: Resources) -> list[Job]:
+    async def tidy() -> None:
+        now = resources.clock()
+        await forget_old_attempts(resources.hot, now - timedelta(seconds=resources.settings.login_lock_seconds))
+        async with resources.db.begin() as session:
+            await delete_ended(session, now - KEEP_ENDED_SESSIONS)
+
+    return [
+        Job("signing_keys", resources.keys.load, RELOAD_SECONDS),
+        Job("denials", resources.denylist.catch_up, CATCH_UP_SECONDS),
+        Job("tidy", tidy, TIDY_SECONDS),
+    ]

@@ -1,0 +1,240 @@
+"""The whole schema on one page; Alembic's migrations build it, a test holds the two equal."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Computed,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, INET, JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from uuid_utils import compat
+
+
+def new_id() -> UUID:
+    """A UUID version 7 (RFC 9562): unique, and in the order of creation."""
+    return compat.uuid7()
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: DateTime(timezone=True), str: Text, int: BigInteger}
+
+
+class User(Base):
+    """`login_key` and `email_key` are the canonical forms that uniqueness and login go by (REG-2, REG-3)."""
+
+    __tablename__ = "users"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    login: Mapped[str]
+    login_key: Mapped[str] = mapped_column(unique=True)
+    email: Mapped[str]
+    email_key: Mapped[str] = mapped_column(unique=True)
+    full_name: Mapped[str | None]
+    password_hash: Mapped[str]
+    is_active: Mapped[bool] = mapped_column(server_default=text("true"), default=True)
+    # Raised by one to end every access token of the user at once; a counter needs no clock (OUT-3).
+    epoch: Mapped[int] = mapped_column(server_default=text("0"), default=0)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+
+
+class Permission(Base):
+    """One `resource:action` code that a service may ask about."""
+
+    __tablename__ = "permissions"
+    __table_args__ = (CheckConstraint(r"code ~ '^[a-z][a-z0-9-]*:[a-z][a-z0-9-]*$'", name="code"),)
+
+    code: Mapped[str] = mapped_column(primary_key=True)
+    title: Mapped[str]
+    description: Mapped[str] = mapped_column(server_default="", default="")
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Role(Base):
+    """The name is the key and never changes; the title is for people."""
+
+    __tablename__ = "roles"
+    __table_args__ = (CheckConstraint(r"name ~ '^[a-z][a-z0-9-]{1,63}$'", name="name"),)
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    title: Mapped[str]
+    description: Mapped[str] = mapped_column(server_default="", default="")
+    built_in: Mapped[bool] = mapped_column(Boolean, server_default=text("false"), default=False)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+
+
+class RolePermission(Base):
+    """`pattern` is a code, `resource:*`, or `*`; a plain code must stand in the catalogue."""
+
+    __tablename__ = "role_permissions"
+
+    role_name: Mapped[str] = mapped_column(ForeignKey("roles.name", ondelete="CASCADE"), primary_key=True)
+    pattern: Mapped[str] = mapped_column(primary_key=True)
+    code: Mapped[str | None] = mapped_column(
+        ForeignKey("permissions.code", ondelete="RESTRICT"),
+        Computed("CASE WHEN pattern LIKE '%*' THEN NULL ELSE pattern END", persisted=True),
+        index=True,
+    )
+
+
+class RoleParent(Base):
+    """A role has all that its parents have."""
+
+    __tablename__ = "role_parents"
+    __table_args__ = (CheckConstraint("role_name <> parent_name", name="not_itself"),)
+
+    role_name: Mapped[str] = mapped_column(ForeignKey("roles.name", ondelete="CASCADE"), primary_key=True)
+    parent_name: Mapped[str] = mapped_column(
+        ForeignKey("roles.name", ondelete="RESTRICT"), primary_key=True, index=True
+    )
+
+
+class UserRole(Base):
+    """A grant: valid from `valid_from` (inclusive) until `valid_until` (exclusive; none: for ever)."""
+
+    __tablename__ = "user_roles"
+    __table_args__ = (CheckConstraint("valid_until > valid_from", name="ends_after_start"),)
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    role_name: Mapped[str] = mapped_column(ForeignKey("roles.name", ondelete="RESTRICT"), primary_key=True, index=True)
+    valid_from: Mapped[datetime] = mapped_column(server_default=func.now())
+    valid_until: Mapped[datetime | None]
+    granted_by: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)
+    granted_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    reason: Mapped[str | None]
+
+
+class Session(Base):
+    """The record of a session; Redis referees its refresh token family, this row has the last word."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (
+        Index("ix_sessions_live", "user_id", "last_seen_at", postgresql_where=text("revoked_at IS NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    generation: Mapped[int] = mapped_column(server_default=text("0"), default=0)
+    device_name: Mapped[str | None]
+    user_agent: Mapped[str | None]
+    ip: Mapped[str | None] = mapped_column(INET)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    rotated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+    revoked_reason: Mapped[str | None]
+
+
+class LoginHistory(Base):
+    """Partitioned by month of login_at; the partitions themselves are made by `sessions.partitions`."""
+
+    __tablename__ = "login_history"
+    __table_args__ = (
+        Index("ix_login_history_user", "user_id", text("login_at DESC"), text("id DESC")),
+        {"postgresql_partition_by": "RANGE (login_at)"},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    login_at: Mapped[datetime] = mapped_column(primary_key=True, server_default=func.now())
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))  # none: unknown login
+    succeeded: Mapped[bool]
+    reason: Mapped[str | None]
+    session_id: Mapped[UUID | None]
+    device_name: Mapped[str | None]
+    user_agent: Mapped[str | None]
+    ip: Mapped[str | None] = mapped_column(INET)
+
+
+class LoginAttempts(Base):
+    """Failures in a row for a user id, or for a keyed hash of a login that nobody has: both cost the same time."""
+
+    __tablename__ = "login_attempts"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    failures: Mapped[int]
+    last_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class Denial(Base):
+    """The record behind the denylist in Redis: what it must hold again after Redis lost its memory."""
+
+    __tablename__ = "denials"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[int]
+    recorded_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class StoreGeneration(Base):
+    """One row: the random value that Redis must show, else it was flushed or restarted empty."""
+
+    __tablename__ = "store_generation"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, default=1)
+    generation: Mapped[UUID]
+
+
+class SigningKey(Base):
+    """`private_pem` is sealed (AES-GCM); a key signs from `signs_from`, and verifies until `retires_at`."""
+
+    __tablename__ = "signing_keys"
+
+    kid: Mapped[str] = mapped_column(primary_key=True)
+    private_pem: Mapped[bytes] = mapped_column(LargeBinary)
+    public_jwk: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    signs_from: Mapped[datetime]
+    retires_at: Mapped[datetime | None]
+
+
+class ServiceAccount(Base):
+    """Another cinema service; `scopes` are permission codes or patterns."""
+
+    __tablename__ = "service_accounts"
+    __table_args__ = (UniqueConstraint("name"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    name: Mapped[str]
+    description: Mapped[str] = mapped_column(server_default="", default="")
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    created_by: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ServiceSecret(Base):
+    """SHA-256 of a 256-bit random secret: nothing to guess, so no slow hash is needed."""
+
+    __tablename__ = "service_secrets"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    service_id: Mapped[UUID] = mapped_column(ForeignKey("service_accounts.id", ondelete="CASCADE"), index=True)
+    secret_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime | None]

@@ -1,0 +1,1 @@
+"""The permission catalogue and the check: it decides."""

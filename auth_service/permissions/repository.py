@@ -1,0 +1,90 @@
+"""The one query for users' effective grants, the catalogue, and the lock that all changes of access take."""
+
+from collections.abc import Collection, Sequence
+from typing import Any, Protocol
+from uuid import UUID
+
+from sqlalchemy import func, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from auth_service.models import Permission, RolePermission, ServiceAccount
+from auth_service.permissions.check import Grant, Subject
+
+_ACCESS_LOCK = 0x61636373  # "accs"
+
+# $1 user ids, $2 patterns of interest (null: all), $3 codes to look up in the catalogue.
+# UNION, not UNION ALL: a role reached on two ways counts once, and a cycle would still end.
+_FACTS = """
+WITH RECURSIVE lineage AS (
+    SELECT user_id, role_name AS granted, role_name AS via, valid_from, valid_until
+    FROM user_roles WHERE user_id = ANY($1::uuid[])
+    UNION
+    SELECT l.user_id, l.granted, p.parent_name, l.valid_from, l.valid_until
+    FROM lineage l JOIN role_parents p ON p.role_name = l.via
+)
+SELECT 'user' AS kind, id AS user_id, is_active AS active,
+    NULL AS pattern, NULL AS granted, NULL AS via, NULL::timestamptz AS valid_from, NULL::timestamptz AS valid_until
+FROM users WHERE id = ANY($1::uuid[])
+UNION ALL
+SELECT 'known', NULL, NULL, code, NULL, NULL, NULL, NULL FROM permissions WHERE code = ANY($3::text[])
+UNION ALL
+SELECT 'grant', l.user_id, NULL, r.pattern, l.granted, l.via, l.valid_from, l.valid_until
+FROM lineage l JOIN role_permissions r ON r.role_name = l.via
+WHERE $2::text[] IS NULL OR r.pattern = ANY($2::text[])
+"""
+
+
+class Fetches(Protocol):
+    """asyncpg's pool or one of its connections."""
+
+    async def fetch(self, query: str, *args: Any) -> list[Any]: ...
+
+
+async def load_facts(
+    source: Fetches,
+    user_ids: Collection[UUID],
+    *,
+    patterns: Collection[str] | None,
+    codes: Collection[str] = (),
+) -> tuple[dict[UUID, Subject], dict[str, bool]]:
+    """HOT, one round trip. What the users have of `patterns` (None: all), and which `codes` the catalogue knows."""
+    subjects = {user_id: Subject() for user_id in user_ids}
+    known = dict.fromkeys(codes, False)
+    wanted = None if patterns is None else list(patterns)
+    for row in await source.fetch(_FACTS, list(subjects), wanted, list(known)):
+        kind = row["kind"]
+        if kind == "user":
+            subjects[UUID(int=row["user_id"].int)].active = row["active"]
+        elif kind == "known":
+            known[row["pattern"]] = True
+        else:
+            grant = Grant(row["pattern"], row["granted"], row["via"], row["valid_from"], row["valid_until"])
+            subjects[UUID(int=row["user_id"].int)].grants.setdefault(grant.pattern, []).append(grant)
+    return subjects, known
+
+
+async def lock_access_rules(session: AsyncSession) -> None:
+    """Until the transaction ends nobody else changes roles, grants, the catalogue or who is active (RBAC-2)."""
+    await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ACCESS_LOCK})
+
+
+async def list_permissions(session: AsyncSession) -> Sequence[Permission]:
+    return (await session.scalars(select(Permission).order_by(Permission.code))).all()
+
+
+async def find_permission(session: AsyncSession, code: str) -> Permission | None:
+    return await session.get(Permission, code)
+
+
+async def uses_of(session: AsyncSession, code: str) -> int:
+    """How many roles and services name exactly this code."""
+    in_roles = select(func.count()).select_from(RolePermission).where(RolePermission.pattern == code)
+    in_services = select(func.count()).select_from(ServiceAccount).where(ServiceAccount.scopes.contains([code]))
+    return int(await session.scalar(in_roles) or 0) + int(await session.scalar(in_services) or 0)
+
+
+async def unknown_patterns(session: AsyncSession, patterns: Collection[str]) -> list[str]:
+    """Those that name no code, or no resource, of the catalogue."""
+    codes = set((await session.scalars(select(Permission.code))).all())
+    resources = {f"{code.partition(':')[0]}:*" for code in codes}
+    return [pattern for pattern in patterns if pattern not in codes and pattern not in resources]

@@ -1,0 +1,82 @@
+"""The check, the batch check, what a user has, and the catalogue."""
+
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from auth_service.core.connections import Res
+from auth_service.core.principal import AnyPrincipal, Principal
+from auth_service.models import Permission
+from auth_service.permissions import service
+from auth_service.permissions.require import Require, RequireOrSelf
+from auth_service.permissions.schemas import (
+    BatchAnswer,
+    BatchBody,
+    CheckAnswer,
+    CheckBody,
+    EffectivePermissions,
+    GrantAnswer,
+    PermissionAnswer,
+    PermissionBody,
+    PermissionPatch,
+    check_answer,
+)
+
+router = APIRouter(tags=["permissions"])
+
+
+@router.post("/permissions/check", response_model=CheckAnswer, response_model_exclude_none=True)
+async def check(body: CheckBody, caller: AnyPrincipal, resources: Res) -> CheckAnswer:
+    """May the user do that? Without `user_id`: the caller. `valid_until`: time alone changes nothing before it."""
+    decision = await service.answer_check(resources, caller, body.permission, body.user_id)
+    return check_answer(decision, explain=body.explain)
+
+
+@router.post("/permissions/check/batch", response_model=BatchAnswer, response_model_exclude_none=True)
+async def check_batch(body: BatchBody, caller: AnyPrincipal, resources: Res) -> BatchAnswer:
+    """Up to 1,000 checks, answered in their order and on one snapshot."""
+    checks = [(item.permission, item.user_id) for item in body.checks]
+    decisions = await service.answer_checks(resources, caller, checks)
+    return BatchAnswer(results=[check_answer(decision) for decision in decisions])
+
+
+@router.get("/users/{user_id}/permissions", response_model=EffectivePermissions)
+async def effective(
+    user_id: UUID, _caller: Annotated[Principal, RequireOrSelf("roles:read")], resources: Res
+) -> EffectivePermissions:
+    """All that the user's active grants give, each with the granted role and the role that it comes from."""
+    grants = await service.effective_permissions(resources, user_id)
+    return EffectivePermissions(user_id=user_id, permissions=[GrantAnswer.model_validate(grant) for grant in grants])
+
+
+@router.get("/permissions", response_model=list[PermissionAnswer])
+async def list_all(_caller: Annotated[Principal, Require("permissions:read")], resources: Res) -> Sequence[Permission]:
+    """The catalogue, by code."""
+    return await service.list_permissions(resources)
+
+
+@router.post("/permissions", response_model=PermissionAnswer, status_code=201)
+async def create(
+    body: PermissionBody, _caller: Annotated[Principal, Require("permissions:write")], resources: Res
+) -> Permission:
+    return await service.create_permission(resources, body.code, body.title, body.description)
+
+
+@router.get("/permissions/{code}", response_model=PermissionAnswer)
+async def read(code: str, _caller: Annotated[Principal, Require("permissions:read")], resources: Res) -> Permission:
+    return await service.get_permission(resources, code)
+
+
+@router.patch("/permissions/{code}", response_model=PermissionAnswer)
+async def update(
+    code: str, body: PermissionPatch, _caller: Annotated[Principal, Require("permissions:write")], resources: Res
+) -> Permission:
+    return await service.update_permission(resources, code, body.title, body.description)
+
+
+@router.delete("/permissions/{code}", status_code=204)
+async def delete(code: str, _caller: Annotated[Principal, Require("permissions:write")], resources: Res) -> None:
+    """Refused with permission_in_use while a role or a service names the code."""
+    await service.delete_permission(resources, code)

@@ -1,0 +1,102 @@
+"""Bodies and answers of the permission routes."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator, Field, StrictBool
+
+from auth_service.core.schemas import Answer, Body, PlainText
+from auth_service.permissions.check import Decision, Reason
+from auth_service.permissions.patterns import is_code, is_pattern
+
+MAX_CHECKS = 1000
+
+
+def _code(value: str) -> str:
+    if not is_code(value):
+        raise ValueError("must be resource:action in lower case, such as films:watch")
+    return value
+
+
+def _pattern(value: str) -> str:
+    if not is_pattern(value):
+        raise ValueError("must be resource:action or resource:*, such as films:watch or films:*")
+    return value
+
+
+PermissionCode = Annotated[str, AfterValidator(_code)]
+PermissionPattern = Annotated[str, AfterValidator(_pattern)]
+# A check may ask for anything; what the catalogue does not know is denied as unknown_permission.
+AskedCode = Annotated[PlainText, Field(min_length=1, max_length=128)]
+Title = Annotated[PlainText, Field(min_length=1, max_length=200)]
+Description = Annotated[PlainText, Field(max_length=2000)]
+
+
+class CheckBody(Body):
+    permission: AskedCode
+    user_id: UUID | None = None
+    explain: StrictBool = False
+
+
+class OneCheck(Body):
+    permission: AskedCode
+    user_id: UUID | None = None
+
+
+class BatchBody(Body):
+    checks: Annotated[list[OneCheck], Field(min_length=1, max_length=MAX_CHECKS)]
+
+
+class GrantAnswer(Answer):
+    """`role` was granted to the user; `via` is that role or the ancestor of it that has the permission."""
+
+    permission: str = Field(validation_alias="pattern")
+    role: str
+    via: str
+    valid_from: datetime
+    valid_until: datetime | None
+
+
+class CheckAnswer(Answer):
+    allowed: bool
+    reason: Reason
+    valid_until: datetime | None = None
+    explanation: list[GrantAnswer] | None = None
+
+
+class BatchAnswer(Answer):
+    results: list[CheckAnswer]
+
+
+class EffectivePermissions(Answer):
+    user_id: UUID
+    permissions: list[GrantAnswer]
+
+
+class PermissionBody(Body):
+    code: PermissionCode
+    title: Title
+    description: Description = ""
+
+
+class PermissionPatch(Body):
+    title: Title | None = None
+    description: Description | None = None
+
+
+class PermissionAnswer(Answer):
+    code: str
+    title: str
+    description: str
+    created_at: datetime
+
+
+def check_answer(decision: Decision, *, explain: bool = False) -> CheckAnswer:
+    explanation = [GrantAnswer.model_validate(grant) for grant in decision.grants] if explain else None
+    return CheckAnswer(
+        allowed=decision.allowed,
+        reason=decision.reason,
+        valid_until=decision.valid_until,
+        explanation=explanation,
+    )

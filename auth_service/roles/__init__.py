@@ -1,0 +1,1 @@
+"""Roles, their inheritance and the grants to users."""

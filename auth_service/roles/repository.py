@@ -1,0 +1,61 @@
+"""Roles with their permissions and parents, and the grants of roles to users."""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from auth_service.models import Role, RoleParent, RolePermission, UserRole
+from auth_service.roles.hierarchy import Hierarchy
+
+
+async def list_roles(session: AsyncSession) -> Sequence[Role]:
+    return (await session.scalars(select(Role).order_by(Role.name))).all()
+
+
+async def find_role(session: AsyncSession, name: str) -> Role | None:
+    return await session.get(Role, name)
+
+
+async def links(session: AsyncSession) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Of every role its own patterns, and its parents; sorted."""
+    patterns: dict[str, list[str]] = defaultdict(list)
+    parents: dict[str, list[str]] = defaultdict(list)
+    for row in await session.scalars(select(RolePermission).order_by(RolePermission.pattern)):
+        patterns[row.role_name].append(row.pattern)
+    for link in await session.scalars(select(RoleParent).order_by(RoleParent.parent_name)):
+        parents[link.role_name].append(link.parent_name)
+    return patterns, parents
+
+
+async def load_hierarchy(session: AsyncSession) -> Hierarchy:
+    patterns, parents = await links(session)
+    names = (await session.scalars(select(Role.name))).all()
+    return Hierarchy(parents, {name: patterns[name] for name in names})
+
+
+async def replace_links(session: AsyncSession, name: str, patterns: Collection[str], parents: Collection[str]) -> None:
+    await session.execute(delete(RolePermission).where(RolePermission.role_name == name))
+    await session.execute(delete(RoleParent).where(RoleParent.role_name == name))
+    if patterns:
+        await session.execute(insert(RolePermission), [{"role_name": name, "pattern": item} for item in patterns])
+    if parents:
+        await session.execute(insert(RoleParent), [{"role_name": name, "parent_name": item} for item in parents])
+
+
+async def uses_of(session: AsyncSession, name: str) -> int:
+    """How many users (expired grants too) and child roles have the role."""
+    by_users = select(func.count()).select_from(UserRole).where(UserRole.role_name == name)
+    by_roles = select(func.count()).select_from(RoleParent).where(RoleParent.parent_name == name)
+    return int(await session.scalar(by_users) or 0) + int(await session.scalar(by_roles) or 0)
+
+
+async def grants_of(session: AsyncSession, user_id: UUID) -> Sequence[UserRole]:
+    statement = select(UserRole).where(UserRole.user_id == user_id).order_by(UserRole.role_name)
+    return (await session.scalars(statement)).all()
+
+
+async def find_grant(session: AsyncSession, user_id: UUID, role: str) -> UserRole | None:
+    return await session.get(UserRole, (user_id, role))

@@ -1,0 +1,64 @@
+"""Bodies and answers about roles and grants."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+
+from auth_service.core.schemas import Answer, Body, Moment, PlainText
+from auth_service.permissions.schemas import Description, PermissionPattern, Title
+
+RoleName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,63}$")]
+Patterns = Annotated[list[PermissionPattern], Field(max_length=500)]
+Parents = Annotated[list[RoleName], Field(max_length=20)]
+
+
+class RoleBody(Body):
+    """`permissions`: codes or `resource:*`."""
+
+    name: RoleName
+    title: Title
+    description: Description = ""
+    permissions: Patterns = []
+    parents: Parents = []
+
+
+class RolePatch(Body):
+    """What is sent replaces what was there."""
+
+    title: Title | None = None
+    description: Description | None = None
+    permissions: Patterns | None = None
+    parents: Parents | None = None
+
+
+class RoleAnswer(Answer):
+    name: str
+    title: str
+    description: str
+    built_in: bool
+    permissions: list[str]
+    parents: list[str]
+    created_at: datetime
+    updated_at: datetime
+
+
+class GrantBody(Body):
+    """`valid_from` None: now; `valid_until` (exclusive) None: for ever."""
+
+    valid_from: Moment | None = None
+    valid_until: Moment | None = None
+    reason: Annotated[PlainText, Field(max_length=500)] | None = None
+
+
+class RoleGrantAnswer(Answer):
+    """`active`: between its start and its end at this moment."""
+
+    role: str
+    valid_from: datetime
+    valid_until: datetime | None
+    granted_by: UUID | None
+    granted_at: datetime
+    reason: str | None
+    active: bool

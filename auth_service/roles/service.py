@@ -1,0 +1,234 @@
+"""Roles and grants. Every change takes one lock, is judged against what the actor holds, and is all or nothing."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from auth_service.core.connections import Resources
+from auth_service.core.errors import NotFound, RoleBuiltIn, RoleExists, RoleInUse, ValidationFailed
+from auth_service.core.principal import Principal
+from auth_service.models import Role, UserRole
+from auth_service.permissions.actor import Actor, load_actor
+from auth_service.permissions.repository import lock_access_rules, unknown_patterns
+from auth_service.roles import repository
+from auth_service.roles.hierarchy import Hierarchy
+from auth_service.users.repository import find_by_id
+from auth_service.users.service import keeping_a_superuser
+
+
+@dataclass(frozen=True, slots=True)
+class RoleView:
+    """A role with its own patterns and its parents."""
+
+    name: str
+    title: str
+    description: str
+    built_in: bool
+    permissions: list[str]
+    parents: list[str]
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GrantView:
+    role: str
+    valid_from: datetime
+    valid_until: datetime | None
+    granted_by: UUID | None
+    granted_at: datetime
+    reason: str | None
+    active: bool
+
+
+async def list_roles(resources: Resources) -> list[RoleView]:
+    async with resources.db() as session:
+        patterns, parents = await repository.links(session)
+        return [_view(role, patterns[role.name], parents[role.name]) for role in await repository.list_roles(session)]
+
+
+async def get_role(resources: Resources, name: str) -> RoleView:
+    async with resources.db() as session:
+        return await _current_view(session, _found(await repository.find_role(session, name)))
+
+
+async def create_role(
+    resources: Resources,
+    caller: Principal | Actor,
+    *,
+    name: str,
+    title: str,
+    description: str,
+    permissions: Collection[str],
+    parents: Collection[str],
+) -> RoleView:
+    """Raises RoleExists, RoleCycle, LackingYourself, or ValidationFailed for what does not exist."""
+    now = resources.clock()
+    async with resources.db.begin() as session:
+        await lock_access_rules(session)
+        if await repository.find_role(session, name) is not None:
+            raise RoleExists
+        actor = await load_actor(session, caller, now)
+        planned = await _plan(session, name, permissions, parents)
+        actor.must_hold(planned.effective(name))
+        role = Role(name=name, title=title, description=description, created_at=now, updated_at=now)
+        session.add(role)
+        await session.flush()
+        await repository.replace_links(session, name, set(permissions), set(parents))
+        return await _current_view(session, role)
+
+
+async def update_role(
+    resources: Resources,
+    caller: Principal | Actor,
+    name: str,
+    *,
+    title: str | None = None,
+    description: str | None = None,
+    permissions: Collection[str] | None = None,
+    parents: Collection[str] | None = None,
+) -> RoleView:
+    """None leaves a part as it is. The actor must hold all that the role gives, before and after."""
+    now = resources.clock()
+    async with resources.db.begin() as session:
+        await lock_access_rules(session)
+        role = _changeable(await repository.find_role(session, name))
+        view = await _current_view(session, role)
+        permissions = view.permissions if permissions is None else permissions
+        parents = view.parents if parents is None else parents
+        actor = await load_actor(session, caller, now)
+        actor.must_hold((await repository.load_hierarchy(session)).effective(name))
+        planned = await _plan(session, name, permissions, parents)
+        actor.must_hold(planned.effective(name))
+        role.title = role.title if title is None else title
+        role.description = role.description if description is None else description
+        role.updated_at = now
+        await repository.replace_links(session, name, set(permissions), set(parents))
+        await session.flush()
+        return await _current_view(session, role)
+
+
+async def delete_role(resources: Resources, caller: Principal | Actor, name: str) -> None:
+    """Raises RoleInUse while users or roles have it, or new users get it."""
+    async with resources.db.begin() as session:
+        await lock_access_rules(session)
+        role = _changeable(await repository.find_role(session, name))
+        actor = await load_actor(session, caller, resources.clock())
+        actor.must_hold((await repository.load_hierarchy(session)).effective(name))
+        if name == resources.settings.default_role or await repository.uses_of(session, name):
+            raise RoleInUse
+        await session.delete(role)
+
+
+async def list_grants(resources: Resources, user_id: UUID) -> list[GrantView]:
+    """Those that have ended or not begun too; raises NotFound."""
+    async with resources.db() as session:
+        await _must_exist(session, user_id)
+        return [_grant_view(grant, resources.clock()) for grant in await repository.grants_of(session, user_id)]
+
+
+async def grant_role(
+    resources: Resources,
+    caller: Principal | Actor,
+    user_id: UUID,
+    name: str,
+    *,
+    valid_from: datetime | None = None,
+    valid_until: datetime | None = None,
+    reason: str | None = None,
+) -> GrantView:
+    """Grants, or changes the dates of the grant that is there; raises LackingYourself or LastSuperuser."""
+    now = resources.clock()
+    starts = valid_from or now
+    if valid_until is not None and valid_until <= starts:
+        raise ValidationFailed("valid_until must lie after valid_from, and after now")
+    async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock()):
+        actor = await load_actor(session, caller, now)
+        await _must_manage(session, actor, name)
+        await _must_exist(session, user_id)
+        grant = await repository.find_grant(session, user_id, name)
+        if grant is None:
+            grant = UserRole(user_id=user_id, role_name=name)
+            session.add(grant)
+        grant.valid_from, grant.valid_until = starts, valid_until
+        grant.granted_by, grant.granted_at, grant.reason = actor.user_id, now, reason
+    return _grant_view(grant, now)
+
+
+async def revoke_role(resources: Resources, caller: Principal | Actor, user_id: UUID, name: str) -> None:
+    """Raises NotFound, LackingYourself (nobody strips those above them) or LastSuperuser."""
+    async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock()):
+        actor = await load_actor(session, caller, resources.clock())
+        await _must_manage(session, actor, name)
+        grant = await repository.find_grant(session, user_id, name)
+        if grant is None:
+            raise NotFound("The user does not have this role.")
+        await session.delete(grant)
+
+
+async def _must_manage(session: AsyncSession, actor: Actor, name: str) -> None:
+    _found(await repository.find_role(session, name))
+    actor.must_hold((await repository.load_hierarchy(session)).effective(name))
+
+
+async def _plan(session: AsyncSession, name: str, permissions: Collection[str], parents: Collection[str]) -> Hierarchy:
+    """The roles as they would be; raises for unknown names, cycles and too deep ancestry."""
+    hierarchy = await repository.load_hierarchy(session)
+    if any(parent not in hierarchy for parent in parents):
+        raise ValidationFailed("parents name a role that does not exist")
+    if await unknown_patterns(session, permissions):
+        raise ValidationFailed("permissions name one that is not in the catalogue")
+    planned = hierarchy.with_role(name, parents, permissions)
+    planned.check()
+    return planned
+
+
+async def _must_exist(session: AsyncSession, user_id: UUID) -> None:
+    if await find_by_id(session, user_id) is None:
+        raise NotFound("There is no such user.")
+
+
+async def _current_view(session: AsyncSession, role: Role) -> RoleView:
+    patterns, parents = await repository.links(session)
+    return _view(role, patterns[role.name], parents[role.name])
+
+
+def _view(role: Role, permissions: list[str], parents: list[str]) -> RoleView:
+    return RoleView(
+        role.name,
+        role.title,
+        role.description,
+        role.built_in,
+        permissions,
+        parents,
+        role.created_at,
+        role.updated_at,
+    )
+
+
+def _grant_view(grant: UserRole, now: datetime) -> GrantView:
+    active = grant.valid_from <= now and (grant.valid_until is None or now < grant.valid_until)
+    return GrantView(
+        grant.role_name,
+        grant.valid_from,
+        grant.valid_until,
+        grant.granted_by,
+        grant.granted_at,
+        grant.reason,
+        active,
+    )
+
+
+def _found(role: Role | None) -> Role:
+    if role is None:
+        raise NotFound("There is no such role.")
+    return role
+
+
+def _changeable(role: Role | None) -> Role:
+    if _found(role).built_in:
+        raise RoleBuiltIn
+    return _found(role)

@@ -1,0 +1,1 @@
+"""Identities of the other cinema services that ask for checks."""

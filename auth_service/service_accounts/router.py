@@ -1,0 +1,52 @@
+"""Service accounts, for admins."""
+
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from auth_service.core.connections import Res
+from auth_service.core.principal import Principal
+from auth_service.models import ServiceAccount
+from auth_service.permissions.require import Require
+from auth_service.service_accounts import service
+from auth_service.service_accounts.schemas import (
+    NewServiceAnswer,
+    SecretAnswer,
+    SecretBody,
+    ServiceAnswer,
+    ServiceBody,
+)
+
+router = APIRouter(prefix="/services", tags=["service accounts"])
+
+
+@router.get("", response_model=list[ServiceAnswer])
+async def list_all(_caller: Annotated[Principal, Require("services:read")], resources: Res) -> Sequence[ServiceAccount]:
+    return await service.list_services(resources)
+
+
+@router.post("", response_model=NewServiceAnswer, status_code=201)
+async def create(
+    body: ServiceBody, caller: Annotated[Principal, Require("services:write")], resources: Res
+) -> NewServiceAnswer:
+    """The client secret is shown this once."""
+    account, secret = await service.create_service(resources, caller, body.name, body.description, body.scopes)
+    shown = ServiceAnswer.model_validate(account).model_dump()
+    return NewServiceAnswer(**shown, client_id=account.id, client_secret=secret)
+
+
+@router.post("/{service_id}/secrets", response_model=SecretAnswer, status_code=201)
+async def add_secret(
+    service_id: UUID, body: SecretBody, caller: Annotated[Principal, Require("services:write")], resources: Res
+) -> SecretAnswer:
+    """A second secret beside the last one; older ones stop working."""
+    secret = await service.add_secret(resources, caller, service_id, body.expires_at)
+    return SecretAnswer(client_id=service_id, client_secret=secret, expires_at=body.expires_at)
+
+
+@router.delete("/{service_id}", status_code=204)
+async def delete(service_id: UUID, caller: Annotated[Principal, Require("services:write")], resources: Res) -> None:
+    """Its tokens are dead at once."""
+    await service.delete_service(resources, caller, service_id)

@@ -1,0 +1,108 @@
+"""Service accounts: who they are, what they may ask, and their secrets, shown once."""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from auth_service.core.connections import Resources
+from auth_service.core.errors import InvalidClient, NotFound, ServiceExists, ValidationFailed
+from auth_service.core.principal import Principal
+from auth_service.models import ServiceAccount, ServiceSecret
+from auth_service.permissions.actor import Actor, load_actor
+from auth_service.permissions.repository import lock_access_rules, unknown_patterns
+from auth_service.service_accounts import repository
+
+SECRETS_AT_ONCE = 2  # the old and the new one while callers change over
+
+
+async def list_services(resources: Resources) -> Sequence[ServiceAccount]:
+    async with resources.db() as session:
+        return await repository.list_services(session)
+
+
+async def create_service(
+    resources: Resources, caller: Principal | Actor, name: str, description: str, scopes: Sequence[str]
+) -> tuple[ServiceAccount, str]:
+    """The account and its first secret; raises LackingYourself for scopes that the caller does not hold (RBAC-1)."""
+    async with resources.db.begin() as session:
+        await lock_access_rules(session)
+        actor = await load_actor(session, caller, resources.clock())
+        actor.must_hold(scopes)
+        if await unknown_patterns(session, scopes):
+            raise ValidationFailed("scopes name a permission that is not in the catalogue")
+        if await repository.find_by_name(session, name) is not None:
+            raise ServiceExists
+        account = ServiceAccount(
+            name=name,
+            description=description,
+            scopes=sorted(set(scopes)),
+            created_by=actor.user_id,
+            created_at=resources.clock(),
+        )
+        session.add(account)
+        await session.flush()
+        secret, row = _new_secret(account.id, None, resources.clock())
+        session.add(row)
+    return account, secret
+
+
+async def add_secret(
+    resources: Resources, caller: Principal | Actor, service_id: UUID, expires_at: datetime | None
+) -> str:
+    """A new secret; the newest old one goes on working until the next call, so that callers can change over."""
+    now = resources.clock()
+    if expires_at is not None and expires_at <= now:
+        raise ValidationFailed("expires_at must lie in the future")
+    async with resources.db.begin() as session:
+        await lock_access_rules(session)
+        account = _found(await repository.find_service(session, service_id))
+        # Whoever has the secret has the scopes: it is a way of handing them out.
+        (await load_actor(session, caller, now)).must_hold(account.scopes)
+        kept = await repository.secrets_of(session, service_id)
+        await repository.delete_secrets(session, [row.id for row in kept[SECRETS_AT_ONCE - 1 :]])
+        secret, row = _new_secret(service_id, expires_at, now)
+        session.add(row)
+    return secret
+
+
+async def delete_service(resources: Resources, caller: Principal | Actor, service_id: UUID) -> None:
+    """Its tokens are dead when this returns."""
+    async with resources.db.begin() as session:
+        await lock_access_rules(session)
+        account = _found(await repository.find_service(session, service_id))
+        (await load_actor(session, caller, resources.clock())).must_hold(account.scopes)
+        await session.delete(account)
+        denials = [resources.denylist.session(service_id, service_id)]
+        await resources.denylist.record(session, denials)
+    await resources.denylist.publish(denials)
+
+
+async def authenticate_service(resources: Resources, client_id: str, client_secret: str) -> ServiceAccount:
+    """Raises InvalidClient. The secret has 256 random bits: looking up its hash tells a guesser nothing."""
+    try:
+        service_id = UUID(client_id)
+    except ValueError:
+        raise InvalidClient from None
+    async with resources.db() as session:
+        account = await repository.find_by_secret(session, service_id, _digest(client_secret), resources.clock())
+    if account is None:
+        raise InvalidClient
+    return account
+
+
+def _new_secret(service_id: UUID, expires_at: datetime | None, now: datetime) -> tuple[str, ServiceSecret]:
+    secret = secrets.token_urlsafe(32)
+    row = ServiceSecret(service_id=service_id, secret_hash=_digest(secret), expires_at=expires_at, created_at=now)
+    return secret, row
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def _found(account: ServiceAccount | None) -> ServiceAccount:
+    if account is None:
+        raise NotFound("There is no such service account.")
+    return account

@@ -1,0 +1,125 @@
+"""Session rows and the login history."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy import delete, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from auth_service.models import LoginHistory, Session, User
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """What a refresh needs of a session and its user."""
+
+    user_id: UUID
+    epoch: int
+    user_active: bool
+    generation: int
+    rotated_at: datetime
+    last_seen_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+
+    def live(self, now: datetime, idle: timedelta) -> bool:
+        """By stored times, not by any store's expiry (REF-8)."""
+        in_time = now < self.expires_at and now < self.last_seen_at + idle
+        return self.revoked_at is None and self.user_active and in_time
+
+
+_ADVANCE = """
+UPDATE sessions AS s SET generation = $2 + 1, rotated_at = $3, last_seen_at = $3,
+    ip = coalesce($5::inet, s.ip), user_agent = coalesce($6, s.user_agent)
+FROM users u
+WHERE s.id = $1 AND u.id = s.user_id AND s.generation <= $2 AND s.revoked_at IS NULL AND u.is_active
+    AND s.expires_at > $3 AND s.last_seen_at > $4
+RETURNING s.user_id, u.epoch
+"""
+
+_FIND = """
+SELECT s.user_id, u.epoch, u.is_active AS user_active, s.generation, s.rotated_at, s.last_seen_at, s.expires_at,
+    s.revoked_at
+FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = $1
+"""
+
+
+async def advance(
+    pool: asyncpg.Pool,
+    session_id: UUID,
+    presented: int,
+    now: datetime,
+    *,
+    idle_since: datetime,
+    ip: str | None,
+    user_agent: str | None,
+) -> tuple[UUID, int] | None:
+    """HOT, one statement: the user id and epoch if this rotation is the first to be recorded, else None.
+
+    `generation <= presented`: the token is proof that its generation was issued, so a record that is behind
+    (a restored backup) catches up. The row lock makes a finished logout win (REF-5).
+    """
+    row = await pool.fetchrow(_ADVANCE, session_id, presented, now, idle_since, ip, user_agent)
+    return None if row is None else (row["user_id"], row["epoch"])
+
+
+async def find_record(pool: asyncpg.Pool, session_id: UUID) -> SessionRecord | None:
+    row = await pool.fetchrow(_FIND, session_id)
+    return None if row is None else SessionRecord(**dict(row))
+
+
+async def lock_user(session: AsyncSession, user_id: UUID) -> User | None:
+    """Holds the user's row: sessions start and end one at a time for each user (SES-1)."""
+    statement = select(User).where(User.id == user_id).with_for_update().execution_options(populate_existing=True)
+    return (await session.scalars(statement)).one_or_none()
+
+
+async def end(session: AsyncSession, now: datetime, reason: str, *conditions: Any) -> list[tuple[UUID, UUID]]:
+    """(user id, session id) of each live session that this call ended; it never ends one twice."""
+    statement = (
+        update(Session)
+        .where(Session.revoked_at.is_(None), *conditions)
+        .values(revoked_at=now, revoked_reason=reason)
+        .returning(Session.user_id, Session.id)
+    )
+    return [(user_id, session_id) for user_id, session_id in (await session.execute(statement)).all()]
+
+
+async def beyond_limit(session: AsyncSession, user_id: UUID, now: datetime, idle: timedelta, limit: int) -> list[UUID]:
+    """Ids of the user's live sessions but the `limit` most recently used ones."""
+    statement = (
+        select(Session.id)
+        .where(
+            Session.user_id == user_id,
+            Session.revoked_at.is_(None),
+            Session.expires_at > now,
+            Session.last_seen_at > now - idle,
+        )
+        .order_by(Session.last_seen_at.desc(), Session.id.desc())
+        .offset(limit)
+    )
+    return list((await session.scalars(statement)).all())
+
+
+async def history_page(
+    session: AsyncSession, user_id: UUID, before: tuple[datetime, UUID] | None, limit: int
+) -> Sequence[LoginHistory]:
+    """Newest first; keyset, so that page 1,000 costs what page 1 does."""
+    statement = select(LoginHistory).where(LoginHistory.user_id == user_id)
+    if before is not None:
+        moment, row_id = before
+        # The first comparison lets Postgres skip whole partitions; the row comparison is exact.
+        statement = statement.where(
+            LoginHistory.login_at <= moment, tuple_(LoginHistory.login_at, LoginHistory.id) < tuple_(moment, row_id)
+        )
+    statement = statement.order_by(LoginHistory.login_at.desc(), LoginHistory.id.desc()).limit(limit)
+    return (await session.scalars(statement)).all()
+
+
+async def delete_ended(session: AsyncSession, before: datetime) -> None:
+    """Forgets sessions that ended or ran out before that time."""
+    await session.execute(delete(Session).where((Session.expires_at < before) | (Session.revoked_at < before)))

@@ -1,0 +1,1 @@
+"""Accounts: one's own and, for the command line, everyone's."""

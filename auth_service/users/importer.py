@@ -1,0 +1,134 @@
+"""Accounts of an older system from a CSV file, with their password hashes: nobody has to choose a new password."""
+
+import csv
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from auth_service.core.connections import Resources
+from auth_service.core.passwords import is_known_hash
+from auth_service.models import new_id
+from auth_service.users import repository
+from auth_service.users.identifiers import canonical_email, canonical_login
+
+REQUIRED = {"login", "email", "password_hash"}
+COLUMNS = REQUIRED | {"full_name"}
+CHUNK = 500
+MAX_NAME = 200
+Checked = TypeVar("Checked")
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedUser:
+    line: int
+    login: str
+    login_key: str
+    email: str
+    email_key: str
+    full_name: str | None
+    password_hash: str
+
+
+@dataclass(slots=True)
+class ImportPlan:
+    """`problems` are lines for the operator: the line number and what is wrong, never a hash."""
+
+    users: list[ImportedUser] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def read_csv(path: Path) -> ImportPlan:
+    """Everything that can be known to be wrong without the database; reads the whole file, writes nothing."""
+    plan = ImportPlan()
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file, strict=True)
+        header = set(reader.fieldnames or ())
+        if not header >= REQUIRED or not header <= COLUMNS:
+            plan.problems.append("line 1: the columns must be login, email, password_hash and, if wanted, full_name")
+            return plan
+        try:
+            _read_rows(reader, plan)
+        except (csv.Error, UnicodeDecodeError) as error:
+            plan.problems.append(f"line {reader.line_num}: not a CSV file in UTF-8 ({type(error).__name__})")
+    return plan
+
+
+async def mark_taken(resources: Resources, plan: ImportPlan) -> set[int]:
+    """Line numbers whose login or e-mail address is already taken here."""
+    taken: set[int] = set()
+    async with resources.db() as session:
+        for chunk in _chunks(plan.users):
+            keys = await repository.existing_keys(
+                session, [user.login_key for user in chunk], [user.email_key for user in chunk]
+            )
+            taken |= {user.line for user in chunk if user.login_key in keys or user.email_key in keys}
+    return taken
+
+
+async def import_users(resources: Resources, users: Sequence[ImportedUser], on_progress: Callable[[int], None]) -> None:
+    """All of them or none: one transaction, each with the default role. `on_progress` gets how many more are in."""
+    now = resources.clock()
+    async with resources.db.begin() as session:
+        for chunk in _chunks(users):
+            rows = [
+                {
+                    "id": new_id(),
+                    "login": user.login,
+                    "login_key": user.login_key,
+                    "email": user.email,
+                    "email_key": user.email_key,
+                    "full_name": user.full_name,
+                    "password_hash": user.password_hash,
+                    "created_at": now,
+                    "updated_at": now,
+                }
+                for user in chunk
+            ]
+            role = resources.settings.default_role
+            grants = [
+                {"user_id": row["id"], "role_name": role, "valid_from": now, "granted_at": now, "reason": "imported"}
+                for row in rows
+            ]
+            await repository.insert_many(session, rows, grants)
+            on_progress(len(chunk))
+
+
+def _read_rows(reader: Iterable[dict[str, str]], plan: ImportPlan) -> None:
+    seen: dict[str, int] = {}
+    for line, row in enumerate(reader, start=2):
+        try:
+            user = _read_row(line, row)
+        except ValueError as error:
+            plan.problems.append(f"line {line}: {error}")
+            continue
+        doubles = [seen[key] for key in (user.login_key, user.email_key) if key in seen]
+        if doubles:
+            plan.problems.append(f"line {line}: the same login or email as line {doubles[0]}")
+        else:
+            plan.users.append(user)
+            seen |= {user.login_key: line, user.email_key: line}
+
+
+def _read_row(line: int, row: dict[str, str]) -> ImportedUser:
+    if None in row or None in row.values():
+        raise ValueError("has another number of fields than the first line")
+    full_name = row.get("full_name", "").strip() or None
+    if full_name is not None and (len(full_name) > MAX_NAME or not full_name.isprintable()):
+        raise ValueError(f"full_name must be printable and have at most {MAX_NAME} characters")
+    if not is_known_hash(row["password_hash"]):
+        raise ValueError("password_hash must be a bcrypt ($2b$…) or argon2 ($argon2id$…) hash")
+    login_key = _named("login", canonical_login, row["login"])
+    email, email_key = _named("email", canonical_email, row["email"])
+    return ImportedUser(line, row["login"], login_key, email, email_key, full_name, row["password_hash"])
+
+
+def _named(name: str, check: Callable[[str], Checked], value: str) -> Checked:
+    try:
+        return check(value)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from None
+
+
+def _chunks(users: Sequence[ImportedUser]) -> Iterable[Sequence[ImportedUser]]:
+    return (users[start : start + CHUNK] for start in range(0, len(users), CHUNK))

@@ -1,0 +1,89 @@
+"""User rows."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, insert, or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from auth_service.core.errors import Conflict, EmailTaken, LoginTaken
+from auth_service.models import User, UserRole
+
+SUPERUSER = "superuser"
+_TAKEN = {"uq_users_login_key": LoginTaken, "uq_users_email_key": EmailTaken}
+
+
+def taken(error: IntegrityError) -> Conflict:
+    """The error to raise for a broken unique constraint; raises `error` itself where it is something else."""
+    for constraint, kind in _TAKEN.items():
+        if constraint in str(error.orig):
+            return kind()
+    raise error
+
+
+async def find_by_id(session: AsyncSession, user_id: UUID) -> User | None:
+    return await session.get(User, user_id)
+
+
+async def find_by_text_id(session: AsyncSession, text: str) -> User | None:
+    """None too for a text that is no UUID."""
+    try:
+        return await session.get(User, UUID(text))
+    except ValueError:
+        return None
+
+
+async def find_by_key(session: AsyncSession, key: str, *, is_email: bool) -> User | None:
+    column = User.email_key if is_email else User.login_key
+    return (await session.scalars(select(User).where(column == key))).one_or_none()
+
+
+async def lock(session: AsyncSession, user_id: UUID) -> User | None:
+    statement = select(User).where(User.id == user_id).with_for_update().execution_options(populate_existing=True)
+    return (await session.scalars(statement)).one_or_none()
+
+
+async def permanent_superusers(session: AsyncSession, now: datetime) -> int:
+    """Active users whose superuser grant has begun and has no end; call it under the access lock."""
+    statement = (
+        select(func.count())
+        .select_from(UserRole)
+        .join(User, User.id == UserRole.user_id)
+        .where(
+            UserRole.role_name == SUPERUSER,
+            UserRole.valid_from <= now,
+            UserRole.valid_until.is_(None),
+            User.is_active,
+        )
+    )
+    return int(await session.scalar(statement) or 0)
+
+
+async def list_users(
+    session: AsyncSession, *, search: str | None = None, after: UUID | None = None, limit: int
+) -> Sequence[User]:
+    """By id, which is by age; `search` is a part of the login or the e-mail address."""
+    statement = select(User).order_by(User.id).limit(limit)
+    if after is not None:
+        statement = statement.where(User.id > after)
+    if search:
+        wanted = search.lower()
+        statement = statement.where(
+            or_(User.login_key.contains(wanted, autoescape=True), User.email_key.contains(wanted, autoescape=True))
+        )
+    return (await session.scalars(statement)).all()
+
+
+async def existing_keys(session: AsyncSession, logins: Sequence[str], emails: Sequence[str]) -> set[str]:
+    """Those of the given login and e-mail keys that are taken."""
+    by_login = await session.scalars(select(User.login_key).where(User.login_key.in_(logins)))
+    by_email = await session.scalars(select(User.email_key).where(User.email_key.in_(emails)))
+    return {*by_login, *by_email}
+
+
+async def insert_many(session: AsyncSession, users: Sequence[dict[str, Any]], grants: Sequence[dict[str, Any]]) -> None:
+    await session.execute(insert(User), users)
+    await session.execute(insert(UserRole), grants)

@@ -1,0 +1,45 @@
+"""One's own account."""
+
+from fastapi import APIRouter
+
+from auth_service.core.connections import Res
+from auth_service.core.principal import CurrentUser
+from auth_service.models import User
+from auth_service.users import service
+from auth_service.users.schemas import (
+    DeleteAccountBody,
+    LoginChangeBody,
+    PasswordBody,
+    ProfilePatch,
+    UserAnswer,
+)
+
+router = APIRouter(prefix="/users/me", tags=["own account"])
+
+
+@router.get("", response_model=UserAnswer)
+async def read(me: CurrentUser, resources: Res) -> User:
+    return await service.get_user(resources, me.subject)
+
+
+@router.patch("", response_model=UserAnswer)
+async def update(body: ProfilePatch, me: CurrentUser, resources: Res) -> User:
+    """Changes only what is sent; `full_name: null` removes the name."""
+    return await service.update_profile(resources, me.subject, body.model_dump(exclude_unset=True))
+
+
+@router.delete("", status_code=204)
+async def delete(body: DeleteAccountBody, me: CurrentUser, resources: Res) -> None:
+    """Deletes the account for good; asks for the password again."""
+    await service.delete_own_account(resources, me.subject, body.current_password)
+
+
+@router.post("/password", status_code=204)
+async def change_password(body: PasswordBody, me: CurrentUser, resources: Res) -> None:
+    """Ends the other sessions; this one stays."""
+    await service.change_password(resources, me.subject, me.session_id, body.current_password, body.new_password)
+
+
+@router.post("/login", response_model=UserAnswer)
+async def change_login(body: LoginChangeBody, me: CurrentUser, resources: Res) -> User:
+    return await service.change_login(resources, me.subject, body.login, body.current_password)

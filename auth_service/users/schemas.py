@@ -1,0 +1,64 @@
+"""Bodies and answers about accounts."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator, Field
+
+from auth_service.core.passwords import check_rules
+from auth_service.core.schemas import Answer, Body, PlainText
+from auth_service.users.identifiers import MAX_LOGIN, canonical_email, canonical_login
+
+
+def _login(value: str) -> str:
+    canonical_login(value)
+    return value
+
+
+def _email(value: str) -> str:
+    return canonical_email(value)[0]
+
+
+# The lengths are checked again in canonical form; these stop huge inputs early.
+Login = Annotated[PlainText, Field(max_length=4 * MAX_LOGIN), AfterValidator(_login)]
+Email = Annotated[PlainText, Field(max_length=320), AfterValidator(_email)]
+NewPassword = Annotated[str, Field(max_length=1024), AfterValidator(check_rules)]
+# A typed password is only compared; too long is simply wrong, and costs no hash.
+TypedPassword = Annotated[str, Field(min_length=1, max_length=1024)]
+FullName = Annotated[PlainText, Field(min_length=1, max_length=200)]
+
+
+class RegisterBody(Body):
+    login: Login
+    email: Email
+    password: NewPassword
+    full_name: FullName | None = None
+
+
+class ProfilePatch(Body):
+    full_name: FullName | None = None
+
+
+class PasswordBody(Body):
+    current_password: TypedPassword
+    new_password: NewPassword
+
+
+class LoginChangeBody(Body):
+    login: Login
+    current_password: TypedPassword
+
+
+class DeleteAccountBody(Body):
+    current_password: TypedPassword
+
+
+class UserAnswer(Answer):
+    id: UUID
+    login: str
+    email: str
+    full_name: str | None
+    is_active: bool
+    created_at: datetime
+    updated_at: datetime

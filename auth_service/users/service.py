@@ -1,0 +1,166 @@
+"""Accounts: made, changed, disabled, deleted."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from auth_service.core.connections import Resources
+from auth_service.core.errors import Conflict, LastSuperuser, NotFound, WrongPassword
+from auth_service.core.passwords import normalize
+from auth_service.models import User, UserRole, new_id
+from auth_service.permissions.repository import lock_access_rules
+from auth_service.sessions.service import end_all_in, end_others_in
+from auth_service.users import repository
+from auth_service.users.credentials import Outcome, verify_password
+from auth_service.users.identifiers import canonical_email, canonical_login
+
+
+class PasswordChanged(Conflict):
+    code, detail = "password_changed", "The password was changed meanwhile; log in again."
+
+
+async def create_user(
+    resources: Resources,
+    *,
+    login: str,
+    email: str,
+    password: str,
+    full_name: str | None = None,
+    role: str | None = None,
+) -> User:
+    """With the default role, and with `role` for the operator's command line; raises LoginTaken or EmailTaken."""
+    hashed = await resources.hasher.hash(password)
+    now = resources.clock()
+    address, email_key = canonical_email(email)
+    user = User(
+        id=new_id(),
+        login=login,
+        login_key=canonical_login(login),
+        email=address,
+        email_key=email_key,
+        full_name=full_name,
+        password_hash=hashed,
+        created_at=now,
+        updated_at=now,
+    )
+    try:
+        async with resources.db.begin() as session:
+            session.add(user)
+            await session.flush()
+            for name in {resources.settings.default_role, role} - {None}:
+                session.add(UserRole(user_id=user.id, role_name=name, valid_from=now, granted_at=now))
+    except IntegrityError as error:
+        raise repository.taken(error) from None
+    return user
+
+
+async def get_user(resources: Resources, user_id: UUID) -> User:
+    async with resources.db() as session:
+        return _found(await repository.find_by_id(session, user_id))
+
+
+async def find_by_login_or_email(resources: Resources, key: str, *, is_email: bool) -> User | None:
+    async with resources.db() as session:
+        return await repository.find_by_key(session, key, is_email=is_email)
+
+
+async def update_profile(resources: Resources, user_id: UUID, changes: dict[str, str | None]) -> User:
+    """`changes` holds only the fields that were sent."""
+    async with resources.db.begin() as session:
+        user = _found(await repository.lock(session, user_id))
+        for name, value in changes.items():
+            setattr(user, name, value)
+        user.updated_at = resources.clock()
+    return user
+
+
+async def change_login(resources: Resources, user_id: UUID, login: str, current_password: str) -> User:
+    """Asks for the password again; raises WrongPassword or LoginTaken."""
+    await _confirm_password(resources, user_id, current_password)
+    try:
+        async with resources.db.begin() as session:
+            user = _found(await repository.lock(session, user_id))
+            user.login, user.login_key = login, canonical_login(login)
+            user.updated_at = resources.clock()
+    except IntegrityError as error:
+        raise repository.taken(error) from None
+    return user
+
+
+async def change_password(
+    resources: Resources, user_id: UUID, session_id: UUID, current_password: str, new_password: str
+) -> None:
+    """Ends the user's other sessions in the same step (PWD-7)."""
+    confirmed = await _confirm_password(resources, user_id, current_password)
+    hashed = await resources.hasher.hash(new_password)
+    async with resources.db.begin() as session:
+        user = _found(await repository.lock(session, user_id))
+        if user.password_hash != confirmed.password_hash:
+            raise PasswordChanged
+        user.password_hash = hashed
+        user.updated_at = resources.clock()
+        _, denials = await end_others_in(resources, session, user_id, session_id, "password_changed")
+    await resources.denylist.publish(denials)
+
+
+async def set_password(resources: Resources, user_id: UUID, new_password: str) -> None:
+    """The operator's way: no current password, and every session ends."""
+    hashed = await resources.hasher.hash(normalize(new_password))
+    async with resources.db.begin() as session:
+        denials = await end_all_in(resources, session, user_id, "password_set")
+        user = _found(await repository.find_by_id(session, user_id))
+        user.password_hash = hashed
+        user.updated_at = resources.clock()
+    await resources.denylist.publish(denials)
+
+
+async def set_active(resources: Resources, user_id: UUID, active: bool) -> User:
+    """A disabled user's tokens are dead when this returns (LOG-10); raises LastSuperuser."""
+    async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock()):
+        denials = [] if active else await end_all_in(resources, session, user_id, "deactivated")
+        user = _found(await repository.lock(session, user_id))
+        user.is_active = active
+        user.updated_at = resources.clock()
+    await resources.denylist.publish(denials)
+    return user
+
+
+async def delete_user(resources: Resources, user_id: UUID) -> None:
+    """The account, its sessions, grants and history; raises LastSuperuser."""
+    async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock()):
+        denials = await end_all_in(resources, session, user_id, "deleted")
+        await session.delete(_found(await repository.lock(session, user_id)))
+    await resources.denylist.publish(denials)
+
+
+async def delete_own_account(resources: Resources, user_id: UUID, current_password: str) -> None:
+    await _confirm_password(resources, user_id, current_password)
+    await delete_user(resources, user_id)
+
+
+@asynccontextmanager
+async def keeping_a_superuser(session: AsyncSession, now: datetime) -> AsyncIterator[None]:
+    """One at a time, and rolled back with LastSuperuser if no active permanent superuser is left (RBAC-2)."""
+    await lock_access_rules(session)
+    before = await repository.permanent_superusers(session, now)
+    yield
+    await session.flush()
+    if before and not await repository.permanent_superusers(session, now):
+        raise LastSuperuser
+
+
+async def _confirm_password(resources: Resources, user_id: UUID, password: str) -> User:
+    user = await get_user(resources, user_id)
+    if await verify_password(resources, user, user.login_key, password) is not Outcome.RIGHT:
+        raise WrongPassword
+    return await get_user(resources, user_id)  # its hash may just have been upgraded
+
+
+def _found(user: User | None) -> User:
+    if user is None:
+        raise NotFound("There is no such user.")
+    return user

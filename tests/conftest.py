@@ -1,0 +1,186 @@
+"""Real Postgres and Redis for every test: DATABASE_URL and REDIS_URL if set, else throw-away servers of our own."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import httpx
+import pytest
+import redis as sync_redis
+from fastapi import FastAPI
+
+from auth_service.config import Settings
+from auth_service.core.clock import Clock, utc_now
+from auth_service.core.connections import Resources
+from auth_service.main import create_app
+from tests.api import Api
+from tests.service_process import ServiceProcess, running_service
+
+ROOT = Path(__file__).parent.parent
+TEST_SECRET = "a secret of the test suite, thirty-two bytes at least"
+
+
+@dataclass(frozen=True)
+class Servers:
+    """`database_url` is a maintenance database where this worker may create others."""
+
+    database_url: str
+    redis_url: str
+    worker: str
+
+    def database(self, name: str) -> str:
+        return urlunsplit(urlsplit(self.database_url)._replace(path=f"/{name}"))
+
+    def redis_db(self, offset: int) -> str:
+        """Two Redis databases for each xdist worker: 0 the shared app's, 1 for tests that flush."""
+        number = int(self.worker.removeprefix("gw") or 0) if self.worker.startswith("gw") else 0
+        return urlunsplit(urlsplit(self.redis_url)._replace(path=f"/{2 * number + offset}"))
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Servers]:
+    database_url, redis_url = os.environ.get("DATABASE_URL"), os.environ.get("REDIS_URL")
+    if database_url and redis_url:
+        yield Servers(database_url, redis_url, worker_id)
+        return
+    from auth_service.embedded import start_postgres, start_redis
+
+    folder = tmp_path_factory.mktemp("servers")
+    postgres = start_postgres(folder / "postgres", durable=False)
+    try:
+        redis = start_redis(folder / "redis", durable=False)
+        try:
+            yield Servers(postgres.url, redis.url, worker_id)
+        finally:
+            redis.stop()
+    finally:
+        postgres.stop()
+
+
+@pytest.fixture(scope="session")
+def template(servers: Servers) -> str:
+    """The name of a migrated database that others are copied from."""
+    name = f"auth_template_{servers.worker}"
+    asyncio.run(_recreate(servers, name))
+    migrated = subprocess.run(
+        [sys.executable, "-m", "auth_service", "migrate"],
+        cwd=ROOT,
+        env={**os.environ, "DATABASE_URL": servers.database(name), "REDIS_URL": servers.redis_db(0)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert migrated.returncode == 0, migrated.stderr
+    return name
+
+
+async def _recreate(servers: Servers, name: str, template: str = "template0") -> None:
+    connection = await asyncpg.connect(servers.database_url)
+    try:
+        await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    finally:
+        await connection.close()
+
+
+def test_settings(**overrides: Any) -> Settings:
+    """Rate limits out of the way, timeouts for a busy machine; everything else as shipped."""
+    values: dict[str, Any] = {
+        "app_env": "test",
+        "secret_key": TEST_SECRET,
+        "rate_limit_login": "100000/minute",
+        "rate_limit_register": "100000/minute",
+        "rate_limit_refresh": "100000/minute",
+        "rate_limit_token": "100000/minute",
+        "database_timeout_seconds": 20,
+        "redis_timeout_ms": 5000,
+        "hash_queue": 1000,
+    }
+    return Settings(_env_file=None, **(values | overrides))
+
+
+test_settings.__test__ = False  # type: ignore[attr-defined]  # pytest: a maker, not a test
+
+
+@asynccontextmanager
+async def running_app(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Api]:
+    app = create_app(settings, clock)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app, client=("127.0.0.1", 50000)), base_url="http://localhost"
+        ) as http,
+    ):
+        resources: Resources = app.state.resources
+        await resources.keys.load()
+        yield Api(http, resources)
+
+
+@pytest.fixture(scope="session")
+async def shared_settings(servers: Servers, template: str) -> Settings:
+    name = f"auth_shared_{servers.worker}"
+    await _recreate(servers, name, template)
+    flush(servers.redis_db(0))
+    return test_settings(database_url=servers.database(name), redis_url=servers.redis_db(0))
+
+
+def flush(redis_url: str) -> None:
+    with sync_redis.Redis.from_url(redis_url) as redis:
+        redis.flushdb()
+
+
+@pytest.fixture(scope="session")
+async def api(shared_settings: Settings) -> AsyncIterator[Api]:
+    """The app in this process, shared by all tests of the worker: make your own users, roles and services."""
+    async with running_app(shared_settings) as api:
+        yield api
+
+
+class Fresh:
+    """Apps on databases of their own, for tests that count superusers, flush Redis or move the clock."""
+
+    def __init__(self, servers: Servers, template: str, stack: AsyncExitStack) -> None:
+        self._servers = servers
+        self._template = template
+        self._stack = stack
+        self._count = 0
+
+    async def settings(self, **overrides: Any) -> Settings:
+        """A newly migrated database and an empty Redis database."""
+        self._count += 1
+        name = f"auth_fresh_{self._servers.worker}_{self._count}"
+        await _recreate(self._servers, name, self._template)
+        flush(self._servers.redis_db(1))
+        urls = {"database_url": self._servers.database(name), "redis_url": self._servers.redis_db(1)}
+        return test_settings(**(urls | overrides))
+
+    async def api(self, clock: Clock = utc_now, **overrides: Any) -> Api:
+        return await self.on(await self.settings(**overrides), clock)
+
+    async def on(self, settings: Settings, clock: Clock = utc_now) -> Api:
+        """One more app ("replica") on the stores of `settings`."""
+        return await self._stack.enter_async_context(running_app(settings, clock))
+
+    async def service(self, settings: Settings, *, workers: int = 1, **environment: str) -> ServiceProcess:
+        """The shipped command `auth-service serve` as a process of its own, over TCP."""
+        return await self._stack.enter_async_context(running_service(settings, workers, environment))
+
+
+@pytest.fixture
+async def fresh(servers: Servers, template: str) -> AsyncIterator[Fresh]:
+    async with AsyncExitStack() as stack:
+        yield Fresh(servers, template, stack)
+
+
+@pytest.fixture
+def app(shared_settings: Settings) -> FastAPI:
+    """Not started: for what can be read off the routes."""
+    return create_app(shared_settings)
