@@ -61,11 +61,12 @@ def run_dev(*, host: str, port: int, data_dir: Path, workers: int) -> int:
         try:
             with contextlib.ExitStack() as stack:
                 _supervise(stack, signals, host=host, port=port, data_dir=data_dir.resolve(), workers=workers)
-        except StopRequested:
-            _say("stopped; the data stay in " + str(data_dir))
-        except (DevError, EmbeddedError) as error:
-            _say(str(error), error=True)
-            return 1
+        except (StopRequested, DevError, EmbeddedError) as error:
+            # Ctrl-C can hit a child before it has a session of its own; its failure is then our stop.
+            if not signals.received:
+                _say(str(error), error=True)
+                return 1
+            _say(f"stopped; the data stay in {data_dir}")
     return 0
 
 
@@ -240,7 +241,8 @@ def _run_step(step: str, environment: dict[str, str], data_dir: Path, signals: S
     finally:
         _end(process)
     if process.returncode != 0:
-        _say(log.read_text(errors="replace").rstrip(), error=True)
+        with contextlib.suppress(OSError):
+            typer.echo(log.read_text(errors="replace").rstrip(), err=True)
         raise DevError(f"{step} failed with exit code {process.returncode}; its output is above")
 
 

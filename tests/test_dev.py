@@ -58,8 +58,16 @@ class Dev:
         self.process.send_signal(number)
         return int(self.process.wait(SECONDS))
 
-    def still_running(self) -> list[psutil.Process]:
-        return psutil.wait_procs(list(self.started.values()), timeout=5)[1]
+    def still_running(self) -> list[str]:
+        return [name for name, process in self.started.items() if is_alive(process)]
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """A zombie is dead: in a container nobody may collect the children of a killed parent."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def servers_on(data_dir: Path) -> dict[str, psutil.Process]:
@@ -80,8 +88,8 @@ def start_dev(tmp_path: Path) -> Iterator[Callable[..., Dev]]:
     for item in running:
         if item.process.poll() is None:
             item.stop(signal.SIGTERM)
-        for process in item.still_running():
-            process.kill()
+        for name in item.still_running():
+            item.started[name].kill()
 
 
 @pytest.fixture
@@ -142,11 +150,11 @@ def test_dev_recovers_from_its_own_kill_and_reports_a_dead_service(start_dev: Ca
     killed = start_dev(port)
     killed.wait_until_ready()
     assert killed.stop(signal.SIGKILL) == -signal.SIGKILL
-    assert all(process.is_running() for process in killed.started.values())
+    assert killed.still_running() == ["postgres", "redis", "service"]
 
     adopting = start_dev(port)
     adopting.wait_until_ready()
-    assert not killed.started["service"].is_running()
+    assert killed.still_running() == ["postgres", "redis"]
     assert adopting.started["postgres"] == killed.started["postgres"]
     assert adopting.started["redis"] == killed.started["redis"]
 
@@ -173,9 +181,7 @@ def test_failed_migration_ends_everything(start_dev: Callable[..., Dev], port: i
     failed = start_dev(port, DATABASE_URL="postgresql://nobody:x@127.0.0.1:1/none")
     assert failed.process.wait(SECONDS) == 1
     assert failed.lines()[0] == "dev: using your PostgreSQL (DATABASE_URL is set)"
-    assert failed.lines()[-2:] == [
-        "dev: migrate failed with exit code 1; its output is above",
-    ] or failed.lines()[-1].startswith("dev: stopping Redis")
+    assert failed.lines()[-1] == "dev: migrate failed with exit code 1; its output is above"
     assert not (failed.data_dir / "redis" / "redis.pid").exists()
 
 
@@ -186,6 +192,5 @@ def test_unsupported_python_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_foreign_host_is_one_clear_line() -> None:
-    for host in ("203.0.113.7", "no-such-host.invalid"):
-        with pytest.raises(dev.DevError, match="is no address of this machine; start with --host 127.0.0.1"):
-            dev._check_port(host, 8000)
+    with pytest.raises(dev.DevError, match=r"203\.0\.113\.7 is no address of this machine"):
+        dev._check_port("203.0.113.7", 8000)

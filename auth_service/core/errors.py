@@ -162,6 +162,10 @@ STORE_FAILURES: tuple[type[Exception], ...] = (
     asyncpg.InsufficientResourcesError,
     asyncpg.LockNotAvailableError,
     asyncpg.CannotConnectNowError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, before or after a promotion
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.UndefinedTableError,  # not migrated yet
     asyncpg.InterfaceError,
     ConnectionError,
     TimeoutError,
@@ -173,8 +177,9 @@ def is_store_failure(error: BaseException) -> bool:
     """True where Postgres or Redis could not be asked, and so nothing is known (section 2 of the policies)."""
     if isinstance(error, DBAPIError):
         cause = getattr(error.orig, "__cause__", None)  # SQLAlchemy wraps asyncpg's error twice
-        return error.connection_invalidated or (cause is not None and isinstance(cause, STORE_FAILURES))
-    return isinstance(error, STORE_FAILURES)
+        return error.connection_invalidated or (cause is not None and is_store_failure(cause))
+    # asyncpg's complaint about an argument is an InterfaceError too, and our mistake.
+    return isinstance(error, STORE_FAILURES) and not isinstance(error, ValueError)
 
 
 def render(request_id: str, error: AppError, fields: list[dict[str, str]] | None = None) -> dict[str, Any]:

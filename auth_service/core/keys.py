@@ -47,6 +47,7 @@ class KeyRing:
         )
         self._keys: dict[str, KeyPair] = {}
         self._loaded_at: float | None = None
+        self._reloading = asyncio.Lock()
 
     @property
     def loaded(self) -> bool:
@@ -79,22 +80,21 @@ class KeyRing:
     async def verify(self, token: str, *, expired_too: bool = False) -> AccessClaims:
         """Raises InvalidToken; asks Postgres for newer keys at an unknown kid, at most every five seconds."""
         now = self._clock()
-        live = {kid: key for kid, key in self._keys.items() if not _retired(key, now)}
-        if not live:
+        if not self._live(now):
             raise Unavailable("The signing keys are not loaded yet; is Postgres reachable and migrated?")
         try:
-            return verify(self.rules, live, token, now, expired_too=expired_too)
+            return verify(self.rules, self._live(now), token, now, expired_too=expired_too)
         except UnknownKey:
-            age = asyncio.get_running_loop().time() - (self._loaded_at or 0)
-            if age < UNKNOWN_KEY_RELOAD_SECONDS:
-                raise
-        await self.load()
-        return verify(self.rules, self._keys, token, now, expired_too=expired_too)
+            # One reload for all who wait here, however many kids are made up at once.
+            async with self._reloading:
+                if asyncio.get_running_loop().time() - (self._loaded_at or 0) >= UNKNOWN_KEY_RELOAD_SECONDS:
+                    await self.load()
+        return verify(self.rules, self._live(now), token, now, expired_too=expired_too)
 
     def jwks(self) -> dict[str, list[dict[str, Any]]]:
         """RFC 7517: the public keys, those of coming and of just replaced signing keys included."""
         now = self._clock()
-        return {"keys": [key.public_jwk for key in self._keys.values() if not _retired(key, now)]}
+        return {"keys": [key.public_jwk for key in self._live(now).values()]}
 
     async def rotate(self, *, soon: bool = False) -> tuple[str, datetime]:
         """A new key and when it starts to sign; the older ones retire when their last token is dead."""
@@ -106,8 +106,13 @@ class KeyRing:
         )
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock($1)", _ROTATION_LOCK)
+            # A coming key that would take over from this one again never gets to sign.
             await connection.execute(
-                "UPDATE signing_keys SET retires_at = $1 WHERE retires_at IS NULL", last_token_dead
+                "UPDATE signing_keys SET retires_at = CASE WHEN signs_from >= $2 THEN $3 ELSE $1 END"
+                " WHERE retires_at IS NULL",
+                last_token_dead,
+                signs_from,
+                now,
             )
             kid = await self._insert(connection, signs_from)
         await self.load()
@@ -124,11 +129,13 @@ class KeyRing:
                 kid,
                 now,
             )
-            signing = await connection.fetchval(
-                "SELECT count(*) FROM signing_keys WHERE signs_from <= $1 AND (retires_at IS NULL OR retires_at > $1)",
+            # What is left must sign now, and go on for good: a key that was being replaced is not enough.
+            enough = await connection.fetchval(
+                "SELECT coalesce(bool_or(signs_from <= $1) AND bool_or(retires_at IS NULL), false)"
+                " FROM signing_keys WHERE retires_at IS NULL OR retires_at > $1",
                 now,
             )
-            if found and not signing:
+            if found and not enough:
                 await self._insert(connection, now)
         await self.load()
         return found is not None
@@ -142,8 +149,11 @@ class KeyRing:
         signing = max((row["signs_from"] for row in rows if row["signs_from"] <= now), default=None)
         return [dict(row) | {"state": _state(row, now, signing)} for row in rows]
 
+    def _live(self, now: datetime) -> dict[str, KeyPair]:
+        return {kid: key for kid, key in self._keys.items() if key.retires_at is None or key.retires_at > now}
+
     def _signing_key(self, now: datetime) -> KeyPair:
-        ready = [key for key in self._keys.values() if key.signs_from <= now and not _retired(key, now)]
+        ready = [key for key in self._live(now).values() if key.signs_from <= now]
         if not ready:
             raise Unavailable("No signing key is loaded; is Postgres reachable and migrated?")
         return max(ready, key=lambda key: key.signs_from)
@@ -180,10 +190,6 @@ class KeyRing:
         kid = row["kid"]
         pem = self._secrets.unseal(row["private_pem"], bound_to=f"signing-key:{kid}")
         return load_key(kid, pem, orjson.loads(row["public_jwk"]), row["signs_from"], row["retires_at"])
-
-
-def _retired(key: KeyPair, now: datetime) -> bool:
-    return key.retires_at is not None and key.retires_at <= now
 
 
 def _state(row: Any, now: datetime, signing: datetime | None) -> str:

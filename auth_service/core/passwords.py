@@ -43,7 +43,11 @@ def check_rules(password: str) -> str:
 
 def is_known_hash(stored: str) -> bool:
     """Whether `stored` is a hash that a login could verify: argon2 or bcrypt, as the schemes spell them."""
-    return _context.identify(stored) is not None
+    scheme = _context.identify(stored, resolve=True)
+    try:
+        return scheme is not None and scheme.from_string(stored).checksum is not None
+    except ValueError:  # it only begins like one
+        return False
 
 
 def hash_now(password: str) -> str:
@@ -57,7 +61,11 @@ def _verify_now(password: str, stored: str) -> tuple[bool, str | None]:
         # bcrypt cannot see past 72 bytes; the dummy keeps the time, and no tail is ignored (PWD-2).
         _context.dummy_verify()
         return False, None
-    matches, upgraded = _context.verify_and_update(typed, stored)
+    try:
+        matches, upgraded = _context.verify_and_update(typed, stored)
+    except ValueError:  # not a hash of ours: nobody's password, and no other answer than a wrong one (LOG-1)
+        _context.dummy_verify()
+        return False, None
     return bool(matches), upgraded
 
 

@@ -42,11 +42,12 @@ async def verify_password(resources: Resources, user: User | None, identifier: s
             await slot.verify_nobody(password)
             return Outcome.WRONG_PASSWORD
         matches, upgraded = await slot.verify(password, user.password_hash)
-    if not matches:
-        return Outcome.WRONG_PASSWORD
-    await resources.hot.execute("DELETE FROM login_attempts WHERE key = $1", key)
-    if not user.is_active:
-        return Outcome.INACTIVE
+        if not matches:
+            return Outcome.WRONG_PASSWORD
+        if not user.is_active:
+            return Outcome.INACTIVE
+        # Still in the turn: a try that was right is given back before the next one is taken.
+        await resources.hot.execute("DELETE FROM login_attempts WHERE key = $1", key)
     if upgraded is not None:
         await _replace_hash(resources, user.id, user.password_hash, upgraded)
     return Outcome.RIGHT

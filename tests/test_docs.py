@@ -1,0 +1,48 @@
+"""What the documentation shows is run, and what it links to exists."""
+
+import asyncio
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from auth_service.seed import DEMO_USERS, seed_users
+
+from tests.conftest import ROOT, Fresh
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "README.ru.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the quickstart is written with curl, which is not here")
+async def test_quickstart_runs_against_the_service(fresh: Fresh) -> None:
+    settings = await fresh.settings()
+    await seed_users((await fresh.on(settings)).resources)
+    service = await fresh.service(settings)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(ROOT / "scripts" / "run_doc.py"),
+        str(ROOT / "docs" / "quickstart.md"),
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "BASE": service.base_url},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+    assert b"grant_expired" in output
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (document.parent / link).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.ru.md"])
+def test_both_readmes_show_the_same_commands_and_accounts(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert [user.email for user in DEMO_USERS if user.email not in text] == []
+    other = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.compile(r"^```\w*\n.*?^```$", re.MULTILINE | re.DOTALL)
+    assert blocks.findall(text) == blocks.findall(other)
