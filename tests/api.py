@@ -3,6 +3,7 @@
 import itertools
 import os
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -49,6 +50,19 @@ def tokens_of(response: httpx.Response) -> Tokens:
     assert response.status_code == 200, response.text
     body = response.json()
     return Tokens(body["access_token"], body["refresh_token"], body["session_id"])
+
+
+class StoppedClock:
+    """A time that a test moves: `fresh.api(clock)` and then `clock.forward(seconds=60)`."""
+
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC).replace(microsecond=0)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, **duration: float) -> None:
+        self.now += timedelta(**duration)
 
 
 class Api:

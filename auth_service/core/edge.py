@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from auth_service.config import Settings
 from auth_service.core.client_address import client_address
 from auth_service.core.errors import AppError, BadRequest, Unavailable, is_store_failure, render
+from auth_service.core.log import loggable_path
 from auth_service.core.strict_json import NotStrictJson, check_strict_json
 
 log = structlog.get_logger(__name__)
@@ -43,7 +44,7 @@ class BodyTooLarge(AppError):
 
 
 class HeadersTooLarge(AppError):
-    status, code, detail = 431, "headers_too_large", "The headers are larger than 16 KiB."
+    status, code, detail = 431, "headers_too_large", "The address and the headers are larger than 16 KiB."
 
 
 class UnsupportedMediaType(AppError):
@@ -110,20 +111,23 @@ class Edge:
             if is_store_failure(error):
                 await _send_error(send_with_headers, request_id, Unavailable())
             else:
-                log.exception("unhandled_error", path=scope["path"])
+                log.exception("unhandled_error", path=loggable_path(scope["path"]))
                 await _send_error(send_with_headers, request_id, InternalError())
         finally:
             log.info(
                 "request",
                 method=scope["method"],
-                path=scope["path"],
+                path=loggable_path(scope["path"]),
                 status=status,
                 ms=round((time.perf_counter() - started) * 1000, 1),
             )
 
     def _check_head(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
-        if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADER_LIMIT:
+        address = len(scope["path"]) + len(scope["query_string"])
+        if address + sum(len(name) + len(value) for name, value in scope["headers"]) > HEADER_LIMIT:
             raise HeadersTooLarge
+        if sum(name == b"host" for name, _ in scope["headers"]) != 1:
+            raise HostNotAllowed
         host = headers.get(b"host", b"").decode("latin-1").lower()
         name = host[: host.rfind("]") + 1] if host.startswith("[") else host.partition(":")[0]
         port = host[len(name) :]

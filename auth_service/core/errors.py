@@ -13,6 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
+from auth_service.core.log import loggable_path
+
 log = structlog.get_logger(__name__)
 
 
@@ -255,7 +257,7 @@ async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
 async def _on_store_failure(request: Request, error: Exception) -> JSONResponse:
     if not is_store_failure(error):
         raise error
-    log.warning("store_unavailable", kind=type(error).__name__, path=request.scope["path"])
+    log.warning("store_unavailable", kind=type(error).__name__, path=loggable_path(request.scope["path"]))
     return _answer(request, Unavailable())
 
 

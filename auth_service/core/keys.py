@@ -108,7 +108,7 @@ class KeyRing:
             await connection.execute("SELECT pg_advisory_xact_lock($1)", _ROTATION_LOCK)
             # A coming key that would take over from this one again never gets to sign.
             await connection.execute(
-                "UPDATE signing_keys SET retires_at = CASE WHEN signs_from >= $2 THEN $3 ELSE $1 END"
+                "UPDATE signing_keys SET retires_at = CASE WHEN signs_from >= $2 THEN $3::timestamptz ELSE $1 END"
                 " WHERE retires_at IS NULL",
                 last_token_dead,
                 signs_from,

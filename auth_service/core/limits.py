@@ -1,8 +1,8 @@
 """slowapi at the edge: coarse limits by client address, in memory, for each process (M7 says why in memory)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from fastapi import Depends, Request
 from limits import RateLimitItem, parse
@@ -51,12 +51,9 @@ def limited(name: LimitName) -> Any:
     return Depends(_check(name))
 
 
-def _check(name: LimitName) -> Callable[[Request], None]:
-    def check(request: Request) -> None:
+def _check(name: LimitName) -> Callable[[Request], Awaitable[None]]:
+    async def check(request: Request) -> None:
         limits: EdgeLimits = request.app.state.limits
         limits.take(name, client_of(request), request.app.state.resources.clock().timestamp())
 
     return check
-
-
-ClientAddress = Annotated[str | None, Depends(client_of)]

@@ -1,11 +1,19 @@
 """structlog: colour on a terminal, one JSON line an event otherwise; the request id is bound by the edge."""
 
 import logging
+import re
 import sys
 
 import structlog
 
 from auth_service.config import Settings
+
+_LONG_SEGMENT = re.compile(r"[^/]{41,}")
+
+
+def loggable_path(path: str) -> str:
+    """The secrets that we give are longer than 40 characters, and some client will put one into an address (EDG-6)."""
+    return _LONG_SEGMENT.sub("…", path)
 
 
 def configure_logging(settings: Settings) -> None:
@@ -16,11 +24,12 @@ def configure_logging(settings: Settings) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    # Tracebacks without locals: locals hold passwords and tokens (AUD-2).
     console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     if console:
-        last: list[structlog.typing.Processor] = [structlog.dev.ConsoleRenderer()]
+        plain = structlog.dev.RichTracebackFormatter(show_locals=False)
+        last: list[structlog.typing.Processor] = [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
     else:
-        # Tracebacks without locals: locals hold passwords and tokens (AUD-2).
         tracebacks = structlog.processors.ExceptionRenderer(
             structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
         )

@@ -1,9 +1,11 @@
 """What every request body and answer has in common."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict
+
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class Body(BaseModel):
@@ -25,11 +27,18 @@ def _plain_text(value: str) -> str:
 
 
 def _is_text(value: Any) -> Any:
-    # pydantic would take a number for Unix seconds.
-    if not isinstance(value, str | datetime | None):
+    # pydantic would take a number, and digits in a string, for Unix seconds.
+    if not isinstance(value, str | datetime | None) or (isinstance(value, str) and value[4:5] != "-"):
         raise ValueError("must be a time such as 2030-01-31T12:00:00Z")
     return value
 
 
+def _in_utc(value: datetime) -> datetime:
+    # The ends of Python's calendar are infinity to asyncpg: they come back from Postgres without a zone.
+    if not EARLIEST <= value < LATEST:
+        raise ValueError("must lie between the years 1970 and 9998")
+    return value.astimezone(UTC)
+
+
 PlainText = Annotated[str, AfterValidator(_plain_text)]
-Moment = Annotated[AwareDatetime, BeforeValidator(_is_text)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_is_text), AfterValidator(_in_utc)]

@@ -33,7 +33,7 @@ def check_strict_json(body: bytes) -> None:
         raise
     except ValueError:
         raise NotStrictJson("The body is not valid JSON.") from None
-    if b"\\u" in body or b"\x7f" in body:  # only an escape can smuggle these into a parsed string
+    if b"\\" in body or b"\x7f" in body:  # only an escape can smuggle the others into a parsed string
         _check_text(value)
 
 

@@ -165,7 +165,7 @@ def _signature_is_right(key: Key, message: bytes, signature: bytes) -> bool:
 def _checked_claims(rules: TokenRules, claims: dict[str, Any], now: int, expired_too: bool) -> AccessClaims:
     kind = claims.get("kind")
     expected = _CLAIMS | {"scope"} if kind == "service" else _CLAIMS
-    if claims.keys() != expected or kind not in {"user", "service"}:
+    if claims.keys() != expected or kind not in ("user", "service"):  # a tuple: kind may be unhashable
         raise InvalidToken("claims")
     if claims["iss"] != rules.issuer or claims["aud"] != rules.audience:
         raise InvalidToken("iss or aud")

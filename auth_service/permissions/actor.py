@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.errors import LackingYourself
 from auth_service.core.principal import Principal
+from auth_service.models import ServiceAccount
 from auth_service.permissions.patterns import EVERYTHING, covers
 from auth_service.permissions.repository import load_facts
 
@@ -34,7 +35,8 @@ async def load_actor(session: AsyncSession, caller: Principal | Actor, now: date
     if isinstance(caller, Actor):
         return caller
     if caller.is_service:
-        return Actor(user_id=None, held=frozenset(caller.claims.scopes))
+        exists = await session.get(ServiceAccount, caller.subject) is not None
+        return Actor(user_id=None, held=frozenset(caller.claims.scopes if exists else ()))
     connection = await session.connection()
     raw = await connection.get_raw_connection()
     driver = raw.driver_connection

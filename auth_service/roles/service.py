@@ -66,9 +66,9 @@ async def create_role(
     parents: Collection[str],
 ) -> RoleView:
     """Raises RoleExists, RoleCycle, LackingYourself, or ValidationFailed for what does not exist."""
-    now = resources.clock()
     async with resources.db.begin() as session:
         await lock_access_rules(session)
+        now = resources.clock()
         if await repository.find_role(session, name) is not None:
             raise RoleExists
         actor = await load_actor(session, caller, now)
@@ -92,9 +92,9 @@ async def update_role(
     parents: Collection[str] | None = None,
 ) -> RoleView:
     """None leaves a part as it is. The actor must hold all that the role gives, before and after."""
-    now = resources.clock()
     async with resources.db.begin() as session:
         await lock_access_rules(session)
+        now = resources.clock()
         role = _changeable(await repository.find_role(session, name))
         view = await _current_view(session, role)
         permissions = view.permissions if permissions is None else permissions
@@ -141,11 +141,11 @@ async def grant_role(
     reason: str | None = None,
 ) -> GrantView:
     """Grants, or changes the dates of the grant that is there; raises LackingYourself or LastSuperuser."""
-    now = resources.clock()
-    starts = valid_from or now
-    if valid_until is not None and valid_until <= starts:
-        raise ValidationFailed("valid_until must lie after valid_from, and after now")
-    async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock()):
+    async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock):
+        now = resources.clock()
+        starts = valid_from or now
+        if valid_until is not None and valid_until <= starts:
+            raise ValidationFailed("valid_until must lie after valid_from, or after now without it")
         actor = await load_actor(session, caller, now)
         await _must_manage(session, actor, name)
         await _must_exist(session, user_id)
@@ -160,7 +160,7 @@ async def grant_role(
 
 async def revoke_role(resources: Resources, caller: Principal | Actor, user_id: UUID, name: str) -> None:
     """Raises NotFound, LackingYourself (nobody strips those above them) or LastSuperuser."""
-    async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock()):
+    async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock):
         actor = await load_actor(session, caller, resources.clock())
         await _must_manage(session, actor, name)
         grant = await repository.find_grant(session, user_id, name)

@@ -9,11 +9,11 @@ from pydantic import Field
 from auth_service.core.schemas import Answer, Body, Moment
 from auth_service.permissions.schemas import Description, PermissionPattern
 
-NAME = r"^[a-z][a-z0-9-]{1,63}$"
+ServiceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,63}$")]
 
 
 class ServiceBody(Body):
-    name: Annotated[str, Field(pattern=NAME)]
+    name: ServiceName
     description: Description = ""
     scopes: Annotated[list[PermissionPattern], Field(max_length=50)] = ["permissions:check"]
 

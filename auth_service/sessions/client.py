@@ -8,7 +8,7 @@ from auth_service.core.limits import client_of
 from auth_service.sessions.service import MAX_USER_AGENT, Client
 
 
-def request_client(request: Request) -> Client:
+async def request_client(request: Request) -> Client:
     """The User-Agent is cut, and what is not printable in it is replaced (AUD-3)."""
     given = request.headers.get("user-agent")
     agent = None if given is None else "".join(char if char.isprintable() else "?" for char in given)[:MAX_USER_AGENT]

@@ -24,18 +24,24 @@ class Partition:
 async def ensure_partitions(session: AsyncSession, now: datetime, months_ahead: int) -> list[str]:
     """Makes the partitions of this month and the next `months_ahead`; the names of those that were missing.
 
-    Rows that went to the default partition meanwhile are moved into their month in the same transaction.
+    Rows that went to the default partition meanwhile, in whatever month, are moved into one of their own.
     """
     await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     existing = {partition.name for partition in await list_partitions(session)}
+    months = {_month(now, offset) for offset in range(months_ahead + 1)} | await _months_in_default(session)
     made = []
-    for offset in range(months_ahead + 1):
-        start, end = _month(now, offset), _month(now, offset + 1)
+    for start in sorted(months):
+        end = _month(start, 1)
         name = f"login_history_{start:%Y_%m}"
         if name not in existing:
             await _create(session, name, start, end)
             made.append(name)
     return made
+
+
+async def _months_in_default(session: AsyncSession) -> set[datetime]:
+    query = "SELECT DISTINCT date_trunc('month', login_at, 'UTC') FROM login_history_default"
+    return set((await session.scalars(text(query))).all())
 
 
 async def _create(session: AsyncSession, name: str, start: datetime, end: datetime) -> None:

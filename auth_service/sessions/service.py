@@ -83,8 +83,9 @@ async def start_session(resources: Resources, user_id: UUID, client: Client) -> 
                 ip=client.ip,
             )
         )
+        # Before the commit: with Redis down a login that answers 503 leaves no session and ends no other one.
+        await families(resources).restore(row.id, 0, 0)
     await resources.denylist.publish(denials)
-    await families(resources).restore(row.id, 0, 0)
     return issue_tokens(resources, user_id=user_id, epoch=user.epoch, session_id=row.id, generation=0)
 
 

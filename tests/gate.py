@@ -1,0 +1,83 @@
+"""A TCP gate before a store: shut it or freeze it, and the app behind it sees a store that is down or hangs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit, urlunsplit
+
+
+class Gate:
+    """Open at first; `shut` cuts and refuses connections, `freeze` accepts them and lets nothing through."""
+
+    def __init__(self, url: str) -> None:
+        self._parts = urlsplit(url)
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._server: asyncio.Server | None = None
+        self._port = 0
+        self._connections: set[asyncio.Task[None]] = set()
+        self.accepted = 0
+
+    @property
+    def url(self) -> str:
+        userinfo, at, _ = self._parts.netloc.rpartition("@")
+        return urlunsplit(self._parts._replace(netloc=f"{userinfo}{at}127.0.0.1:{self._port}"))
+
+    def lead_to(self, url: str) -> None:
+        """Before it is opened again: the store came back at another address."""
+        self._parts = urlsplit(url)
+
+    async def open(self) -> None:
+        self._flowing.set()
+        if self._server is None:
+            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+            self._port = self._server.sockets[0].getsockname()[1]
+
+    async def shut(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for task in list(self._connections):
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def freeze(self) -> None:
+        self._flowing.clear()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        self.accepted += 1
+        try:
+            inner_reader, inner_writer = await asyncio.open_connection(self._parts.hostname, self._parts.port)
+            try:
+                ways = [self._pump(reader, inner_writer), self._pump(inner_reader, writer)]
+                await asyncio.gather(*ways)
+            finally:
+                inner_writer.transport.abort()
+        except asyncio.CancelledError:
+            pass  # shut
+        finally:
+            writer.transport.abort()
+            self._connections.discard(task)
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while chunk := await reader.read(65536):
+                await self._flowing.wait()
+                writer.write(chunk)
+                await writer.drain()
+        if writer.can_write_eof():
+            with suppress(OSError):
+                writer.write_eof()
+
+
+@asynccontextmanager
+async def gate_to(url: str) -> AsyncIterator[Gate]:
+    gate = Gate(url)
+    await gate.open()
+    try:
+        yield gate
+    finally:
+        await gate.shut()
