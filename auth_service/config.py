@@ -2,11 +2,12 @@
 
 import ipaddress
 import os
+import re
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
@@ -14,6 +15,8 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 DEVELOPMENT_SECRET = "development-only-secret-never-use-this-in-production"  # noqa: S105
 DEFAULT_DATABASE_URL = "postgresql://auth:auth@localhost:5432/auth"
 DEV_ENV_FILE = Path(".dev/env")  # written by `auth-service dev`, so that the CLI finds its servers
+
+WIDEST_PROXY_NETWORK = 8  # 10.0.0.0/8 and fd00::/8 are private
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 CommaList = Annotated[tuple[str, ...], NoDecode]
@@ -51,6 +54,7 @@ class Settings(BaseSettings):
     log_format: str = Field(default="auto", pattern="^(auto|json|console)$")
 
     issuer: str = "http://localhost:8000"
+    issuer_name: str = Field(default="Cinema", min_length=1, max_length=60, pattern="^[^:]+$")
     audience: str = "cinema"
     access_token_seconds: int = Field(default=900, ge=30, le=900)
     clock_leeway_seconds: int = Field(default=30, ge=0, le=30)
@@ -123,16 +127,15 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _is_postgres(cls, value: SecretStr) -> SecretStr:
-        scheme = urlsplit(value.get_secret_value()).scheme
-        if scheme not in {"postgresql", "postgres", "postgresql+asyncpg"}:
-            raise ValueError("write it as postgresql://user:password@host:5432/name")
+        if _scheme(value) not in {"postgresql", "postgres", "postgresql+asyncpg"}:
+            raise ValueError("write it as postgresql://user:password@host:5432/name, the password percent-encoded")
         return value
 
     @field_validator("redis_url")
     @classmethod
     def _is_redis(cls, value: SecretStr) -> SecretStr:
-        if urlsplit(value.get_secret_value()).scheme not in {"redis", "rediss"}:
-            raise ValueError("write it as redis://host:6379/0 or rediss://…")
+        if _scheme(value) not in {"redis", "rediss"} or not re.fullmatch(r"/?\d*", _parts(value).path):
+            raise ValueError("write it as redis://:password@host:6379/0 or rediss://…, the password percent-encoded")
         return value
 
     @field_validator("log_level")
@@ -154,17 +157,22 @@ class Settings(BaseSettings):
         if self.production:
             problems += self._production_problems()
         if problems:
-            raise ValueError("; ".join(problems))
+            raise ValueError("\n".join(problems))
         return self
 
     def _production_problems(self) -> list[str]:
         problems = []
         if self.secret_key.get_secret_value() == DEVELOPMENT_SECRET:
             problems.append("SECRET_KEY is the development default; set your own: openssl rand -base64 48")
-        if self.database_url.get_secret_value() == DEFAULT_DATABASE_URL:
+        previous = self.secret_key_previous
+        if previous is not None and previous.get_secret_value() == DEVELOPMENT_SECRET:
+            problems.append("SECRET_KEY_PREVIOUS is the development default: whoever knows it could make tokens")
+        if self.asyncpg_dsn == DEFAULT_DATABASE_URL:
             problems.append("DATABASE_URL is the development default; set your own")
-        if "*" in self.trusted_proxies:
-            problems.append("TRUSTED_PROXIES must list the proxies; * lets clients choose their address")
+        if any(network.prefixlen < WIDEST_PROXY_NETWORK for network in self.proxy_networks):
+            problems.append(
+                "TRUSTED_PROXIES must list the proxies; * or a huge network lets clients choose their address"
+            )
         if "*" in self.allowed_hosts:
             problems.append("ALLOWED_HOSTS must list the host names; * accepts forged Host headers")
         if not self.issuer.startswith("https://"):
@@ -191,6 +199,18 @@ class Settings(BaseSettings):
     def sqlalchemy_url(self) -> str:
         parts = urlsplit(self.database_url.get_secret_value())
         return urlunsplit(parts._replace(scheme="postgresql+asyncpg"))
+
+
+def _parts(url: SecretStr) -> SplitResult:
+    return urlsplit(url.get_secret_value())
+
+
+def _scheme(url: SecretStr) -> str | None:
+    """None for what is no URL; urllib's own words would repeat a part of it, perhaps the password."""
+    try:
+        return _parts(url).scheme if _parts(url).port != 0 else None
+    except ValueError:
+        return None
 
 
 class _FileVariables(PydanticBaseSettingsSource):
@@ -222,5 +242,5 @@ def load_settings(**overrides: Any) -> Settings:
         for item in error.errors(include_url=False, include_input=False):
             message = str(item["msg"]).removeprefix("Value error, ")
             name = ".".join(str(part) for part in item["loc"]).upper()
-            lines += [f"{name}: {message}"] if name else message.split("; ")
+            lines += [f"{name}: {message}"] if name else message.splitlines()
         raise ConfigError("\n".join(lines)) from None

@@ -19,11 +19,14 @@ from auth_service.core.keys import RELOAD_SECONDS
 from auth_service.core.limits import create_edge_limits
 from auth_service.core.log import configure_logging
 from auth_service.core.upkeep import Job, running
+from auth_service.mfa.repository import delete_expired
+from auth_service.mfa.router import router as mfa_router
+from auth_service.mfa.service import BUDGET_WINDOW
 from auth_service.permissions.router import router as permissions_router
 from auth_service.roles.router import router as roles_router
 from auth_service.service_accounts.router import router as services_router
 from auth_service.sessions.repository import delete_ended
-from auth_service.users.credentials import forget_old_attempts
+from auth_service.users import attempts
 from auth_service.users.router import router as users_router
 
 API = "/api/v1"
@@ -54,7 +57,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     app.state.limits = create_edge_limits(settings)
     app.add_middleware(Edge, settings=settings)
     install_error_handlers(app)
-    for router in (auth_router, users_router, permissions_router, roles_router, services_router):
+    for router in (auth_router, users_router, mfa_router, permissions_router, roles_router, services_router):
         app.include_router(router, prefix=API)
     app.include_router(health.router)
     return app
@@ -70,9 +73,11 @@ def create_app_from_environment() -> FastAPI:
 def _jobs(resources: Resources) -> list[Job]:
     async def tidy() -> None:
         now = resources.clock()
-        await forget_old_attempts(resources.hot, now - timedelta(seconds=resources.settings.login_lock_seconds))
+        longest = max(timedelta(seconds=resources.settings.login_lock_seconds), BUDGET_WINDOW)
+        await attempts.forget_old(resources, now - longest)
         async with resources.db.begin() as session:
             await delete_ended(session, now - KEEP_ENDED_SESSIONS)
+            await delete_expired(session, now)
 
     return [
         Job("signing_keys", resources.keys.load, RELOAD_SECONDS),

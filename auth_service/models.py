@@ -180,6 +180,45 @@ class LoginAttempts(Base):
     last_at: Mapped[datetime] = mapped_column(index=True)
 
 
+class Totp(Base):
+    """A user's authenticator: pending until `confirmed_at`; `last_step` is the newest time step that was used."""
+
+    __tablename__ = "mfa_totp"
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    sealed_secret: Mapped[bytes] = mapped_column(LargeBinary)
+    last_step: Mapped[int] = mapped_column(server_default=text("0"), default=0)
+    misses: Mapped[int] = mapped_column(server_default=text("0"), default=0)  # wrong codes in a row
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    confirmed_at: Mapped[datetime | None]
+
+
+class RecoveryCode(Base):
+    """`finder` is the code's beginning, the rest is kept as a password hash."""
+
+    __tablename__ = "mfa_recovery_codes"
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    finder: Mapped[str] = mapped_column(primary_key=True)
+    code_hash: Mapped[str]
+    used_at: Mapped[datetime | None]
+
+
+class LoginChallenge(Base):
+    """The password was right, the second factor is due; good for that and nothing else (LOG-8)."""
+
+    __tablename__ = "login_challenges"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    secret_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    device_name: Mapped[str | None]
+    tries: Mapped[int] = mapped_column(server_default=text("0"), default=0)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    used_at: Mapped[datetime | None]
+
+
 class Denial(Base):
     """The record behind the denylist in Redis: what it must hold again after Redis lost its memory."""
 

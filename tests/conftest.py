@@ -13,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import httpx
+import hypothesis
 import pytest
 import redis as sync_redis
 from fastapi import FastAPI
@@ -23,6 +24,10 @@ from auth_service.core.connections import Resources
 from auth_service.main import create_app
 from tests.api import Api
 from tests.service_process import ServiceProcess, running_service
+
+# A busy machine is no failure.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 ROOT = Path(__file__).parent.parent
 TEST_SECRET = "a secret of the test suite, thirty-two bytes at least"

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from auth_service.seed import DEMO_USERS, seed_users
 
+from auth_service.seed import DEMO_USERS, seed_users
 from tests.conftest import ROOT, Fresh
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "README.ru.md", *sorted((ROOT / "docs").glob("*.md"))]

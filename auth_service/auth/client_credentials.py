@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 from auth_service.auth.schemas import ServiceTokenAnswer
 from auth_service.core.connections import Resources
 from auth_service.core.errors import InvalidClient, InvalidScope, UnsupportedGrant, ValidationFailed
-from auth_service.permissions.patterns import covers
+from auth_service.permissions.patterns import covers, is_pattern
 from auth_service.service_accounts.service import authenticate_service
 
 _FIELDS = {"grant_type", "client_id", "client_secret", "scope"}
@@ -45,8 +45,8 @@ def read_request(headers: Headers, body: bytes) -> TokenRequest:
 async def issue(resources: Resources, asked: TokenRequest) -> ServiceTokenAnswer:
     """A token of at most 15 minutes (CHK-1) with the asked scopes; the account's id stands for its session."""
     account = await authenticate_service(resources, asked.client_id, asked.client_secret)
-    scopes = tuple(account.scopes) if asked.scope is None else asked.scope
-    if not all(covers(account.scopes, scope) for scope in scopes):
+    scopes = tuple(account.scopes) if asked.scope is None else tuple(dict.fromkeys(asked.scope))
+    if not all(is_pattern(scope) and covers(account.scopes, scope) for scope in scopes):
         raise InvalidScope
     token = resources.keys.mint(subject=account.id, kind="service", session_id=account.id, epoch=0, scopes=scopes)
     return ServiceTokenAnswer(

@@ -6,11 +6,20 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from auth_service.auth import client_credentials, service
-from auth_service.auth.schemas import LoginBody, LogoutBody, RefreshBody, ServiceTokenAnswer, TokensAnswer
+from auth_service.auth.schemas import (
+    LoginBody,
+    LogoutBody,
+    MfaLoginBody,
+    MfaRequired,
+    RefreshBody,
+    ServiceTokenAnswer,
+    TokensAnswer,
+)
 from auth_service.core.connections import Res
 from auth_service.core.errors import Unauthenticated
 from auth_service.core.limits import limited
 from auth_service.core.principal import CurrentUser, bearer_token
+from auth_service.mfa.challenges import OpenChallenge
 from auth_service.models import User
 from auth_service.sessions.client import RequestClient
 from auth_service.sessions.history import HistoryPage, read_history
@@ -31,11 +40,20 @@ async def register(body: RegisterBody, resources: Res) -> User:
     )
 
 
-@router.post("/auth/login", response_model=TokensAnswer, dependencies=[limited("login")])
-async def log_in(body: LoginBody, client: RequestClient, resources: Res) -> IssuedTokens:
-    """By login name or e-mail address. One answer for every way to be wrong: 401 invalid_credentials."""
+@router.post("/auth/login", response_model=TokensAnswer | MfaRequired, dependencies=[limited("login")])
+async def log_in(body: LoginBody, client: RequestClient, resources: Res) -> IssuedTokens | OpenChallenge:
+    """By login name or e-mail address: tokens, or a challenge where a second factor is in use.
+
+    One answer for every way to be wrong: 401 invalid_credentials.
+    """
     client = replace(client, device_name=body.device_name)
     return await service.log_in(resources, body.login, body.password, client)
+
+
+@router.post("/auth/login/mfa", response_model=TokensAnswer, dependencies=[limited("login")])
+async def log_in_with_code(body: MfaLoginBody, client: RequestClient, resources: Res) -> IssuedTokens:
+    """The second half of a login: the challenge and a code from the app, or a recovery code. Five tries."""
+    return await service.log_in_with_code(resources, body.challenge, body.code, client)
 
 
 @router.post("/auth/refresh", response_model=TokensAnswer, dependencies=[limited("refresh")])

@@ -1,9 +1,13 @@
 """Log in, log out; what the rest of the service calls a session begins and ends here."""
 
+from dataclasses import replace
+
 from auth_service.core.connections import Resources
 from auth_service.core.errors import InvalidCredentials, InvalidRefreshToken
 from auth_service.core.principal import Principal
 from auth_service.core.tokens import InvalidToken
+from auth_service.mfa.challenges import OpenChallenge, answer_challenge, open_challenge
+from auth_service.mfa.service import is_enabled
 from auth_service.sessions.history import record_failure
 from auth_service.sessions.refresh_token import read_refresh_token
 from auth_service.sessions.service import Client, IssuedTokens, end_session, start_session
@@ -12,8 +16,11 @@ from auth_service.users.identifiers import lookup_key
 from auth_service.users.service import find_by_login_or_email
 
 
-async def log_in(resources: Resources, identifier: str, password: str, client: Client) -> IssuedTokens:
-    """Raises InvalidCredentials, the same and as late for every cause; the history knows which."""
+async def log_in(resources: Resources, identifier: str, password: str, client: Client) -> IssuedTokens | OpenChallenge:
+    """Tokens, or a challenge where a second factor is due.
+
+    Raises InvalidCredentials, the same and as late for every cause; the history knows which.
+    """
     key, is_email = lookup_key(identifier)
     user = await find_by_login_or_email(resources, key, is_email=is_email)
     outcome = await verify_password(resources, user, key, password)
@@ -21,7 +28,15 @@ async def log_in(resources: Resources, identifier: str, password: str, client: C
         reason = "unknown_login" if user is None else str(outcome)
         await record_failure(resources, user.id if user else None, reason, client)
         raise InvalidCredentials
+    if await is_enabled(resources, user.id):
+        return await open_challenge(resources, user.id, client.device_name)
     return await start_session(resources, user.id, client)
+
+
+async def log_in_with_code(resources: Resources, challenge: str, code: str, client: Client) -> IssuedTokens:
+    """The second half of a login; raises InvalidChallenge or WrongLoginCode."""
+    answered = await answer_challenge(resources, challenge, code, client)
+    return await start_session(resources, answered.user_id, replace(client, device_name=answered.device_name))
 
 
 async def log_out(resources: Resources, access_token: str | None, refresh_token: str | None) -> None:

@@ -4,13 +4,16 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 
 from auth_service.commands.running import find_user, print_rows, run, stop
 from auth_service.core.connections import Resources
+from auth_service.core.schemas import Moment
 from auth_service.permissions.actor import OPERATOR
 from auth_service.roles import service
 
 app = typer.Typer(help="Roles, and who has them.", no_args_is_help=True)
+_MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
 Who = Annotated[str, typer.Argument(help="Id, login or e-mail address.")]
 
 
@@ -76,9 +79,6 @@ def _moment(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        stop("Write times as 2030-01-31T12:00:00Z.")
-    if moment.tzinfo is None:
-        stop("A time needs its zone, such as the Z in 2030-01-31T12:00:00Z.")
-    return moment
+        return _MOMENT.validate_python(text)
+    except ValidationError:
+        stop("Write times as 2030-01-31T12:00:00Z: with their zone, and between the years 1970 and 9998.")

@@ -2,13 +2,16 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
+import asyncpg
 import orjson
 import typer
+from pydantic import TypeAdapter, ValidationError
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -41,14 +44,29 @@ def read_settings() -> Settings:
 def run(action: Callable[[Resources], Awaitable[Result]]) -> Result:
     """Opens the stores for one action. Exit codes: 1 refused, 2 a bad setting, 3 a store that cannot be reached."""
     settings = read_settings().model_copy(update=PATIENT)
-    try:
+    with errors_in_words(settings):
         return asyncio.run(_with_resources(settings, action))
+
+
+@contextmanager
+def errors_in_words(settings: Settings) -> Iterator[None]:
+    """Ends the command with a line and an exit code instead of a traceback."""
+    try:
+        yield
     except AppError as error:
         stop(error.detail)
     except Exception as error:
         if not is_store_failure(error):
             raise
         stop(_store_trouble(settings, error), NO_STORE)
+
+
+def checked(kind: Any, value: str | None, complaint: str) -> None:
+    """Stops with `complaint` unless the value is what the API too would take as `kind`."""
+    try:
+        TypeAdapter(kind).validate_python(value)
+    except ValidationError:
+        stop(complaint)
 
 
 def print_rows(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
@@ -98,6 +116,9 @@ async def _with_resources(settings: Settings, action: Callable[[Resources], Awai
 
 
 def _store_trouble(settings: Settings, error: Exception) -> str:
+    cause = getattr(getattr(error, "orig", None), "__cause__", None) or error  # SQLAlchemy wraps asyncpg's error twice
+    if isinstance(cause, asyncpg.UndefinedTableError):
+        return "The schema is missing: run auth-service migrate."
     places = []
     for name, url in (("DATABASE_URL", settings.database_url), ("REDIS_URL", settings.redis_url)):
         parts = urlsplit(url.get_secret_value())

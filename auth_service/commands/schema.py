@@ -6,7 +6,7 @@ from alembic.config import Config
 
 from alembic import command
 from auth_service.commands.partitions import make
-from auth_service.commands.running import run, stop
+from auth_service.commands.running import errors_in_words, read_settings, run, stop
 
 
 def alembic_config() -> Config:
@@ -19,5 +19,6 @@ def alembic_config() -> Config:
 
 def migrate() -> list[str]:
     """To the newest revision, then the partitions of the coming months; the names of those made."""
-    command.upgrade(alembic_config(), "head")
+    with errors_in_words(read_settings()):
+        command.upgrade(alembic_config(), "head")
     return run(make)

@@ -4,11 +4,12 @@ from typing import Annotated
 
 import typer
 
-from auth_service.commands.running import print_rows, run
+from auth_service.commands.running import checked, print_rows, run
 from auth_service.models import ServiceAccount
 from auth_service.permissions.actor import OPERATOR
 from auth_service.permissions.service import CHECK_OTHERS
 from auth_service.service_accounts import service
+from auth_service.service_accounts.schemas import ServiceName
 
 app = typer.Typer(help="Identities of other services.", no_args_is_help=True)
 
@@ -29,6 +30,7 @@ def create(
     scope: Annotated[list[str] | None, typer.Option(help="Repeat it for more; default: permissions:check")] = None,
 ) -> None:
     """Makes one, and shows its secret this once."""
+    checked(ServiceName, name, "name must have 2 to 64 lower case letters, digits and dashes, and begin with a letter")
     account, secret = run(
         lambda resources: service.create_service(resources, OPERATOR, name, "", scope or [CHECK_OTHERS])
     )

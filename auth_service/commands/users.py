@@ -6,23 +6,19 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from auth_service.commands.running import ask_password, find_user, print_rows, run, stop
+from auth_service.commands.running import ask_password, checked, find_user, print_rows, run, stop
 from auth_service.core.connections import Resources
-from auth_service.core.errors import Conflict
 from auth_service.core.passwords import check_rules
+from auth_service.mfa import service as mfa
 from auth_service.models import User
-from auth_service.users import importer, repository, service
+from auth_service.permissions.actor import OPERATOR
+from auth_service.users import attempts, importer, repository, service
 from auth_service.users.identifiers import canonical_email, canonical_login
+from auth_service.users.schemas import FullName
 
 app = typer.Typer(help="Accounts.", no_args_is_help=True)
 Who = Annotated[str, typer.Argument(help="Id, login or e-mail address.")]
 SHOWN_PROBLEMS = 20
-
-
-class SuperuserExists(Conflict):
-    detail = (
-        "There is a superuser already, who can grant the role. If none of them can log in, add --another-superuser."
-    )
 
 
 @app.command("list")
@@ -61,16 +57,19 @@ def create(
         canonical_email(email)
     except ValueError as error:
         stop(f"email {error}")
+    checked(FullName | None, full_name, "full name must be printable, with 1 to 200 characters")
     password = _new_password()
 
     async def action(resources: Resources) -> User:
-        if superuser and not another:
-            async with resources.db() as session:
-                if await repository.permanent_superusers(session, resources.clock()):
-                    raise SuperuserExists
         role = repository.SUPERUSER if superuser or another else None
         return await service.create_user(
-            resources, login=login, email=email, password=password, full_name=full_name, role=role
+            resources,
+            login=login,
+            email=email,
+            password=password,
+            full_name=full_name,
+            role=role,
+            only_first=superuser and not another,
         )
 
     typer.echo(f"created {run(action).id}")
@@ -110,6 +109,31 @@ def toggle_active(who: Who) -> None:
         return await service.set_active(resources, user.id, not user.is_active)
 
     typer.echo("active" if run(action).is_active else "disabled")
+
+
+@app.command()
+def unlock(who: Who) -> None:
+    """Gives the account its whole budget of failed logins and codes back."""
+
+    async def action(resources: Resources) -> None:
+        user = await find_user(resources, who)
+        for key in (str(user.id), mfa.budget_key(user.id)):
+            await attempts.clear(resources, key)
+
+    run(action)
+    typer.echo("unlocked")
+
+
+@app.command("reset-mfa")
+def reset_mfa(who: Who, reason: Annotated[str, typer.Option(help="Goes to the log.")]) -> None:
+    """For a user who lost phone and recovery codes; ends all sessions of the user."""
+
+    async def action(resources: Resources) -> None:
+        user = await find_user(resources, who)
+        await mfa.reset(resources, OPERATOR, user.id, reason)
+
+    run(action)
+    typer.echo("the second factor is gone, all sessions ended")
 
 
 @app.command("import")

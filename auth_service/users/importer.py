@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from sqlalchemy.exc import IntegrityError
+
 from auth_service.core.connections import Resources
 from auth_service.core.passwords import is_known_hash
 from auth_service.models import new_id
@@ -43,14 +45,14 @@ def read_csv(path: Path) -> ImportPlan:
     plan = ImportPlan()
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, strict=True)
-        header = set(reader.fieldnames or ())
-        if not header >= REQUIRED or not header <= COLUMNS:
-            plan.problems.append("line 1: the columns must be login, email, password_hash and, if wanted, full_name")
-            return plan
         try:
+            header = list(reader.fieldnames or ())
+            if not REQUIRED <= set(header) <= COLUMNS or len(set(header)) < len(header):
+                plan.problems.append("line 1: the columns must be login, email, password_hash and maybe full_name")
+                return plan
             _read_rows(reader, plan)
         except (csv.Error, UnicodeDecodeError) as error:
-            plan.problems.append(f"line {reader.line_num}: not a CSV file in UTF-8 ({type(error).__name__})")
+            plan.problems.append(f"after line {reader.line_num}: not a CSV file in UTF-8 ({type(error).__name__})")
     return plan
 
 
@@ -68,6 +70,15 @@ async def mark_taken(resources: Resources, plan: ImportPlan) -> set[int]:
 
 async def import_users(resources: Resources, users: Sequence[ImportedUser], on_progress: Callable[[int], None]) -> None:
     """All of them or none: one transaction, each with the default role. `on_progress` gets how many more are in."""
+    try:
+        await _import_users(resources, users, on_progress)
+    except IntegrityError as error:
+        raise repository.taken(error) from None  # by a registration since `mark_taken`
+
+
+async def _import_users(
+    resources: Resources, users: Sequence[ImportedUser], on_progress: Callable[[int], None]
+) -> None:
     now = resources.clock()
     async with resources.db.begin() as session:
         for chunk in _chunks(users):
@@ -94,9 +105,10 @@ async def import_users(resources: Resources, users: Sequence[ImportedUser], on_p
             on_progress(len(chunk))
 
 
-def _read_rows(reader: Iterable[dict[str, str]], plan: ImportPlan) -> None:
+def _read_rows(reader: "csv.DictReader[str]", plan: ImportPlan) -> None:
     seen: dict[str, int] = {}
-    for line, row in enumerate(reader, start=2):
+    for row in reader:
+        line = reader.line_num  # as an editor counts: empty lines and line breaks in a field are lines too
         try:
             user = _read_row(line, row)
         except ValueError as error:

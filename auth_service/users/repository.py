@@ -46,20 +46,19 @@ async def lock(session: AsyncSession, user_id: UUID) -> User | None:
     return (await session.scalars(statement)).one_or_none()
 
 
-async def permanent_superusers(session: AsyncSession, now: datetime) -> int:
-    """Active users whose superuser grant has begun and has no end; call it under the access lock."""
+async def count_superusers(session: AsyncSession, now: datetime) -> tuple[int, int]:
+    """Active users with a superuser grant without an end: those whose grant has begun, and all of them.
+
+    Call it under the access lock, with a time of after it.
+    """
     statement = (
-        select(func.count())
+        select(func.count().filter(UserRole.valid_from <= now), func.count())
         .select_from(UserRole)
         .join(User, User.id == UserRole.user_id)
-        .where(
-            UserRole.role_name == SUPERUSER,
-            UserRole.valid_from <= now,
-            UserRole.valid_until.is_(None),
-            User.is_active,
-        )
+        .where(UserRole.role_name == SUPERUSER, UserRole.valid_until.is_(None), User.is_active)
     )
-    return int(await session.scalar(statement) or 0)
+    serving, appointed = (await session.execute(statement)).one()
+    return serving, appointed
 
 
 async def list_users(

@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from auth_service.core.clock import Clock
 from auth_service.core.connections import Resources
 from auth_service.core.errors import Conflict, LastSuperuser, NotFound, WrongPassword
 from auth_service.core.passwords import normalize
@@ -23,6 +23,12 @@ class PasswordChanged(Conflict):
     code, detail = "password_changed", "The password was changed meanwhile; log in again."
 
 
+class SuperuserExists(Conflict):
+    detail = (
+        "There is a superuser already, who can grant the role. If none of them can log in, add --another-superuser."
+    )
+
+
 async def create_user(
     resources: Resources,
     *,
@@ -31,8 +37,12 @@ async def create_user(
     password: str,
     full_name: str | None = None,
     role: str | None = None,
+    only_first: bool = False,
 ) -> User:
-    """With the default role, and with `role` for the operator's command line; raises LoginTaken or EmailTaken."""
+    """With the default role, and with `role` for the operator's command line; raises LoginTaken or EmailTaken.
+
+    `only_first` raises SuperuserExists where there is a superuser (SEC-3).
+    """
     hashed = await resources.hasher.hash(password)
     now = resources.clock()
     address, email_key = canonical_email(email)
@@ -49,6 +59,10 @@ async def create_user(
     )
     try:
         async with resources.db.begin() as session:
+            if only_first:
+                await lock_access_rules(session)
+                if any(await repository.count_superusers(session, now)):
+                    raise SuperuserExists
             session.add(user)
             await session.flush()
             for name in {resources.settings.default_role, role} - {None}:
@@ -80,7 +94,7 @@ async def update_profile(resources: Resources, user_id: UUID, changes: dict[str,
 
 async def change_login(resources: Resources, user_id: UUID, login: str, current_password: str) -> User:
     """Asks for the password again; raises WrongPassword or LoginTaken."""
-    await _confirm_password(resources, user_id, current_password)
+    await confirm_password(resources, user_id, current_password)
     try:
         async with resources.db.begin() as session:
             user = _found(await repository.lock(session, user_id))
@@ -95,7 +109,7 @@ async def change_password(
     resources: Resources, user_id: UUID, session_id: UUID, current_password: str, new_password: str
 ) -> None:
     """Ends the user's other sessions in the same step (PWD-7)."""
-    confirmed = await _confirm_password(resources, user_id, current_password)
+    confirmed = await confirm_password(resources, user_id, current_password)
     hashed = await resources.hasher.hash(new_password)
     async with resources.db.begin() as session:
         user = _found(await repository.lock(session, user_id))
@@ -120,7 +134,7 @@ async def set_password(resources: Resources, user_id: UUID, new_password: str) -
 
 async def set_active(resources: Resources, user_id: UUID, active: bool) -> User:
     """A disabled user's tokens are dead when this returns (LOG-10); raises LastSuperuser."""
-    async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock()):
+    async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock):
         denials = [] if active else await end_all_in(resources, session, user_id, "deactivated")
         user = _found(await repository.lock(session, user_id))
         user.is_active = active
@@ -131,29 +145,33 @@ async def set_active(resources: Resources, user_id: UUID, active: bool) -> User:
 
 async def delete_user(resources: Resources, user_id: UUID) -> None:
     """The account, its sessions, grants and history; raises LastSuperuser."""
-    async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock()):
+    async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock):
         denials = await end_all_in(resources, session, user_id, "deleted")
         await session.delete(_found(await repository.lock(session, user_id)))
     await resources.denylist.publish(denials)
 
 
 async def delete_own_account(resources: Resources, user_id: UUID, current_password: str) -> None:
-    await _confirm_password(resources, user_id, current_password)
+    await confirm_password(resources, user_id, current_password)
     await delete_user(resources, user_id)
 
 
 @asynccontextmanager
-async def keeping_a_superuser(session: AsyncSession, now: datetime) -> AsyncIterator[None]:
+async def keeping_a_superuser(session: AsyncSession, clock: Clock) -> AsyncIterator[None]:
     """One at a time, and rolled back with LastSuperuser if no active permanent superuser is left (RBAC-2)."""
     await lock_access_rules(session)
-    before = await repository.permanent_superusers(session, now)
+    # Each time the clock of that moment: a grant renewed a moment before would seem not to have begun.
+    serving_before, appointed_before = await repository.count_superusers(session, clock())
     yield
     await session.flush()
-    if before and not await repository.permanent_superusers(session, now):
+    serving, appointed = await repository.count_superusers(session, clock())
+    # `appointed` too: to a worker whose clock is behind, one who was just renewed does not serve yet.
+    if not serving and (serving < serving_before or appointed < appointed_before):
         raise LastSuperuser
 
 
-async def _confirm_password(resources: Resources, user_id: UUID, password: str) -> User:
+async def confirm_password(resources: Resources, user_id: UUID, password: str) -> User:
+    """The user, who has just shown to be its owner; raises WrongPassword. Shares the budget of logins (LOG-5)."""
     user = await get_user(resources, user_id)
     if await verify_password(resources, user, user.login_key, password) is not Outcome.RIGHT:
         raise WrongPassword

@@ -1,0 +1,82 @@
+"""Between the password and the code: a challenge that is good for one login and nothing else (LOG-8)."""
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from auth_service.core.connections import Resources
+from auth_service.core.errors import AppError
+from auth_service.mfa import repository
+from auth_service.mfa.service import WrongCode, check_code
+from auth_service.models import LoginChallenge, new_id
+from auth_service.sessions.history import record_failure
+from auth_service.sessions.service import Client
+
+LIFE = timedelta(minutes=5)
+TRIES = 5
+_FORM = re.compile(r"([0-9a-f]{32})\.([A-Za-z0-9_-]{43})")
+
+
+class InvalidChallenge(AppError):
+    """Unknown, used, expired, or out of tries: log in with the password again."""
+
+    status, code, detail = 401, "invalid_challenge", "This login step is over; log in again."
+
+
+class WrongLoginCode(AppError):
+    status, code, detail = 401, "wrong_code", "The code is wrong or was used before."
+
+
+@dataclass(frozen=True, slots=True)
+class OpenChallenge:
+    """What the client gets instead of tokens; `expires_in` in seconds."""
+
+    challenge: str
+    expires_in: int
+    mfa_required: bool = True
+
+
+async def open_challenge(resources: Resources, user_id: UUID, device_name: str | None) -> OpenChallenge:
+    """Of its text only a hash is kept."""
+    challenge_id, secret, now = new_id(), secrets.token_urlsafe(32), resources.clock()
+    async with resources.db.begin() as session:
+        session.add(
+            LoginChallenge(
+                id=challenge_id,
+                user_id=user_id,
+                secret_hash=_digest(secret),
+                device_name=device_name,
+                created_at=now,
+                expires_at=now + LIFE,
+            )
+        )
+    return OpenChallenge(f"{challenge_id.hex}.{secret}", int(LIFE.total_seconds()))
+
+
+async def answer_challenge(resources: Resources, text: str, code: str, client: Client) -> LoginChallenge:
+    """The challenge, used up; raises InvalidChallenge, or WrongLoginCode while it has tries left."""
+    match = _FORM.fullmatch(text)
+    if match is None:
+        raise InvalidChallenge
+    async with resources.db.begin() as session:  # the count must survive a refusal
+        challenge = await repository.take_challenge(
+            session, UUID(match[1]), _digest(match[2]), resources.clock(), TRIES
+        )
+    if challenge is None:
+        raise InvalidChallenge
+    try:
+        await check_code(resources, challenge.user_id, code)
+    except WrongCode:
+        await record_failure(resources, challenge.user_id, "wrong_code", client)
+        raise WrongLoginCode from None
+    async with resources.db.begin() as session:
+        if not await repository.use_challenge(session, challenge.id, resources.clock()):
+            raise InvalidChallenge
+    return challenge
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()

@@ -1,0 +1,62 @@
+"""One's own second factor, and its reset by an admin."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from auth_service.core.connections import Res
+from auth_service.core.principal import CurrentUser, Principal
+from auth_service.mfa import service
+from auth_service.mfa.schemas import (
+    ConfirmBody,
+    Enrolment,
+    MfaState,
+    RecoveryCodes,
+    ResetBody,
+    SecondFactorBody,
+    StartBody,
+)
+from auth_service.mfa.service import StartedEnrolment, State
+from auth_service.permissions.require import Require
+
+router = APIRouter(tags=["second factor"])
+
+
+@router.get("/mfa", response_model=MfaState)
+async def read(me: CurrentUser, resources: Res) -> State:
+    return await service.state(resources, me.subject)
+
+
+@router.post("/mfa/totp", response_model=Enrolment, status_code=201)
+async def start(body: StartBody, me: CurrentUser, resources: Res) -> StartedEnrolment:
+    """A secret for an authenticator app; nothing changes until it is confirmed with a code."""
+    return await service.start_enrolment(resources, me.subject, body.current_password)
+
+
+@router.post("/mfa/totp/confirm", response_model=RecoveryCodes)
+async def confirm(body: ConfirmBody, me: CurrentUser, resources: Res) -> RecoveryCodes:
+    """From now on every login asks for a code; the recovery codes are shown this once. Ends the other sessions."""
+    codes = await service.confirm_enrolment(resources, me.subject, me.session_id, body.code)
+    return RecoveryCodes(recovery_codes=codes)
+
+
+@router.delete("/mfa/totp", status_code=204)
+async def disable(body: SecondFactorBody, me: CurrentUser, resources: Res) -> None:
+    """Ends the other sessions."""
+    await service.disable(resources, me.subject, me.session_id, body.current_password, body.code)
+
+
+@router.post("/mfa/recovery-codes", response_model=RecoveryCodes)
+async def new_codes(body: SecondFactorBody, me: CurrentUser, resources: Res) -> RecoveryCodes:
+    """Ten new ones; the old ones stop working."""
+    codes = await service.new_recovery_codes(resources, me.subject, body.current_password, body.code)
+    return RecoveryCodes(recovery_codes=codes)
+
+
+@router.post("/admin/users/{user_id}/reset-mfa", status_code=204)
+async def reset(
+    user_id: UUID, body: ResetBody, caller: Annotated[Principal, Require("users:write")], resources: Res
+) -> None:
+    """For a user who lost phone and recovery codes; ends all sessions of the user."""
+    await service.reset(resources, caller, user_id, body.reason)

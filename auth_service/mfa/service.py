@@ -1,0 +1,222 @@
+"""The second factor: enrol, check a code within its own budget, recover, reset."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+
+from auth_service.core.connections import Resources
+from auth_service.core.errors import AppError, Conflict
+from auth_service.core.principal import Principal
+from auth_service.mfa import recovery_codes, repository, totp
+from auth_service.models import Totp
+from auth_service.permissions.actor import Actor, load_actor
+from auth_service.permissions.repository import load_facts, lock_access_rules
+from auth_service.sessions.service import end_all_in, end_others_in
+from auth_service.users import attempts
+from auth_service.users.service import confirm_password, get_user
+
+log = structlog.get_logger(__name__)
+
+BUDGET, BUDGET_WINDOW = 10, timedelta(hours=1)
+MOST_MISSES = 100  # in a row: from then on only a recovery code gets in (MFA-4)
+PENDING_LIFE = timedelta(minutes=15)
+
+
+class WrongCode(AppError):
+    """The same for a wrong, an old and a repeated code, and for a budget that is used up."""
+
+    status, code, detail = 403, "wrong_code", "The code is wrong or was used before."
+
+
+class MfaEnabled(Conflict):
+    code, detail = "mfa_enabled", "A second factor is in use; disable it first."
+
+
+class MfaNotEnabled(Conflict):
+    code, detail = "mfa_not_enabled", "No second factor is in use."
+
+
+class NoEnrolment(Conflict):
+    code, detail = "no_enrolment", "There is no enrolment to confirm, or it is older than 15 minutes; start again."
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    enabled: bool
+    confirmed_at: datetime | None
+    recovery_codes_left: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartedEnrolment:
+    secret: str
+    otpauth_uri: str
+    qr_svg: str
+    qr_png: str
+
+
+async def state(resources: Resources, user_id: UUID) -> State:
+    async with resources.db() as session:
+        row = await repository.find_totp(session, user_id)
+        left = await repository.codes_left(session, user_id)
+    return State(row is not None and row.confirmed_at is not None, row.confirmed_at if row else None, left)
+
+
+async def is_enabled(resources: Resources, user_id: UUID) -> bool:
+    return (await state(resources, user_id)).enabled
+
+
+async def start_enrolment(resources: Resources, user_id: UUID, current_password: str) -> StartedEnrolment:
+    """A pending secret, which changes nothing until it is confirmed (MFA-6); raises MfaEnabled."""
+    await confirm_password(resources, user_id, current_password)
+    user = await get_user(resources, user_id)
+    secret = totp.new_secret()
+    sealed = resources.secrets.seal(secret.encode(), bound_to=_bound_to(user_id))
+    async with resources.db.begin() as session:
+        if not await repository.replace_pending(session, user_id, sealed, resources.clock()):
+            raise MfaEnabled
+    uri = totp.otpauth_uri(secret, user.login, resources.settings.issuer_name)
+    return StartedEnrolment(secret, uri, totp.qr_svg(uri), totp.qr_png(uri))
+
+
+async def confirm_enrolment(resources: Resources, user_id: UUID, session_id: UUID, code: str) -> list[str]:
+    """Recovery codes, shown once; the user's other sessions end. Raises NoEnrolment or WrongCode."""
+    now = resources.clock()
+    async with resources.db() as session:
+        row = await repository.find_totp(session, user_id)
+    if row is None or row.confirmed_at is not None or row.created_at + PENDING_LIFE <= now:
+        raise NoEnrolment
+    await _take_try(resources, user_id)
+    step = totp.matching_step(_opened(resources, row), code, now)
+    if step is None:
+        raise WrongCode
+    codes, rows = await _hashed_codes(resources)
+    async with resources.db.begin() as session:
+        if not await repository.confirm(session, user_id, row.sealed_secret, step, now):
+            raise NoEnrolment
+        await repository.replace_codes(session, user_id, rows)
+        _, denials = await end_others_in(resources, session, user_id, session_id, "mfa_enabled")
+    await resources.denylist.publish(denials)
+    await attempts.clear(resources, budget_key(user_id))
+    log.info("mfa_enabled", user_id=str(user_id))
+    return codes
+
+
+async def disable(resources: Resources, user_id: UUID, session_id: UUID, current_password: str, code: str) -> None:
+    """Password and code (MFA-7); the user's other sessions end."""
+    await confirm_password(resources, user_id, current_password)
+    await check_code(resources, user_id, code)
+    async with resources.db.begin() as session:
+        await repository.delete_all(session, user_id)
+        _, denials = await end_others_in(resources, session, user_id, session_id, "mfa_disabled")
+    await resources.denylist.publish(denials)
+    log.info("mfa_disabled", user_id=str(user_id))
+
+
+async def new_recovery_codes(resources: Resources, user_id: UUID, current_password: str, code: str) -> list[str]:
+    """The old set is void."""
+    await confirm_password(resources, user_id, current_password)
+    await check_code(resources, user_id, code)
+    codes, rows = await _hashed_codes(resources)
+    async with resources.db.begin() as session:
+        await repository.replace_codes(session, user_id, rows)
+    return codes
+
+
+async def check_code(resources: Resources, user_id: UUID, code: str) -> None:
+    """Uses up a TOTP or a recovery code; raises WrongCode or MfaNotEnabled. Ten tries an hour, whatever the path."""
+    async with resources.db() as session:
+        row = await repository.find_totp(session, user_id)
+    if row is None or row.confirmed_at is None:
+        raise MfaNotEnabled
+    await _take_try(resources, user_id)
+    if totp.is_totp_code(code):
+        await _use_totp(resources, row, code)
+    else:
+        await _use_recovery_code(resources, user_id, code)
+    await attempts.clear(resources, budget_key(user_id))
+
+
+async def reset(resources: Resources, caller: Principal | Actor, user_id: UUID, reason: str) -> None:
+    """For a viewer who lost phone and codes: no second factor any more, and no session.
+
+    The caller must hold all that the user holds: it is a step towards becoming that user. Raises NotFound,
+    LackingYourself or MfaNotEnabled.
+    """
+    async with resources.db.begin() as session:
+        await lock_access_rules(session)
+        await get_user(resources, user_id)
+        subjects, _ = await load_facts(resources.hot, [user_id], patterns=None)
+        (await load_actor(session, caller, resources.clock())).must_hold(subjects[user_id].grants)
+        if not await repository.delete_all(session, user_id):
+            raise MfaNotEnabled
+        denials = await end_all_in(resources, session, user_id, "mfa_reset")
+    await resources.denylist.publish(denials)
+    await attempts.clear(resources, budget_key(user_id))
+    log.warning("mfa_reset", user_id=str(user_id), reason=reason)
+
+
+async def _use_totp(resources: Resources, row: Totp, code: str) -> None:
+    if row.misses >= MOST_MISSES:
+        raise WrongCode
+    step = totp.matching_step(_opened(resources, row), code, resources.clock())
+    async with resources.db.begin() as session:
+        if step is None:
+            await repository.count_miss(session, row.user_id)
+            accepted = False
+        else:
+            accepted = await repository.use_step(session, row.user_id, step)
+    if step is not None and not accepted:
+        await attempts.give_back(resources, budget_key(row.user_id))  # a replay is no guess
+    if not accepted:
+        raise WrongCode
+
+
+async def _use_recovery_code(resources: Resources, user_id: UUID, code: str) -> None:
+    parts = recovery_codes.split(code)
+    if parts is None:
+        raise WrongCode
+    finder, secret = parts
+    async with resources.db() as session:
+        row = await repository.find_code(session, user_id, finder)
+    async with resources.hasher.slot() as slot:
+        if row is None:
+            await slot.verify_nobody(secret)
+            raise WrongCode
+        matches, _ = await slot.verify(secret, row.code_hash)
+    if not matches:
+        raise WrongCode
+    async with resources.db.begin() as session:
+        if not await repository.use_code(session, user_id, row.code_hash, resources.clock()):
+            raise WrongCode
+    log.info("recovery_code_used", user_id=str(user_id))
+
+
+async def _hashed_codes(resources: Resources) -> tuple[list[str], list[dict[str, str]]]:
+    codes = recovery_codes.new_codes()
+    rows = []
+    for code in codes:
+        parts = recovery_codes.split(code)
+        assert parts is not None  # noqa: S101  we made it
+        rows.append({"finder": parts[0], "code_hash": await resources.hasher.hash(parts[1])})
+    return codes, rows
+
+
+async def _take_try(resources: Resources, user_id: UUID) -> None:
+    if not await attempts.take(resources, budget_key(user_id), limit=BUDGET, window=BUDGET_WINDOW):
+        raise WrongCode
+
+
+def _opened(resources: Resources, row: Totp) -> str:
+    return resources.secrets.unseal(row.sealed_secret, bound_to=_bound_to(row.user_id)).decode()
+
+
+def _bound_to(user_id: UUID) -> str:
+    return f"totp:{user_id}"  # one user's sealed secret opens for no other (MFA-1)
+
+
+def budget_key(user_id: UUID) -> str:
+    """Of `users.attempts`."""
+    return f"mfa:{user_id}"

