@@ -473,3 +473,18 @@ async def test_ids_of_users_are_taken_before_their_names(api: Api, command: Comm
     await api.create_user(login=look_alike)
     await command.does("users", "toggle-active", str(UUID(look_alike)))
     assert not await logs_in(api, victim.login, PASSWORD)
+
+
+async def test_unlock_gives_the_budget_back(api: Api, command: Command) -> None:
+    account = await api.create_user()
+    for _ in range(api.resources.settings.login_failure_limit):
+        assert not await logs_in(api, account.login, "a wrong password")
+    assert not await logs_in(api, account.login, PASSWORD)
+    await command.does("users", "unlock", account.login)
+    assert await logs_in(api, account.login, PASSWORD)
+
+
+async def test_reset_mfa_needs_a_reason_and_a_second_factor(api: Api, command: Command) -> None:
+    account = await api.create_user()
+    assert (await command("users", "reset-mfa", account.login)).code == 2
+    assert "No second factor" in await command.refuses("users", "reset-mfa", account.login, "--reason", "lost phone")

@@ -181,7 +181,7 @@ def test_failed_migration_ends_everything(start_dev: Callable[..., Dev], port: i
     failed = start_dev(port, DATABASE_URL="postgresql://nobody:x@127.0.0.1:1/none")
     assert failed.process.wait(SECONDS) == 1
     assert failed.lines()[0] == "dev: using your PostgreSQL (DATABASE_URL is set)"
-    assert failed.lines()[-1] == "dev: migrate failed with exit code 1; its output is above"
+    assert failed.lines()[-1] == "dev: migrate failed with exit code 3; its output is above"
     assert not (failed.data_dir / "redis" / "redis.pid").exists()
 
 

@@ -122,14 +122,14 @@ async def test_mfa_2_the_code_of_the_enrolment_is_used_up(fresh: Fresh) -> None:
     watch = Watch()
     viewer = await enrol(await fresh.api(watch), watch)
     watch.turn(-STEP)
-    assert error_of(await viewer.answer(await viewer.challenge(), viewer.code())) == (401, "wrong_code")
+    assert error_of(await viewer.answer(await viewer.challenge(), viewer.code())) == (401, "invalid_code")
 
 
 async def test_mfa_2_a_replay_reads_like_a_wrong_code_and_costs_no_try(viewer: Viewer) -> None:
     code = viewer.code()
     tokens_of(await viewer.answer(await viewer.challenge(), code))
     for _ in range(12):
-        assert error_of(await viewer.answer(await viewer.challenge(), code)) == (401, "wrong_code")
+        assert error_of(await viewer.answer(await viewer.challenge(), code)) == (401, "invalid_code")
     tokens_of(await viewer.answer(await viewer.challenge(), viewer.code(+1)))
 
 
@@ -156,14 +156,16 @@ def test_the_rfc_6238_vectors_hold_for_phone_and_service() -> None:
 async def test_mfa_4_a_challenge_has_five_tries(viewer: Viewer) -> None:
     challenge = await viewer.challenge()
     wrong = await asyncio.gather(*(viewer.answer(challenge, "000000") for _ in range(50)))
-    assert sorted(error_of(answer) for answer in wrong) == [(401, "invalid_challenge")] * 45 + [(401, "wrong_code")] * 5
+    assert (
+        sorted(error_of(answer) for answer in wrong) == [(401, "invalid_challenge")] * 45 + [(401, "invalid_code")] * 5
+    )
     assert error_of(await viewer.answer(challenge, viewer.code())) == (401, "invalid_challenge")
 
 
 async def test_mfa_4_fresh_logins_share_ten_tries_an_hour_apart_from_the_passwords_budget(viewer: Viewer) -> None:
     for _ in range(10):
         await viewer.answer(await viewer.challenge(), "000000")
-    assert error_of(await viewer.answer(await viewer.challenge(), viewer.code())) == (401, "wrong_code")
+    assert error_of(await viewer.answer(await viewer.challenge(), viewer.code())) == (401, "invalid_code")
     assert (await viewer.send("GET", "/mfa")).status_code == 200
     viewer.watch.turn(timedelta(hours=1, seconds=1))
     viewer.tokens = tokens_of(await viewer.answer(await viewer.challenge(), viewer.code()))
@@ -174,7 +176,7 @@ async def test_mfa_4_fresh_logins_share_ten_tries_an_hour_apart_from_the_passwor
 async def test_mfa_4_a_hundred_misses_leave_only_the_recovery_codes(viewer: Viewer) -> None:
     async with viewer.api.resources.db.begin() as session:
         await session.execute(text("UPDATE mfa_totp SET misses = 100"))
-    assert error_of(await viewer.answer(await viewer.challenge(), viewer.code())) == (401, "wrong_code")
+    assert error_of(await viewer.answer(await viewer.challenge(), viewer.code())) == (401, "invalid_code")
     tokens_of(await viewer.answer(await viewer.challenge(), viewer.codes[0]))
 
 
@@ -198,7 +200,7 @@ async def test_mfa_5_codes_are_strong_unlike_and_kept_as_password_hashes(viewer:
 async def test_mfa_5_new_codes_void_the_old_ones(viewer: Viewer) -> None:
     made = await viewer.send("POST", "/mfa/recovery-codes", current_password=PASSWORD, code=viewer.code())
     assert len(made.json()["recovery_codes"]) == 10
-    assert error_of(await viewer.answer(await viewer.challenge(), viewer.codes[0])) == (401, "wrong_code")
+    assert error_of(await viewer.answer(await viewer.challenge(), viewer.codes[0])) == (401, "invalid_code")
     tokens_of(await viewer.answer(await viewer.challenge(), made.json()["recovery_codes"][0]))
 
 

@@ -133,6 +133,29 @@ async def test_rbac_1_service_scopes_and_secrets(api: Api) -> None:
     assert (await send(api, s.manager, "POST", f"/services/{weak}/secrets", {})).status_code == 201
 
 
+async def test_rbac_1_nothing_outlasts_the_giver(api: Api) -> None:
+    """Who is an administrator until the day after tomorrow makes nothing that lasts longer, for nobody, by no path."""
+    s = await scene(api)
+    role = await create_role(api, s.root, s.mine)
+    tools = await create_role(api, s.root, "roles:*", "services:*", s.mine)
+    account, temporary = await api.as_role()
+    await grant(api, s.root, account.id, tools, valid_until=moment(days=2))
+    other = await api.create_user()
+    for user_id, name in ((account.id, tools), (account.id, role), (other.id, role)):
+        for until in ({}, {"valid_until": moment(days=3)}):
+            assert error_of(await put_grant(api, temporary, user_id, name, **until)) == EXCEEDS
+    for user_id in (account.id, other.id):
+        assert (await put_grant(api, temporary, user_id, role, valid_until=moment(days=1))).status_code == 200
+    for path, body in (
+        ("/roles", role_body(s.mine)),
+        ("/services", {"name": unique("service"), "scopes": [s.mine]}),
+    ):
+        assert error_of(await send(api, temporary, "POST", path, body)) == EXCEEDS
+    assert error_of(await send(api, temporary, "PATCH", f"/roles/{role}", {"permissions": [s.mine]})) == EXCEEDS
+    assert (await send(api, temporary, "PATCH", f"/roles/{role}", {"title": "New"})).status_code == 200
+    assert (await revoke(api, temporary, other.id, role)).status_code == 204
+
+
 async def test_rbac_1_services_are_bound_by_the_scopes_of_their_token(api: Api) -> None:
     s = await scene(api)
     other = await api.create_user()

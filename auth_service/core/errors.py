@@ -83,7 +83,7 @@ class LackingYourself(AppError):
     """RBAC-1: nobody hands out, takes away or edits what they do not hold."""
 
     status, code = 403, "exceeds_own_permissions"
-    detail = "You can only manage roles and permissions that you hold yourself."
+    detail = "You can only manage roles and permissions that you hold yourself, and for as long as you hold them."
 
 
 class NotFound(AppError):

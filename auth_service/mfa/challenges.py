@@ -27,7 +27,7 @@ class InvalidChallenge(AppError):
 
 
 class WrongLoginCode(AppError):
-    status, code, detail = 401, "wrong_code", "The code is wrong or was used before."
+    status, code, detail = 401, "invalid_code", "The code is wrong or was used before."
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,8 @@ async def reset(resources: Resources, caller: Principal | Actor, user_id: UUID, 
         await lock_access_rules(session)
         await get_user(resources, user_id)
         subjects, _ = await load_facts(resources.hot, [user_id], patterns=None)
-        (await load_actor(session, caller, resources.clock())).must_hold(subjects[user_id].grants)
+        now = resources.clock()
+        (await load_actor(session, caller, now)).must_hold(subjects[user_id].grants, until=now)
         if not await repository.delete_all(session, user_id):
             raise MfaNotEnabled
         denials = await end_all_in(resources, session, user_id, "mfa_reset")

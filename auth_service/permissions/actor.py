@@ -1,6 +1,6 @@
 """Who changes access rules, and what they may hand on: never more than they hold (RBAC-1)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -10,24 +10,34 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from auth_service.core.errors import LackingYourself
 from auth_service.core.principal import Principal
 from auth_service.models import ServiceAccount
-from auth_service.permissions.patterns import EVERYTHING, covers
+from auth_service.permissions.check import covered_until
+from auth_service.permissions.patterns import EVERYTHING, covering
 from auth_service.permissions.repository import load_facts
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """`user_id` is None for a service account and for the operator at the command line."""
+    """`user_id` is None for a service account and for the operator at the command line.
+
+    `held`: each pattern that the actor has now, and until when at least; None: without an end.
+    """
 
     user_id: UUID | None
-    held: frozenset[str]
+    held: Mapping[str, datetime | None]
 
-    def must_hold(self, patterns: Iterable[str]) -> None:
-        """Raises LackingYourself unless every pattern is covered by what the actor holds."""
-        if not all(covers(self.held, pattern) for pattern in patterns):
-            raise LackingYourself
+    def must_hold(self, patterns: Iterable[str], *, until: datetime | None) -> None:
+        """Raises LackingYourself unless the actor holds every pattern that long.
+
+        `until` is the end of what is handed out, None where it has none: who is an admin until Friday appoints
+        nobody, not even themselves, beyond Friday.
+        """
+        for pattern in patterns:
+            ends = [self.held[candidate] for candidate in covering(pattern) if candidate in self.held]
+            if not any(end is None or (until is not None and until <= end) for end in ends):
+                raise LackingYourself
 
 
-OPERATOR = Actor(user_id=None, held=frozenset({EVERYTHING}))
+OPERATOR = Actor(user_id=None, held={EVERYTHING: None})
 
 
 async def load_actor(session: AsyncSession, caller: Principal | Actor, now: datetime) -> Actor:
@@ -36,12 +46,16 @@ async def load_actor(session: AsyncSession, caller: Principal | Actor, now: date
         return caller
     if caller.is_service:
         exists = await session.get(ServiceAccount, caller.subject) is not None
-        return Actor(user_id=None, held=frozenset(caller.claims.scopes if exists else ()))
+        return Actor(user_id=None, held=dict.fromkeys(caller.claims.scopes if exists else ()))
     connection = await session.connection()
     raw = await connection.get_raw_connection()
     driver = raw.driver_connection
     assert driver is not None  # noqa: S101  a checked-out connection has one
     subjects, _ = await load_facts(driver, [caller.subject], patterns=None)
     subject = subjects[caller.subject]
-    active = {pattern for pattern, grants in subject.grants.items() if any(grant.active(now) for grant in grants)}
-    return Actor(user_id=caller.subject, held=frozenset(active if subject.active else ()))
+    held = {
+        pattern: covered_until(grants, now)
+        for pattern, grants in subject.grants.items()
+        if subject.active and any(grant.active(now) for grant in grants)
+    }
+    return Actor(user_id=caller.subject, held=held)

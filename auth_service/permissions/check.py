@@ -64,7 +64,7 @@ def decide(code: str, known: bool, subject: Subject, now: datetime) -> Decision:
         return Decision(False, Reason.USER_INACTIVE)
     grants = subject.matching(code)
     if any(grant.active(now) for grant in grants):
-        return Decision(True, Reason.GRANTED, _covered_until(grants, now), grants)
+        return Decision(True, Reason.GRANTED, covered_until(grants, now), grants)
     starts = [grant.valid_from for grant in grants if grant.valid_from > now]
     if starts:
         return Decision(False, Reason.GRANT_NOT_STARTED, min(starts), grants)
@@ -75,7 +75,7 @@ def decide_all(checks: Iterable[tuple[str, Subject]], known: Mapping[str, bool],
     return [decide(code, known.get(code, False), subject, now) for code, subject in checks]
 
 
-def _covered_until(grants: Sequence[Grant], now: datetime) -> datetime | None:
+def covered_until(grants: Sequence[Grant], now: datetime) -> datetime | None:
     """The end of the unbroken time that the grants cover from now on, one taking over from another."""
     end = now
     for grant in sorted(grants, key=lambda grant: grant.valid_from):

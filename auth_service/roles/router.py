@@ -10,31 +10,30 @@ from auth_service.core.principal import Principal
 from auth_service.permissions.require import Require, RequireOrSelf
 from auth_service.roles import service
 from auth_service.roles.schemas import GrantBody, RoleAnswer, RoleBody, RoleGrantAnswer, RolePatch
-from auth_service.roles.service import GrantView, RoleView
 
 router = APIRouter(tags=["roles"])
 
 
 @router.get("/roles", response_model=list[RoleAnswer])
-async def list_all(_caller: Annotated[Principal, Require("roles:read")], resources: Res) -> list[RoleView]:
+async def list_all(_caller: Annotated[Principal, Require("roles:read")], resources: Res) -> list[RoleAnswer]:
     return await service.list_roles(resources)
 
 
 @router.post("/roles", response_model=RoleAnswer, status_code=201)
-async def create(body: RoleBody, caller: Annotated[Principal, Require("roles:write")], resources: Res) -> RoleView:
+async def create(body: RoleBody, caller: Annotated[Principal, Require("roles:write")], resources: Res) -> RoleAnswer:
     """Only of permissions and parents that you hold yourself."""
     return await service.create_role(resources, caller, **body.model_dump())
 
 
 @router.get("/roles/{name}", response_model=RoleAnswer)
-async def read(name: str, _caller: Annotated[Principal, Require("roles:read")], resources: Res) -> RoleView:
+async def read(name: str, _caller: Annotated[Principal, Require("roles:read")], resources: Res) -> RoleAnswer:
     return await service.get_role(resources, name)
 
 
 @router.patch("/roles/{name}", response_model=RoleAnswer)
 async def update(
     name: str, body: RolePatch, caller: Annotated[Principal, Require("roles:write")], resources: Res
-) -> RoleView:
+) -> RoleAnswer:
     """Each list that is sent replaces the old one."""
     return await service.update_role(resources, caller, name, **body.model_dump())
 
@@ -48,7 +47,7 @@ async def delete(name: str, caller: Annotated[Principal, Require("roles:write")]
 @router.get("/users/{user_id}/roles", response_model=list[RoleGrantAnswer])
 async def grants(
     user_id: UUID, _caller: Annotated[Principal, RequireOrSelf("roles:read")], resources: Res
-) -> list[GrantView]:
+) -> list[RoleGrantAnswer]:
     """Also those that have ended or not yet begun."""
     return await service.list_grants(resources, user_id)
 
@@ -60,7 +59,7 @@ async def grant(
     body: GrantBody,
     caller: Annotated[Principal, Require("roles:grant")],
     resources: Res,
-) -> GrantView:
+) -> RoleGrantAnswer:
     """Grants the role, or changes the dates of the grant that is there."""
     return await service.grant_role(resources, caller, user_id, name, **body.model_dump())
 

@@ -1,7 +1,6 @@
 """Roles and grants. Every change takes one lock, is judged against what the actor holds, and is all or nothing."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -15,42 +14,18 @@ from auth_service.permissions.actor import Actor, load_actor
 from auth_service.permissions.repository import lock_access_rules, unknown_patterns
 from auth_service.roles import repository
 from auth_service.roles.hierarchy import Hierarchy
+from auth_service.roles.schemas import RoleAnswer, RoleGrantAnswer
 from auth_service.users.repository import find_by_id
 from auth_service.users.service import keeping_a_superuser
 
 
-@dataclass(frozen=True, slots=True)
-class RoleView:
-    """A role with its own patterns and its parents."""
-
-    name: str
-    title: str
-    description: str
-    built_in: bool
-    permissions: list[str]
-    parents: list[str]
-    created_at: datetime
-    updated_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class GrantView:
-    role: str
-    valid_from: datetime
-    valid_until: datetime | None
-    granted_by: UUID | None
-    granted_at: datetime
-    reason: str | None
-    active: bool
-
-
-async def list_roles(resources: Resources) -> list[RoleView]:
+async def list_roles(resources: Resources) -> list[RoleAnswer]:
     async with resources.db() as session:
         patterns, parents = await repository.links(session)
         return [_view(role, patterns[role.name], parents[role.name]) for role in await repository.list_roles(session)]
 
 
-async def get_role(resources: Resources, name: str) -> RoleView:
+async def get_role(resources: Resources, name: str) -> RoleAnswer:
     async with resources.db() as session:
         return await _current_view(session, _found(await repository.find_role(session, name)))
 
@@ -64,7 +39,7 @@ async def create_role(
     description: str,
     permissions: Collection[str],
     parents: Collection[str],
-) -> RoleView:
+) -> RoleAnswer:
     """Raises RoleExists, RoleCycle, LackingYourself, or ValidationFailed for what does not exist."""
     async with resources.db.begin() as session:
         await lock_access_rules(session)
@@ -73,7 +48,7 @@ async def create_role(
             raise RoleExists
         actor = await load_actor(session, caller, now)
         planned = await _plan(session, name, permissions, parents)
-        actor.must_hold(planned.effective(name))
+        actor.must_hold(planned.effective(name), until=None)
         role = Role(name=name, title=title, description=description, created_at=now, updated_at=now)
         session.add(role)
         await session.flush()
@@ -90,19 +65,20 @@ async def update_role(
     description: str | None = None,
     permissions: Collection[str] | None = None,
     parents: Collection[str] | None = None,
-) -> RoleView:
-    """None leaves a part as it is. The actor must hold all that the role gives, before and after."""
+) -> RoleAnswer:
+    """None leaves a part as it is. The actor must hold all that the role gives, before and, without an end, after."""
     async with resources.db.begin() as session:
         await lock_access_rules(session)
         now = resources.clock()
         role = _changeable(await repository.find_role(session, name))
         view = await _current_view(session, role)
+        relinked = permissions is not None or parents is not None
         permissions = view.permissions if permissions is None else permissions
         parents = view.parents if parents is None else parents
         actor = await load_actor(session, caller, now)
-        actor.must_hold((await repository.load_hierarchy(session)).effective(name))
+        actor.must_hold((await repository.load_hierarchy(session)).effective(name), until=now)
         planned = await _plan(session, name, permissions, parents)
-        actor.must_hold(planned.effective(name))
+        actor.must_hold(planned.effective(name), until=None if relinked else now)
         role.title = role.title if title is None else title
         role.description = role.description if description is None else description
         role.updated_at = now
@@ -116,14 +92,15 @@ async def delete_role(resources: Resources, caller: Principal | Actor, name: str
     async with resources.db.begin() as session:
         await lock_access_rules(session)
         role = _changeable(await repository.find_role(session, name))
-        actor = await load_actor(session, caller, resources.clock())
-        actor.must_hold((await repository.load_hierarchy(session)).effective(name))
+        now = resources.clock()
+        actor = await load_actor(session, caller, now)
+        actor.must_hold((await repository.load_hierarchy(session)).effective(name), until=now)
         if name == resources.settings.default_role or await repository.uses_of(session, name):
             raise RoleInUse
         await session.delete(role)
 
 
-async def list_grants(resources: Resources, user_id: UUID) -> list[GrantView]:
+async def list_grants(resources: Resources, user_id: UUID) -> list[RoleGrantAnswer]:
     """Those that have ended or not begun too; raises NotFound."""
     async with resources.db() as session:
         await _must_exist(session, user_id)
@@ -139,15 +116,18 @@ async def grant_role(
     valid_from: datetime | None = None,
     valid_until: datetime | None = None,
     reason: str | None = None,
-) -> GrantView:
-    """Grants, or changes the dates of the grant that is there; raises LackingYourself or LastSuperuser."""
+) -> RoleGrantAnswer:
+    """Grants, or changes the dates of the grant that is there.
+
+    Raises LackingYourself, also where it would outlast what the caller holds, or LastSuperuser.
+    """
     async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock):
         now = resources.clock()
         starts = valid_from or now
         if valid_until is not None and valid_until <= starts:
             raise ValidationFailed("valid_until must lie after valid_from, or after now without it")
         actor = await load_actor(session, caller, now)
-        await _must_manage(session, actor, name)
+        await _must_manage(session, actor, name, until=valid_until)
         await _must_exist(session, user_id)
         grant = await repository.find_grant(session, user_id, name)
         if grant is None:
@@ -161,17 +141,18 @@ async def grant_role(
 async def revoke_role(resources: Resources, caller: Principal | Actor, user_id: UUID, name: str) -> None:
     """Raises NotFound, LackingYourself (nobody strips those above them) or LastSuperuser."""
     async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock):
-        actor = await load_actor(session, caller, resources.clock())
-        await _must_manage(session, actor, name)
+        now = resources.clock()
+        actor = await load_actor(session, caller, now)
+        await _must_manage(session, actor, name, until=now)
         grant = await repository.find_grant(session, user_id, name)
         if grant is None:
             raise NotFound("The user does not have this role.")
         await session.delete(grant)
 
 
-async def _must_manage(session: AsyncSession, actor: Actor, name: str) -> None:
+async def _must_manage(session: AsyncSession, actor: Actor, name: str, *, until: datetime | None) -> None:
     _found(await repository.find_role(session, name))
-    actor.must_hold((await repository.load_hierarchy(session)).effective(name))
+    actor.must_hold((await repository.load_hierarchy(session)).effective(name), until=until)
 
 
 async def _plan(session: AsyncSession, name: str, permissions: Collection[str], parents: Collection[str]) -> Hierarchy:
@@ -191,34 +172,33 @@ async def _must_exist(session: AsyncSession, user_id: UUID) -> None:
         raise NotFound("There is no such user.")
 
 
-async def _current_view(session: AsyncSession, role: Role) -> RoleView:
+async def _current_view(session: AsyncSession, role: Role) -> RoleAnswer:
     patterns, parents = await repository.links(session)
     return _view(role, patterns[role.name], parents[role.name])
 
 
-def _view(role: Role, permissions: list[str], parents: list[str]) -> RoleView:
-    return RoleView(
-        role.name,
-        role.title,
-        role.description,
-        role.built_in,
-        permissions,
-        parents,
-        role.created_at,
-        role.updated_at,
+def _view(role: Role, permissions: list[str], parents: list[str]) -> RoleAnswer:
+    return RoleAnswer(
+        name=role.name,
+        title=role.title,
+        description=role.description,
+        built_in=role.built_in,
+        permissions=permissions,
+        parents=parents,
+        created_at=role.created_at,
+        updated_at=role.updated_at,
     )
 
 
-def _grant_view(grant: UserRole, now: datetime) -> GrantView:
-    active = grant.valid_from <= now and (grant.valid_until is None or now < grant.valid_until)
-    return GrantView(
-        grant.role_name,
-        grant.valid_from,
-        grant.valid_until,
-        grant.granted_by,
-        grant.granted_at,
-        grant.reason,
-        active,
+def _grant_view(grant: UserRole, now: datetime) -> RoleGrantAnswer:
+    return RoleGrantAnswer(
+        role=grant.role_name,
+        valid_from=grant.valid_from,
+        valid_until=grant.valid_until,
+        granted_by=grant.granted_by,
+        granted_at=grant.granted_at,
+        reason=grant.reason,
+        active=grant.valid_from <= now and (grant.valid_until is None or now < grant.valid_until),
     )
 
 

@@ -29,7 +29,7 @@ async def create_service(
     async with resources.db.begin() as session:
         await lock_access_rules(session)
         actor = await load_actor(session, caller, resources.clock())
-        actor.must_hold(scopes)
+        actor.must_hold(scopes, until=None)
         if await unknown_patterns(session, scopes):
             raise ValidationFailed("scopes name a permission that is not in the catalogue")
         if await repository.find_by_name(session, name) is not None:
@@ -59,7 +59,7 @@ async def add_secret(
         await lock_access_rules(session)
         account = _found(await repository.find_service(session, service_id))
         # Whoever has the secret has the scopes: it is a way of handing them out.
-        (await load_actor(session, caller, now)).must_hold(account.scopes)
+        (await load_actor(session, caller, now)).must_hold(account.scopes, until=expires_at)
         kept = await repository.secrets_of(session, service_id)
         await repository.delete_secrets(session, [row.id for row in kept[SECRETS_AT_ONCE - 1 :]])
         secret, row = _new_secret(service_id, expires_at, now)
@@ -72,7 +72,8 @@ async def delete_service(resources: Resources, caller: Principal | Actor, servic
     async with resources.db.begin() as session:
         await lock_access_rules(session)
         account = _found(await repository.find_service(session, service_id))
-        (await load_actor(session, caller, resources.clock())).must_hold(account.scopes)
+        now = resources.clock()
+        (await load_actor(session, caller, now)).must_hold(account.scopes, until=now)
         await session.delete(account)
         denials = [resources.denylist.session(service_id, service_id)]
         await resources.denylist.record(session, denials)
