@@ -220,7 +220,7 @@ async def test_adm_2_the_documentation_elsewhere(api: Api) -> None:
 # --- the list of codes
 
 # Of the command line, and of the readiness report, which names them in its own way.
-NOT_OF_THE_API = {"no_demo_in_production", "not_migrated"}
+NOT_OF_THE_API = {"no_default_role", "no_demo_in_production", "not_migrated"}
 
 
 def _subclasses(kind: type[AppError]) -> Iterator[type[AppError]]:

@@ -129,6 +129,13 @@ async def test_ready_says_what_to_do_where_nothing_is_migrated(servers: Servers)
         await connection.close()
 
 
+async def test_a_default_role_that_does_not_exist_is_named(fresh: Fresh) -> None:
+    api = await fresh.api(default_role="nobody-made-it")
+    answer = await api.http.get("/health/ready")
+    assert answer.status_code == 503
+    assert "DEFAULT_ROLE" in answer.json()["postgres"]
+
+
 async def test_rel_10_the_service_starts_before_its_stores(fresh: Fresh) -> None:
     """The shipped command lives without them, says which is missing, and heals as each of them comes."""
     settings = await fresh.settings(database_timeout_seconds=2, redis_timeout_ms=500)

@@ -74,7 +74,7 @@ async def test_life_of_a_service(api: Api) -> None:
         {"scopes": ["unheard:*"]},
         {"scopes": ["films"]},
         {"scopes": "films:read"},
-        {"scopes": ["films:read"] * 51},
+        {"scopes": ["films:read"] * 21},
         {"id": str(uuid4())},
         {"client_secret": "chosen by me, forty characters or more...."},
         {"created_by": str(uuid4())},

@@ -169,6 +169,7 @@ STORE_FAILURES: tuple[type[Exception], ...] = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.UndefinedTableError,  # not migrated yet
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that died while it was being reset
     ConnectionError,
     TimeoutError,
     OSError,

@@ -15,6 +15,10 @@ log = structlog.get_logger(__name__)
 router = APIRouter(tags=["operations"])
 
 
+class NoDefaultRole(AppError):
+    code, detail = "no_default_role", "DEFAULT_ROLE names a role that does not exist, so nobody can register"
+
+
 class NotMigrated(AppError):
     code, detail = "not_migrated", "the schema is missing: run auth-service migrate"
 
@@ -45,6 +49,9 @@ async def jwks(resources: Res) -> Response:
 async def _postgres(resources: Resources) -> None:
     if await resources.hot.fetchval("SELECT to_regclass('store_generation') IS NULL"):
         raise NotMigrated
+    default_role = resources.settings.default_role
+    if not await resources.hot.fetchval("SELECT EXISTS (SELECT FROM roles WHERE name = $1)", default_role):
+        raise NoDefaultRole
 
 
 async def _redis(resources: Resources) -> None:

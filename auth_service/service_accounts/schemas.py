@@ -15,7 +15,7 @@ ServiceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,63}$")]
 class ServiceBody(Body):
     name: ServiceName
     description: Description = ""
-    scopes: Annotated[list[PermissionPattern], Field(max_length=50)] = ["permissions:check"]
+    scopes: Annotated[list[PermissionPattern], Field(max_length=20)] = ["permissions:check"]
 
 
 class SecretBody(Body):
