@@ -57,6 +57,8 @@ class User(Base):
     is_active: Mapped[bool] = mapped_column(server_default=text("true"), default=True)
     # Raised by one to end every access token of the user at once; a counter needs no clock (OUT-3).
     epoch: Mapped[int] = mapped_column(server_default=text("0"), default=0)
+    # Raised with whatever ends sessions: a login that began before it must not start one after it.
+    credentials_version: Mapped[int] = mapped_column(server_default=text("0"), default=0)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
 
@@ -212,6 +214,7 @@ class LoginChallenge(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     secret_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    credentials_version: Mapped[int] = mapped_column(server_default=text("0"), default=0)
     device_name: Mapped[str | None]
     tries: Mapped[int] = mapped_column(server_default=text("0"), default=0)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

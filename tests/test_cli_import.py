@@ -251,3 +251,18 @@ async def test_long_passwords_of_bcrypt_accounts_have_no_free_end(api: Api, comm
     body = {"login": old["login"], "password": start + "any ending"}
     assert error_of(await api.http.post(f"{V1}/auth/login", json=body)) == (401, "invalid_credentials")
     assert await log_in(api, old["login"], start) == 200
+
+
+@pytest.mark.parametrize(
+    "dear",
+    [
+        PASSWORD_HASH.replace("m=19456", "m=4194303"),
+        PASSWORD_HASH.replace("t=2", "t=2000"),
+        "$2b$17$" + "abcdefghijklmnopqrstuu" + "abcdefghijklmnopqrstuvwxyz0123.",
+    ],
+    ids=["memory", "passes", "bcrypt"],
+)
+async def test_pwd_6_hashes_that_cost_too_much_are_not_imported(command: Command, tmp_path: Path, dear: str) -> None:
+    """One wrong login would hold a hashing thread for seconds, or for days."""
+    said = await command.refuses("users", "import", write(tmp_path, [row(password_hash=dear)]))
+    assert "line 2: password_hash" in said

@@ -15,7 +15,7 @@ import pytest
 from auth_service.config import Settings
 from auth_service.core.edge import BODY_LIMIT, BODY_LIMITS, HEADER_LIMIT
 from tests.api import PASSWORD, V1, Api, error_of
-from tests.conftest import running_app, test_settings
+from tests.conftest import Fresh, running_app, test_settings
 from tests.service_process import ServiceProcess, running_service
 
 AUTH_LIMIT = BODY_LIMITS["/api/v1/auth/"]
@@ -373,3 +373,23 @@ async def test_edg_4_endless_bodies_are_not_kept_in_memory(service: ServiceProce
     lying = [POST + b"Content-Length: 16000\r\n\r\n"] + [b" " * 65536] * 320
     await asyncio.gather(*(_raw(service, *pieces) for pieces in [endless, lying] * 15))
     assert process.memory_info().rss - before < 20 * 2**20
+
+
+async def test_edg_2_routes_that_check_a_password_of_a_logged_in_user_are_limited_too(fresh: Fresh) -> None:
+    """Each costs a hash, and hashes are what logins queue for."""
+    api = await fresh.api(rate_limit_login="5/minute")
+    _, tokens = await api.as_role()
+    wrong = {"current_password": "not the password"}
+    calls = [
+        ("POST", "/users/me/password", wrong | {"new_password": "a new one of mine"}),
+        ("POST", "/users/me/login", wrong | {"login": "another-login"}),
+        ("DELETE", "/users/me", wrong),
+        ("POST", "/mfa/totp", wrong),
+        ("DELETE", "/mfa/totp", wrong | {"code": "000000"}),
+        ("POST", "/mfa/recovery-codes", wrong | {"code": "000000"}),
+        ("POST", "/mfa/totp/confirm", {"code": "000000"}),
+    ]
+    answers = [
+        await api.http.request(method, f"{V1}{path}", json=body, headers=tokens.bearer) for method, path, body in calls
+    ]
+    assert [answer.status_code for answer in answers] == [403] * 4 + [429] * 3

@@ -2,11 +2,13 @@
 
 import asyncio
 import base64
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import text
 
 from auth_service.mfa import recovery_codes, totp
@@ -65,8 +67,8 @@ async def viewer(fresh: Fresh) -> Viewer:
     return await enrol(await fresh.api(watch), watch)
 
 
-async def enrol(api: Api, watch: Watch) -> Viewer:
-    account, tokens = await api.as_role()
+async def enrol(api: Api, watch: Watch, *roles: str) -> Viewer:
+    account, tokens = await api.as_role(*roles)
     started = await api.http.post(f"{V1}/mfa/totp", json={"current_password": PASSWORD}, headers=tokens.bearer)
     assert started.status_code == 201, started.text
     secret = started.json()["secret"]
@@ -317,3 +319,82 @@ def test_recovery_codes_are_read_however_they_are_typed() -> None:
     assert recovery_codes.split(f" {code.upper()} ".replace("-", "")) == parts
     assert recovery_codes.split(code[:-1]) is None
     assert recovery_codes.split(code[:-1] + "0") is None
+
+
+async def change_password(viewer: Viewer) -> None:
+    new = "another horse of the battery"
+    done = await viewer.send("POST", "/users/me/password", current_password=PASSWORD, new_password=new)
+    assert done.status_code == 204
+
+
+async def log_out_all(viewer: Viewer) -> None:
+    assert (await viewer.send("POST", "/auth/logout-all")).status_code == 204
+
+
+async def log_out_others(viewer: Viewer) -> None:
+    assert (await viewer.send("POST", "/auth/logout-others")).status_code == 204
+
+
+@pytest.mark.parametrize("ended_by", [change_password, log_out_all, log_out_others])
+async def test_pwd_7_an_open_challenge_does_not_outlive_what_ends_sessions(
+    viewer: Viewer, ended_by: Callable[[Viewer], Awaitable[None]]
+) -> None:
+    challenge = await viewer.challenge()
+    await ended_by(viewer)
+    assert error_of(await viewer.answer(challenge, viewer.code())) == (401, "invalid_challenge")
+
+
+async def test_mfa_7_nobody_resets_their_own(fresh: Fresh) -> None:
+    watch = Watch()
+    viewer = await enrol(await fresh.api(watch), watch, "superuser")
+    refused = await viewer.send("POST", f"/admin/users/{viewer.account.id}/reset-mfa", reason="a stolen session")
+    assert error_of(refused) == (403, "permission_denied")
+    assert (await viewer.send("GET", "/mfa")).json()["enabled"] is True
+
+
+async def test_mfa_1_a_seed_of_the_previous_key_is_sealed_anew_by_its_use(fresh: Fresh) -> None:
+    watch = Watch()
+    settings = await fresh.settings()
+    viewer = await enrol(await fresh.on(settings, watch), watch)
+    newer = SecretStr("the next secret of the test suite, long enough")
+    both = settings.model_copy(update={"secret_key": newer, "secret_key_previous": settings.secret_key})
+    viewer.api = await fresh.on(both, watch)
+    tokens_of(await viewer.answer(await viewer.challenge(), viewer.code()))
+    alone = settings.model_copy(update={"secret_key": newer})
+    await viewer.api.resources.keys.rotate()
+    async with viewer.api.resources.db.begin() as session:
+        await session.execute(text("DELETE FROM signing_keys WHERE retires_at IS NOT NULL"))
+        await session.execute(text("UPDATE signing_keys SET signs_from = now() - interval '1 hour'"))
+    watch.turn()
+    viewer.api = await fresh.on(alone, watch)
+    tokens_of(await viewer.answer(await viewer.challenge(), viewer.code()))
+
+
+async def test_mfa_1_without_the_key_that_sealed_it_the_answer_is_503(fresh: Fresh) -> None:
+    watch = Watch()
+    settings = await fresh.settings()
+    viewer = await enrol(await fresh.on(settings, watch), watch)
+    async with viewer.api.resources.db.begin() as session:
+        await session.execute(text("DELETE FROM signing_keys"))
+    other = settings.model_copy(update={"secret_key": SecretStr("quite another secret of the test suite")})
+    viewer.api = await fresh.on(other, watch)
+    assert error_of(await viewer.answer(await viewer.challenge(), viewer.code())) == (503, "temporarily_unavailable")
+
+
+async def test_mfa_5_new_codes_never_outlive_the_authenticator(viewer: Viewer) -> None:
+    """The reset comes while the new codes are hashed."""
+    _, admin = await viewer.api.as_role("superuser")
+
+    async def reset() -> httpx.Response:
+        await asyncio.sleep(0.1)
+        path = f"{V1}/admin/users/{viewer.account.id}/reset-mfa"
+        return await viewer.api.http.post(path, json={"reason": "lost phone"}, headers=admin.bearer)
+
+    made, done = await asyncio.gather(
+        viewer.send("POST", "/mfa/recovery-codes", current_password=PASSWORD, code=viewer.code()), reset()
+    )
+    assert done.status_code == 204
+    assert made.status_code in {200, 401, 409}
+    async with viewer.api.resources.db() as session:
+        left = (await session.execute(text("SELECT count(*) FROM mfa_recovery_codes"))).scalar_one()
+    assert left == 0

@@ -1,5 +1,6 @@
 """RBAC-1: nobody hands out what they do not hold, by any path; then some hundred random steps by random people."""
 
+import asyncio
 import os
 import random
 from collections import Counter, defaultdict
@@ -10,10 +11,13 @@ from uuid import UUID
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from auth_service.core.clock import utc_now
-from auth_service.core.errors import LackingYourself
+from auth_service.core.errors import PermissionDenied
 from auth_service.core.principal import authenticate
+from auth_service.permissions.repository import lock_access_rules
+from auth_service.permissions.service import OWN_CODES
 from auth_service.roles.service import grant_role
 from tests.access import create_permission, create_role, grant, moment, put_grant, revoke, role_body, times
 from tests.api import V1, Api, Tokens, error_of, unique
@@ -156,6 +160,56 @@ async def test_rbac_1_nothing_outlasts_the_giver(api: Api) -> None:
     assert (await revoke(api, temporary, other.id, role)).status_code == 204
 
 
+async def test_rbac_1_a_temporary_admin_makes_no_secret_of_a_service(api: Api) -> None:
+    """What is done with its tokens has no end, so not even a secret that expires in time is theirs to make."""
+    s = await scene(api)
+    service_id, _ = await api.create_service(s.root, [s.mine])
+    tools = await create_role(api, s.root, "services:*", s.mine)
+    account, temporary = await api.as_role()
+    await grant(api, s.root, account.id, tools, valid_until=moment(days=2))
+    for body in ({}, {"expires_at": moment(hours=1).isoformat()}):
+        assert error_of(await send(api, temporary, "POST", f"/services/{service_id}/secrets", body)) == EXCEEDS
+
+
+async def test_rbac_1_deleting_a_permission_takes_it_from_everyone_so_it_must_be_held(api: Api) -> None:
+    s = await scene(api)
+    assert (await api.check(s.root, s.not_mine))["allowed"] is True
+    assert error_of(await send(api, s.manager, "DELETE", f"/permissions/{s.not_mine}")) == EXCEEDS
+    assert (await api.check(s.root, s.not_mine))["allowed"] is True
+    assert (await send(api, s.manager, "DELETE", f"/permissions/{s.mine}")).status_code == 409
+    spare = await create_permission(api, s.root)
+    assert (await send(api, s.root, "DELETE", f"/permissions/{spare}")).status_code == 204
+
+
+@pytest.mark.parametrize("code", sorted(OWN_CODES))
+async def test_rbac_2_what_our_own_routes_ask_for_stays_in_the_catalogue(api: Api, code: str) -> None:
+    _, root = await api.as_role("superuser")
+    assert error_of(await send(api, root, "DELETE", f"/permissions/{code}")) == (409, "permission_built_in")
+    assert (await api.check(root, code))["allowed"] is True
+
+
+async def test_rbac_1_a_right_lost_while_waiting_for_the_lock_is_lost(fresh: Fresh) -> None:
+    """The route let the request in; what counts is what the caller holds when the change is made."""
+    api = await fresh.api()
+    _, root = await api.as_role("superuser")
+    role = await create_role(api, root, "reviews:write")
+    granter = await create_role(api, root, "roles:grant", "reviews:write")
+    keeps = await create_role(api, root, "reviews:write")
+    account, tokens = await api.as_role()
+    await grant(api, root, account.id, granter)
+    await grant(api, root, account.id, keeps)
+    other = await api.create_user()
+    async with api.resources.db.begin() as session:
+        await lock_access_rules(session)
+        waiting = asyncio.create_task(put_grant(api, tokens, other.id, role))
+        await asyncio.sleep(0.3)
+        await session.execute(
+            text("DELETE FROM user_roles WHERE user_id = :user AND role_name = :role"),
+            {"user": account.id, "role": granter},
+        )
+    assert error_of(await waiting) == (403, "permission_denied")
+
+
 async def test_rbac_1_services_are_bound_by_the_scopes_of_their_token(api: Api) -> None:
     s = await scene(api)
     other = await api.create_user()
@@ -183,7 +237,7 @@ async def test_rbac_1_a_service_deleted_meanwhile_hands_out_nothing(api: Api) ->
     let_in = await authenticate(api.resources, headers["Authorization"].removeprefix("Bearer "))
     assert (await send(api, s.root, "DELETE", f"/services/{client_id}")).status_code == 204
     role = await create_role(api, s.root, s.mine)
-    with pytest.raises(LackingYourself):
+    with pytest.raises(PermissionDenied):
         await grant_role(api.resources, let_in, other.id, role)
 
 

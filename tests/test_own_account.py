@@ -7,6 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import text
 
 from auth_service.config import Settings
 from tests.api import PASSWORD, V1, Api, Tokens, error_of, tokens_of, unique
@@ -321,3 +322,33 @@ async def test_adm_1_errors_repeat_no_password(api: Api) -> None:
     for answer in answers:
         assert answer.status_code >= 400
         assert canary[:5] not in answer.text
+
+
+async def test_pwd_7_a_login_that_began_with_the_old_password_starts_nothing(api: Api) -> None:
+    """Logins all around the change: those that began before it must not outlive it."""
+    for _ in range(3):
+        account, here = await api.as_role()
+        logins = [asyncio.create_task(try_login(api, account.login, PASSWORD)) for _ in range(8)]
+        changed = await change_password(api, here, PASSWORD)
+        assert changed.status_code == 204
+        for answer in await asyncio.gather(*logins):
+            if answer.status_code == 200:
+                assert error_of(await api.me(tokens_of(answer))) == (401, "not_authenticated")
+        async with api.resources.db() as session:
+            live = "SELECT count(*) FROM sessions WHERE user_id = :user AND revoked_at IS NULL"
+            assert (await session.execute(text(live), {"user": account.id})).scalar_one() == 1
+
+
+async def test_pwd_7_a_change_that_another_one_overtook_is_told_so(api: Api) -> None:
+    """Its password was right when it was checked, and is not any more when it is written."""
+    for delay in (0.0, 0.02, 0.04, 0.06):
+        account, here = await api.as_role()
+        there = await api.log_in(account)
+
+        async def later(tokens: Tokens = there, delay: float = delay) -> httpx.Response:
+            await asyncio.sleep(delay)
+            return await change_password(api, tokens, PASSWORD, "what the thief wants")
+
+        first, second = await asyncio.gather(change_password(api, here, PASSWORD, NEW_PASSWORD), later())
+        assert sorted([first.status_code, second.status_code])[0] == 204
+        assert [first.status_code, second.status_code].count(204) == 1

@@ -7,6 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from auth_service.config import Environment, Settings
+from auth_service.permissions.service import OWN_CODES
 from tests.access import create_role, grant
 from tests.api import PASSWORD, V1, Account, Api, Tokens, error_of, unique
 from tests.conftest import Fresh
@@ -229,6 +230,10 @@ GUARD_BODIES: dict[str, dict[str, Any]] = {
     "/services": {"name": "unheard-of", "scopes": ["films:publish"]},
     "/admin/users/{0}/reset-mfa": {"reason": "lost the phone"},
 }
+
+
+def test_what_the_routes_ask_for_cannot_be_deleted() -> None:
+    assert set(GUARDS) == OWN_CODES
 
 
 @pytest.mark.parametrize("missing", GUARDS)

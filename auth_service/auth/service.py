@@ -6,7 +6,7 @@ from auth_service.core.connections import Resources
 from auth_service.core.errors import InvalidCredentials, InvalidRefreshToken
 from auth_service.core.principal import Principal
 from auth_service.core.tokens import InvalidToken
-from auth_service.mfa.challenges import OpenChallenge, answer_challenge, open_challenge
+from auth_service.mfa.challenges import InvalidChallenge, OpenChallenge, answer_challenge, open_challenge
 from auth_service.mfa.service import is_enabled
 from auth_service.sessions.history import record_failure
 from auth_service.sessions.refresh_token import read_refresh_token
@@ -29,14 +29,20 @@ async def log_in(resources: Resources, identifier: str, password: str, client: C
         await record_failure(resources, user.id if user else None, reason, client)
         raise InvalidCredentials
     if await is_enabled(resources, user.id):
-        return await open_challenge(resources, user.id, client.device_name)
-    return await start_session(resources, user.id, client)
+        return await open_challenge(resources, user, client.device_name)
+    return await start_session(resources, user.id, client, credentials_version=user.credentials_version)
 
 
 async def log_in_with_code(resources: Resources, challenge: str, code: str, client: Client) -> IssuedTokens:
     """The second half of a login; raises InvalidChallenge or WrongLoginCode."""
     answered = await answer_challenge(resources, challenge, code, client)
-    return await start_session(resources, answered.user_id, replace(client, device_name=answered.device_name))
+    client = replace(client, device_name=answered.device_name)
+    try:
+        return await start_session(
+            resources, answered.user_id, client, credentials_version=answered.credentials_version
+        )
+    except InvalidCredentials:
+        raise InvalidChallenge from None  # what the challenge stood for has changed
 
 
 async def log_out(resources: Resources, access_token: str | None, refresh_token: str | None) -> None:

@@ -129,6 +129,10 @@ class PermissionInUse(Conflict):
     )
 
 
+class PermissionBuiltIn(Conflict):
+    code, detail = "permission_built_in", "The service itself asks for this permission; it cannot be deleted."
+
+
 class ServiceExists(Conflict):
     code, detail = "service_exists", "A service account of this name exists."
 

@@ -13,6 +13,8 @@ from auth_service.core.errors import Busy
 
 MIN_LENGTH, MAX_LENGTH, MAX_BYTES = 8, 256, 1024
 BCRYPT_BYTES = 72
+# About a second of one core each; a dearer hash would let a wrong login hold a hashing thread.
+MAX_BCRYPT_COST, MAX_ARGON2_KIB, MAX_ARGON2_PASSES = 14, 256 * 1024, 10
 
 # OWASP's floor, 36 ms on one of our cores; bcrypt only verifies what older systems left (PWD-5).
 _context = CryptContext(
@@ -42,12 +44,19 @@ def check_rules(password: str) -> str:
 
 
 def is_known_hash(stored: str) -> bool:
-    """Whether `stored` is a hash that a login could verify: argon2 or bcrypt, as the schemes spell them."""
+    """Whether a login could verify it, at a bearable cost: argon2 or bcrypt, as the schemes spell them."""
     scheme = _context.identify(stored, resolve=True)
+    if scheme is None:
+        return False
     try:
-        return scheme is not None and scheme.from_string(stored).checksum is not None
+        parsed = scheme.from_string(stored)
     except ValueError:  # it only begins like one
         return False
+    if scheme.name == "bcrypt":
+        bearable = parsed.rounds <= MAX_BCRYPT_COST
+    else:
+        bearable = parsed.memory_cost <= MAX_ARGON2_KIB and parsed.rounds <= MAX_ARGON2_PASSES
+    return parsed.checksum is not None and bearable
 
 
 def hash_now(password: str) -> str:

@@ -5,18 +5,23 @@ import hmac
 import secrets
 from functools import cached_property
 
+import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from auth_service.config import Settings
+from auth_service.core.errors import Unavailable
 
+log = structlog.get_logger(__name__)
 NONCE_BYTES = 12
 
 
-class CannotOpen(Exception):
-    """Sealed under another SECRET_KEY, for another purpose, or tampered with."""
+class CannotOpen(Unavailable):
+    """Sealed under another SECRET_KEY, for another purpose, or tampered with: a 503, since nothing is known."""
+
+    detail = "A stored secret cannot be opened: the operator has to set the former SECRET_KEY as SECRET_KEY_PREVIOUS."
 
 
 class Secrets:
@@ -56,7 +61,16 @@ class Secrets:
                 return key.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound_to.encode())
             except InvalidTag:
                 continue  # perhaps the previous key sealed it
-        raise CannotOpen("no configured SECRET_KEY opens this; set the old one as SECRET_KEY_PREVIOUS")
+        log.error("cannot_unseal", what=bound_to.partition(":")[0], remedy="set the former SECRET_KEY_PREVIOUS")
+        raise CannotOpen
+
+    def is_current(self, sealed: bytes, *, bound_to: str) -> bool:
+        """Whether SECRET_KEY itself opens it, not the previous one."""
+        try:
+            self._sealing_keys[0].decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound_to.encode())
+        except InvalidTag:
+            return False
+        return True
 
 
 def _derive(master: bytes, purpose: str) -> bytes:

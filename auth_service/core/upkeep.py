@@ -33,6 +33,8 @@ async def running(jobs: Sequence[Job]) -> AsyncIterator[None]:
 
 
 async def _repeat(job: Job) -> None:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101  a coroutine runs in one
     while True:
         pause = job.seconds
         try:
@@ -42,4 +44,7 @@ async def _repeat(job: Job) -> None:
             known = is_store_failure(error) or isinstance(error, AppError)
             log.warning("upkeep_failed", job=job.name, kind=type(error).__name__, exc_info=not known)
             pause = min(AFTER_FAILURE_SECONDS, job.seconds)
+        # A client library that was waiting may have turned our end into an error of its own, which was caught above.
+        if task.cancelling():
+            return
         await asyncio.sleep(pause)

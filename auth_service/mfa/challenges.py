@@ -11,7 +11,7 @@ from auth_service.core.connections import Resources
 from auth_service.core.errors import AppError
 from auth_service.mfa import repository
 from auth_service.mfa.service import WrongCode, check_code
-from auth_service.models import LoginChallenge, new_id
+from auth_service.models import LoginChallenge, User, new_id
 from auth_service.sessions.history import record_failure
 from auth_service.sessions.service import Client
 
@@ -39,14 +39,15 @@ class OpenChallenge:
     mfa_required: bool = True
 
 
-async def open_challenge(resources: Resources, user_id: UUID, device_name: str | None) -> OpenChallenge:
+async def open_challenge(resources: Resources, user: User, device_name: str | None) -> OpenChallenge:
     """Of its text only a hash is kept."""
     challenge_id, secret, now = new_id(), secrets.token_urlsafe(32), resources.clock()
     async with resources.db.begin() as session:
         session.add(
             LoginChallenge(
                 id=challenge_id,
-                user_id=user_id,
+                user_id=user.id,
+                credentials_version=user.credentials_version,
                 secret_hash=_digest(secret),
                 device_name=device_name,
                 created_at=now,

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from auth_service.models import LoginChallenge, RecoveryCode, Totp
 
 
-async def find_totp(session: AsyncSession, user_id: UUID) -> Totp | None:
-    return await session.get(Totp, user_id)
+async def find_totp(session: AsyncSession, user_id: UUID, *, lock: bool = False) -> Totp | None:
+    return await session.get(Totp, user_id, with_for_update=True if lock else None)
 
 
 async def replace_pending(session: AsyncSession, user_id: UUID, sealed_secret: bytes, now: datetime) -> bool:
@@ -27,11 +27,16 @@ async def replace_pending(session: AsyncSession, user_id: UUID, sealed_secret: b
     return (await session.execute(statement)).one_or_none() is not None
 
 
-async def use_step(session: AsyncSession, user_id: UUID, step: int) -> bool:
+async def use_step(session: AsyncSession, user_id: UUID, sealed_secret: bytes, step: int) -> bool:
     """True for the one caller that first uses a newer step than any before (MFA-2)."""
     statement = (
         update(Totp)
-        .where(Totp.user_id == user_id, Totp.confirmed_at.is_not(None), Totp.last_step < step)
+        .where(
+            Totp.user_id == user_id,
+            Totp.sealed_secret == sealed_secret,
+            Totp.confirmed_at.is_not(None),
+            Totp.last_step < step,
+        )
         .values(last_step=step, misses=0)
         .returning(Totp.user_id)
     )
@@ -51,6 +56,16 @@ async def confirm(session: AsyncSession, user_id: UUID, sealed_secret: bytes, st
 
 async def count_miss(session: AsyncSession, user_id: UUID) -> None:
     await session.execute(update(Totp).where(Totp.user_id == user_id).values(misses=Totp.misses + 1))
+
+
+async def forget_misses(session: AsyncSession, user_id: UUID) -> None:
+    await session.execute(update(Totp).where(Totp.user_id == user_id).values(misses=0))
+
+
+async def replace_seal(session: AsyncSession, user_id: UUID, old: bytes, new: bytes) -> None:
+    await session.execute(
+        update(Totp).where(Totp.user_id == user_id, Totp.sealed_secret == old).values(sealed_secret=new)
+    )
 
 
 async def delete_all(session: AsyncSession, user_id: UUID) -> bool:

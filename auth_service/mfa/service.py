@@ -1,5 +1,6 @@
 """The second factor: enrol, check a code within its own budget, recover, reset."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -7,15 +8,16 @@ from uuid import UUID
 import structlog
 
 from auth_service.core.connections import Resources
-from auth_service.core.errors import AppError, Conflict
+from auth_service.core.errors import AppError, Conflict, NotFound, PermissionDenied
 from auth_service.core.principal import Principal
 from auth_service.mfa import recovery_codes, repository, totp
 from auth_service.models import Totp
-from auth_service.permissions.actor import Actor, load_actor
-from auth_service.permissions.repository import load_facts, lock_access_rules
+from auth_service.permissions.actor import Actor, load_actor, load_subject
+from auth_service.permissions.repository import lock_access_rules
 from auth_service.sessions.service import end_all_in, end_others_in
 from auth_service.users import attempts
-from auth_service.users.service import confirm_password, get_user
+from auth_service.users.repository import find_by_id
+from auth_service.users.service import confirm_password
 
 log = structlog.get_logger(__name__)
 
@@ -70,15 +72,16 @@ async def is_enabled(resources: Resources, user_id: UUID) -> bool:
 
 async def start_enrolment(resources: Resources, user_id: UUID, current_password: str) -> StartedEnrolment:
     """A pending secret, which changes nothing until it is confirmed (MFA-6); raises MfaEnabled."""
-    await confirm_password(resources, user_id, current_password)
-    user = await get_user(resources, user_id)
+    user = await confirm_password(resources, user_id, current_password)
     secret = totp.new_secret()
     sealed = resources.secrets.seal(secret.encode(), bound_to=_bound_to(user_id))
     async with resources.db.begin() as session:
         if not await repository.replace_pending(session, user_id, sealed, resources.clock()):
             raise MfaEnabled
     uri = totp.otpauth_uri(secret, user.login, resources.settings.issuer_name)
-    return StartedEnrolment(secret, uri, totp.qr_svg(uri), totp.qr_png(uri))
+    # Drawing takes 50 ms and more: not on the event loop.
+    svg, png = await asyncio.to_thread(lambda: (totp.qr_svg(uri), totp.qr_png(uri)))
+    return StartedEnrolment(secret, uri, svg, png)
 
 
 async def confirm_enrolment(resources: Resources, user_id: UUID, session_id: UUID, code: str) -> list[str]:
@@ -121,6 +124,9 @@ async def new_recovery_codes(resources: Resources, user_id: UUID, current_passwo
     await check_code(resources, user_id, code)
     codes, rows = await _hashed_codes(resources)
     async with resources.db.begin() as session:
+        row = await repository.find_totp(session, user_id, lock=True)
+        if row is None or row.confirmed_at is None:
+            raise MfaNotEnabled
         await repository.replace_codes(session, user_id, rows)
     return codes
 
@@ -143,14 +149,17 @@ async def reset(resources: Resources, caller: Principal | Actor, user_id: UUID, 
     """For a viewer who lost phone and codes: no second factor any more, and no session.
 
     The caller must hold all that the user holds: it is a step towards becoming that user. Raises NotFound,
-    LackingYourself or MfaNotEnabled.
+    LackingYourself, PermissionDenied for oneself (a stolen session must not be enough), or MfaNotEnabled.
     """
     async with resources.db.begin() as session:
         await lock_access_rules(session)
-        await get_user(resources, user_id)
-        subjects, _ = await load_facts(resources.hot, [user_id], patterns=None)
+        if await find_by_id(session, user_id) is None:
+            raise NotFound("There is no such user.")
         now = resources.clock()
-        (await load_actor(session, caller, now)).must_hold(subjects[user_id].grants, until=now)
+        actor = await load_actor(session, caller, now, may="users:write")
+        if actor.user_id == user_id:
+            raise PermissionDenied("Your own second factor is disabled with your password and a code.")
+        actor.must_hold((await load_subject(session, user_id)).grants, until=now)
         if not await repository.delete_all(session, user_id):
             raise MfaNotEnabled
         denials = await end_all_in(resources, session, user_id, "mfa_reset")
@@ -168,11 +177,21 @@ async def _use_totp(resources: Resources, row: Totp, code: str) -> None:
             await repository.count_miss(session, row.user_id)
             accepted = False
         else:
-            accepted = await repository.use_step(session, row.user_id, step)
+            accepted = await repository.use_step(session, row.user_id, row.sealed_secret, step)
     if step is not None and not accepted:
         await attempts.give_back(resources, budget_key(row.user_id))  # a replay is no guess
     if not accepted:
         raise WrongCode
+    await _seal_anew(resources, row)
+
+
+async def _seal_anew(resources: Resources, row: Totp) -> None:
+    """A seed that SECRET_KEY_PREVIOUS opened is sealed with SECRET_KEY, so that the old key can go one day."""
+    bound_to = _bound_to(row.user_id)
+    if not resources.secrets.is_current(row.sealed_secret, bound_to=bound_to):
+        sealed = resources.secrets.seal(_opened(resources, row).encode(), bound_to=bound_to)
+        async with resources.db.begin() as session:
+            await repository.replace_seal(session, row.user_id, row.sealed_secret, sealed)
 
 
 async def _use_recovery_code(resources: Resources, user_id: UUID, code: str) -> None:
@@ -192,6 +211,7 @@ async def _use_recovery_code(resources: Resources, user_id: UUID, code: str) -> 
     async with resources.db.begin() as session:
         if not await repository.use_code(session, user_id, row.code_hash, resources.clock()):
             raise WrongCode
+        await repository.forget_misses(session, user_id)
     log.info("recovery_code_used", user_id=str(user_id))
 
 

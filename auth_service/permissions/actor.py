@@ -7,11 +7,11 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_service.core.errors import LackingYourself
+from auth_service.core.errors import LackingYourself, PermissionDenied
 from auth_service.core.principal import Principal
 from auth_service.models import ServiceAccount
-from auth_service.permissions.check import covered_until
-from auth_service.permissions.patterns import EVERYTHING, covering
+from auth_service.permissions.check import Subject, covered_until
+from auth_service.permissions.patterns import EVERYTHING, covering, covers
 from auth_service.permissions.repository import load_facts
 
 
@@ -40,19 +40,32 @@ class Actor:
 OPERATOR = Actor(user_id=None, held={EVERYTHING: None})
 
 
-async def load_actor(session: AsyncSession, caller: Principal | Actor, now: datetime) -> Actor:
-    """Call it after `lock_access_rules`: what the caller holds at this moment, not when the request came in."""
-    if isinstance(caller, Actor):
-        return caller
-    if caller.is_service:
-        exists = await session.get(ServiceAccount, caller.subject) is not None
-        return Actor(user_id=None, held=dict.fromkeys(caller.claims.scopes if exists else ()))
+async def load_actor(session: AsyncSession, caller: Principal | Actor, now: datetime, *, may: str) -> Actor:
+    """Call it after `lock_access_rules`: what the caller holds at this moment, not when the request came in.
+
+    `may` is the permission that the act takes; raises PermissionDenied if the caller lost it while waiting.
+    """
+    actor = caller if isinstance(caller, Actor) else await _load(session, caller, now)
+    if not covers(actor.held, may):
+        raise PermissionDenied(f"You need the permission {may}.")
+    return actor
+
+
+async def load_subject(session: AsyncSession, user_id: UUID) -> Subject:
+    """All grants of a user, read in the caller's transaction."""
     connection = await session.connection()
     raw = await connection.get_raw_connection()
     driver = raw.driver_connection
     assert driver is not None  # noqa: S101  a checked-out connection has one
-    subjects, _ = await load_facts(driver, [caller.subject], patterns=None)
-    subject = subjects[caller.subject]
+    subjects, _ = await load_facts(driver, [user_id], patterns=None)
+    return subjects[user_id]
+
+
+async def _load(session: AsyncSession, caller: Principal, now: datetime) -> Actor:
+    if caller.is_service:
+        exists = await session.get(ServiceAccount, caller.subject) is not None
+        return Actor(user_id=None, held=dict.fromkeys(caller.claims.scopes if exists else ()))
+    subject = await load_subject(session, caller.subject)
     held = {
         pattern: covered_until(grants, now)
         for pattern, grants in subject.grants.items()

@@ -77,6 +77,6 @@ async def update(
 
 
 @router.delete("/permissions/{code}", status_code=204)
-async def delete(code: str, _caller: Annotated[Principal, Require("permissions:write")], resources: Res) -> None:
+async def delete(code: str, caller: Annotated[Principal, Require("permissions:write")], resources: Res) -> None:
     """Refused with permission_in_use while a role or a service names the code."""
-    await service.delete_permission(resources, code)
+    await service.delete_permission(resources, caller, code)

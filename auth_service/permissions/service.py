@@ -4,14 +4,29 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from auth_service.core.connections import Resources
-from auth_service.core.errors import NotFound, PermissionDenied, PermissionExists, PermissionInUse
+from auth_service.core.errors import NotFound, PermissionBuiltIn, PermissionDenied, PermissionExists, PermissionInUse
 from auth_service.core.principal import Principal
 from auth_service.models import Permission
 from auth_service.permissions import repository
+from auth_service.permissions.actor import Actor, load_actor
 from auth_service.permissions.check import Decision, Grant, decide, decide_all
 from auth_service.permissions.patterns import covering, covers
 
 CHECK_OTHERS = "permissions:check"
+# What our own routes ask for: without them in the catalogue nobody could administer anything.
+OWN_CODES = frozenset(
+    {
+        CHECK_OTHERS,
+        "permissions:read",
+        "permissions:write",
+        "roles:read",
+        "roles:write",
+        "roles:grant",
+        "services:read",
+        "services:write",
+        "users:write",
+    }
+)
 
 
 async def check_user(resources: Resources, user_id: UUID, code: str) -> Decision:
@@ -96,11 +111,19 @@ async def update_permission(resources: Resources, code: str, title: str | None, 
     return permission
 
 
-async def delete_permission(resources: Resources, code: str) -> None:
-    """Raises PermissionInUse while a role or a service names it, so that no grant changes by surprise."""
+async def delete_permission(resources: Resources, caller: Principal | Actor, code: str) -> None:
+    """Takes it from everyone who has it by a wildcard, superusers too; so the caller must hold it.
+
+    Raises PermissionBuiltIn for what this service itself asks for, and PermissionInUse while a role or a service
+    names it.
+    """
     async with resources.db.begin() as session:
         await repository.lock_access_rules(session)
         permission = _found(await repository.find_permission(session, code))
+        if code in OWN_CODES:
+            raise PermissionBuiltIn
+        actor = await load_actor(session, caller, resources.clock(), may="permissions:write")
+        actor.must_hold([code], until=None)
         if await repository.uses_of(session, code):
             raise PermissionInUse
         await session.delete(permission)

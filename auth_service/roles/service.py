@@ -46,7 +46,7 @@ async def create_role(
         now = resources.clock()
         if await repository.find_role(session, name) is not None:
             raise RoleExists
-        actor = await load_actor(session, caller, now)
+        actor = await load_actor(session, caller, now, may="roles:write")
         planned = await _plan(session, name, permissions, parents)
         actor.must_hold(planned.effective(name), until=None)
         role = Role(name=name, title=title, description=description, created_at=now, updated_at=now)
@@ -75,7 +75,7 @@ async def update_role(
         relinked = permissions is not None or parents is not None
         permissions = view.permissions if permissions is None else permissions
         parents = view.parents if parents is None else parents
-        actor = await load_actor(session, caller, now)
+        actor = await load_actor(session, caller, now, may="roles:write")
         actor.must_hold((await repository.load_hierarchy(session)).effective(name), until=now)
         planned = await _plan(session, name, permissions, parents)
         actor.must_hold(planned.effective(name), until=None if relinked else now)
@@ -93,7 +93,7 @@ async def delete_role(resources: Resources, caller: Principal | Actor, name: str
         await lock_access_rules(session)
         role = _changeable(await repository.find_role(session, name))
         now = resources.clock()
-        actor = await load_actor(session, caller, now)
+        actor = await load_actor(session, caller, now, may="roles:write")
         actor.must_hold((await repository.load_hierarchy(session)).effective(name), until=now)
         if name == resources.settings.default_role or await repository.uses_of(session, name):
             raise RoleInUse
@@ -126,7 +126,7 @@ async def grant_role(
         starts = valid_from or now
         if valid_until is not None and valid_until <= starts:
             raise ValidationFailed("valid_until must lie after valid_from, or after now without it")
-        actor = await load_actor(session, caller, now)
+        actor = await load_actor(session, caller, now, may="roles:grant")
         await _must_manage(session, actor, name, until=valid_until)
         await _must_exist(session, user_id)
         grant = await repository.find_grant(session, user_id, name)
@@ -142,7 +142,7 @@ async def revoke_role(resources: Resources, caller: Principal | Actor, user_id: 
     """Raises NotFound, LackingYourself (nobody strips those above them) or LastSuperuser."""
     async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock):
         now = resources.clock()
-        actor = await load_actor(session, caller, now)
+        actor = await load_actor(session, caller, now, may="roles:grant")
         await _must_manage(session, actor, name, until=now)
         grant = await repository.find_grant(session, user_id, name)
         if grant is None:

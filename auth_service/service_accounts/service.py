@@ -14,6 +14,7 @@ from auth_service.permissions.actor import Actor, load_actor
 from auth_service.permissions.repository import lock_access_rules, unknown_patterns
 from auth_service.service_accounts import repository
 
+MANAGE = "services:write"
 SECRETS_AT_ONCE = 2  # the old and the new one while callers change over
 
 
@@ -28,7 +29,7 @@ async def create_service(
     """The account and its first secret; raises LackingYourself for scopes that the caller does not hold (RBAC-1)."""
     async with resources.db.begin() as session:
         await lock_access_rules(session)
-        actor = await load_actor(session, caller, resources.clock())
+        actor = await load_actor(session, caller, resources.clock(), may=MANAGE)
         actor.must_hold(scopes, until=None)
         if await unknown_patterns(session, scopes):
             raise ValidationFailed("scopes name a permission that is not in the catalogue")
@@ -58,8 +59,9 @@ async def add_secret(
     async with resources.db.begin() as session:
         await lock_access_rules(session)
         account = _found(await repository.find_service(session, service_id))
-        # Whoever has the secret has the scopes: it is a way of handing them out.
-        (await load_actor(session, caller, now)).must_hold(account.scopes, until=expires_at)
+        # Whoever has the secret has the scopes, and what is done with them has no end: not even one that expires
+        # is for a temporary admin to make.
+        (await load_actor(session, caller, now, may=MANAGE)).must_hold(account.scopes, until=None)
         kept = await repository.secrets_of(session, service_id)
         await repository.delete_secrets(session, [row.id for row in kept[SECRETS_AT_ONCE - 1 :]])
         secret, row = _new_secret(service_id, expires_at, now)
@@ -73,7 +75,7 @@ async def delete_service(resources: Resources, caller: Principal | Actor, servic
         await lock_access_rules(session)
         account = _found(await repository.find_service(session, service_id))
         now = resources.clock()
-        (await load_actor(session, caller, now)).must_hold(account.scopes, until=now)
+        (await load_actor(session, caller, now, may=MANAGE)).must_hold(account.scopes, until=now)
         await session.delete(account)
         denials = [resources.denylist.session(service_id, service_id)]
         await resources.denylist.record(session, denials)

@@ -49,13 +49,18 @@ def families(resources: Resources) -> Families:
     )
 
 
-async def start_session(resources: Resources, user_id: UUID, client: Client) -> IssuedTokens:
-    """A row, its history entry and the cap in one step; raises InvalidCredentials if the user was just disabled."""
+async def start_session(
+    resources: Resources, user_id: UUID, client: Client, *, credentials_version: int
+) -> IssuedTokens:
+    """A row, its history entry and the cap in one step.
+
+    Raises InvalidCredentials if, since `credentials_version` was read, the user was disabled or changed the password.
+    """
     now = resources.clock()
     settings = resources.settings
     async with resources.db.begin() as session:
         user = await repository.lock_user(session, user_id)
-        if user is None or not user.is_active:
+        if user is None or not user.is_active or user.credentials_version != credentials_version:
             raise InvalidCredentials
         row = Session(
             user_id=user_id,
@@ -117,7 +122,9 @@ async def end_others_in(
     resources: Resources, session: AsyncSession, user_id: UUID, keep: UUID, reason: str
 ) -> tuple[list[tuple[UUID, UUID]], list[Denial]]:
     """In the caller's transaction; the caller publishes the denials after it."""
-    await repository.lock_user(session, user_id)
+    user = await repository.lock_user(session, user_id)
+    if user is not None:
+        user.credentials_version += 1
     ended = await repository.end(session, resources.clock(), reason, Session.user_id == user_id, Session.id != keep)
     return ended, await _record_denials(resources, session, ended)
 
@@ -135,6 +142,7 @@ async def end_all_in(resources: Resources, session: AsyncSession, user_id: UUID,
     if user is None:
         return []
     user.epoch += 1
+    user.credentials_version += 1
     await repository.end(session, resources.clock(), reason, Session.user_id == user_id)
     denials = [resources.denylist.older_epochs(user_id, user.epoch)]
     await resources.denylist.record(session, denials)

@@ -129,7 +129,7 @@ def _read_row(line: int, row: dict[str, str]) -> ImportedUser:
     if full_name is not None and (len(full_name) > MAX_NAME or not full_name.isprintable()):
         raise ValueError(f"full_name must be printable and have at most {MAX_NAME} characters")
     if not is_known_hash(row["password_hash"]):
-        raise ValueError("password_hash must be a bcrypt ($2b$…) or argon2 ($argon2id$…) hash")
+        raise ValueError("password_hash must be a bcrypt ($2b$…) or argon2 ($argon2id$…) hash of bearable cost")
     login_key = _named("login", canonical_login, row["login"])
     email, email_key = _named("email", canonical_email, row["email"])
     return ImportedUser(line, row["login"], login_key, email, email_key, full_name, row["password_hash"])

@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from auth_service.core.connections import Res
+from auth_service.core.limits import limited
 from auth_service.core.principal import CurrentUser
 from auth_service.models import User
 from auth_service.users import service
@@ -28,18 +29,18 @@ async def update(body: ProfilePatch, me: CurrentUser, resources: Res) -> User:
     return await service.update_profile(resources, me.subject, body.model_dump(exclude_unset=True))
 
 
-@router.delete("", status_code=204)
+@router.delete("", status_code=204, dependencies=[limited("login")])
 async def delete(body: DeleteAccountBody, me: CurrentUser, resources: Res) -> None:
     """Deletes the account for good; asks for the password again."""
     await service.delete_own_account(resources, me.subject, body.current_password)
 
 
-@router.post("/password", status_code=204)
+@router.post("/password", status_code=204, dependencies=[limited("login")])
 async def change_password(body: PasswordBody, me: CurrentUser, resources: Res) -> None:
     """Ends the other sessions; this one stays."""
     await service.change_password(resources, me.subject, me.session_id, body.current_password, body.new_password)
 
 
-@router.post("/login", response_model=UserAnswer)
+@router.post("/login", response_model=UserAnswer, dependencies=[limited("login")])
 async def change_login(body: LoginChangeBody, me: CurrentUser, resources: Res) -> User:
     return await service.change_login(resources, me.subject, body.login, body.current_password)

@@ -113,7 +113,7 @@ async def change_password(
     hashed = await resources.hasher.hash(new_password)
     async with resources.db.begin() as session:
         user = _found(await repository.lock(session, user_id))
-        if user.password_hash != confirmed.password_hash:
+        if user.credentials_version != confirmed.credentials_version:
             raise PasswordChanged
         user.password_hash = hashed
         user.updated_at = resources.clock()
@@ -171,11 +171,11 @@ async def keeping_a_superuser(session: AsyncSession, clock: Clock) -> AsyncItera
 
 
 async def confirm_password(resources: Resources, user_id: UUID, password: str) -> User:
-    """The user, who has just shown to be its owner; raises WrongPassword. Shares the budget of logins (LOG-5)."""
+    """The user as it was before the check; raises WrongPassword. Shares the budget of logins (LOG-5)."""
     user = await get_user(resources, user_id)
     if await verify_password(resources, user, user.login_key, password) is not Outcome.RIGHT:
         raise WrongPassword
-    return await get_user(resources, user_id)  # its hash may just have been upgraded
+    return user
 
 
 def _found(user: User | None) -> User:

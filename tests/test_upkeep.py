@@ -1,0 +1,45 @@
+"""The jobs beside the requests: they go on after failures, and they end when they are told to."""
+
+import asyncio
+
+import pytest
+import structlog
+
+from auth_service.core import upkeep
+from auth_service.core.errors import Unavailable
+from auth_service.core.upkeep import Job, running
+
+
+async def test_a_failed_job_is_repeated_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "AFTER_FAILURE_SECONDS", 0.01)
+    runs = 0
+
+    async def fails() -> None:
+        nonlocal runs
+        runs += 1
+        raise Unavailable if runs % 2 else RuntimeError("a bug")
+
+    with structlog.testing.capture_logs() as logged:
+        async with running([Job("fails", fails, 3600)]):
+            await asyncio.sleep(0.2)
+    assert runs > 2
+    assert {entry["kind"] for entry in logged} == {"Unavailable", "RuntimeError"}
+
+
+@pytest.mark.parametrize("instead", [TimeoutError, None])
+async def test_jobs_end_even_if_a_library_swallows_the_cancellation(instead: type[Exception] | None) -> None:
+    started = asyncio.Event()
+
+    async def swallows() -> None:
+        started.set()
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            if instead is not None:
+                raise instead from None
+
+    async def lives_and_ends() -> None:
+        async with running([Job("swallows", swallows, 3600)]):
+            await started.wait()
+
+    await asyncio.wait_for(lives_and_ends(), 10)
