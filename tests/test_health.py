@@ -15,20 +15,10 @@ from auth_service.config import Settings
 from auth_service.main import create_app
 from tests.api import PASSWORD, V1, Api, error_of, unique
 from tests.conftest import Fresh, Servers, running_app, test_settings
-from tests.gate import Gate
+from tests.gate import gate_to
 from tests.service_process import environment_of, free_port
 
 PATIENCE_SECONDS = 60
-
-
-@asynccontextmanager
-async def _gate(url: str) -> AsyncIterator[Gate]:
-    gate = Gate(url)
-    await gate.open()
-    try:
-        yield gate
-    finally:
-        await gate.shut()
 
 
 @asynccontextmanager
@@ -70,7 +60,7 @@ async def test_all_is_well(api: Api) -> None:
 async def test_rel_10_redis_goes_and_comes_back(fresh: Fresh) -> None:
     """Named while it is away, of no concern to those who only ask whether we live, and found again."""
     settings = await fresh.settings()
-    async with _gate(settings.redis_url.get_secret_value()) as gate:
+    async with gate_to(settings.redis_url.get_secret_value()) as gate:
         behind = test_settings(database_url=settings.asyncpg_dsn, redis_url=gate.url, redis_timeout_ms=500)
         async with running_app(behind) as api:
             _, tokens = await api.as_role()
@@ -140,7 +130,7 @@ async def test_rel_10_the_service_starts_before_its_stores(fresh: Fresh) -> None
     """The shipped command lives without them, says which is missing, and heals as each of them comes."""
     settings = await fresh.settings(database_timeout_seconds=2, redis_timeout_ms=500)
     redis_url = settings.redis_url.get_secret_value()
-    async with _gate(settings.asyncpg_dsn) as postgres, _gate(redis_url) as redis:
+    async with gate_to(settings.asyncpg_dsn) as postgres, gate_to(redis_url) as redis:
         await postgres.shut()
         await redis.shut()
         port = free_port()

@@ -11,8 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from auth_service.models import LoginChallenge, RecoveryCode, Totp
 
 
-async def find_totp(session: AsyncSession, user_id: UUID, *, lock: bool = False) -> Totp | None:
-    return await session.get(Totp, user_id, with_for_update=True if lock else None)
+async def find_totp(session: AsyncSession, user_id: UUID) -> Totp | None:
+    return await session.get(Totp, user_id)
+
+
+async def find_confirmed(session: AsyncSession, user_id: UUID, *, lock: bool = False) -> Totp | None:
+    """None too while it is pending."""
+    row = await session.get(Totp, user_id, with_for_update=True if lock else None)
+    return row if row is not None and row.confirmed_at is not None else None
 
 
 async def replace_pending(session: AsyncSession, user_id: UUID, sealed_secret: bytes, now: datetime) -> bool:

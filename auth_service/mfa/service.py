@@ -61,13 +61,14 @@ class StartedEnrolment:
 
 async def state(resources: Resources, user_id: UUID) -> State:
     async with resources.db() as session:
-        row = await repository.find_totp(session, user_id)
+        row = await repository.find_confirmed(session, user_id)
         left = await repository.codes_left(session, user_id)
-    return State(row is not None and row.confirmed_at is not None, row.confirmed_at if row else None, left)
+    return State(row is not None, row.confirmed_at if row else None, left)
 
 
 async def is_enabled(resources: Resources, user_id: UUID) -> bool:
-    return (await state(resources, user_id)).enabled
+    async with resources.db() as session:
+        return await repository.find_confirmed(session, user_id) is not None
 
 
 async def start_enrolment(resources: Resources, user_id: UUID, current_password: str) -> StartedEnrolment:
@@ -124,8 +125,7 @@ async def new_recovery_codes(resources: Resources, user_id: UUID, current_passwo
     await check_code(resources, user_id, code)
     codes, rows = await _hashed_codes(resources)
     async with resources.db.begin() as session:
-        row = await repository.find_totp(session, user_id, lock=True)
-        if row is None or row.confirmed_at is None:
+        if await repository.find_confirmed(session, user_id, lock=True) is None:
             raise MfaNotEnabled
         await repository.replace_codes(session, user_id, rows)
     return codes
@@ -134,8 +134,8 @@ async def new_recovery_codes(resources: Resources, user_id: UUID, current_passwo
 async def check_code(resources: Resources, user_id: UUID, code: str) -> None:
     """Uses up a TOTP or a recovery code; raises WrongCode or MfaNotEnabled. Ten tries an hour, whatever the path."""
     async with resources.db() as session:
-        row = await repository.find_totp(session, user_id)
-    if row is None or row.confirmed_at is None:
+        row = await repository.find_confirmed(session, user_id)
+    if row is None:
         raise MfaNotEnabled
     await _take_try(resources, user_id)
     if totp.is_totp_code(code):

@@ -41,11 +41,6 @@ async def find_by_key(session: AsyncSession, key: str, *, is_email: bool) -> Use
     return (await session.scalars(select(User).where(column == key))).one_or_none()
 
 
-async def lock(session: AsyncSession, user_id: UUID) -> User | None:
-    statement = select(User).where(User.id == user_id).with_for_update().execution_options(populate_existing=True)
-    return (await session.scalars(statement)).one_or_none()
-
-
 async def count_superusers(session: AsyncSession, now: datetime) -> tuple[int, int]:
     """Active users with a superuser grant without an end: those whose grant has begun, and all of them.
 

@@ -13,6 +13,7 @@ from auth_service.core.errors import Conflict, LastSuperuser, NotFound, WrongPas
 from auth_service.core.passwords import normalize
 from auth_service.models import User, UserRole, new_id
 from auth_service.permissions.repository import lock_access_rules
+from auth_service.sessions.repository import lock_user
 from auth_service.sessions.service import end_all_in, end_others_in
 from auth_service.users import repository
 from auth_service.users.credentials import Outcome, verify_password
@@ -85,7 +86,7 @@ async def find_by_login_or_email(resources: Resources, key: str, *, is_email: bo
 async def update_profile(resources: Resources, user_id: UUID, changes: dict[str, str | None]) -> User:
     """`changes` holds only the fields that were sent."""
     async with resources.db.begin() as session:
-        user = _found(await repository.lock(session, user_id))
+        user = _found(await lock_user(session, user_id))
         for name, value in changes.items():
             setattr(user, name, value)
         user.updated_at = resources.clock()
@@ -97,7 +98,7 @@ async def change_login(resources: Resources, user_id: UUID, login: str, current_
     await confirm_password(resources, user_id, current_password)
     try:
         async with resources.db.begin() as session:
-            user = _found(await repository.lock(session, user_id))
+            user = _found(await lock_user(session, user_id))
             user.login, user.login_key = login, canonical_login(login)
             user.updated_at = resources.clock()
     except IntegrityError as error:
@@ -112,7 +113,7 @@ async def change_password(
     confirmed = await confirm_password(resources, user_id, current_password)
     hashed = await resources.hasher.hash(new_password)
     async with resources.db.begin() as session:
-        user = _found(await repository.lock(session, user_id))
+        user = _found(await lock_user(session, user_id))
         if user.credentials_version != confirmed.credentials_version:
             raise PasswordChanged
         user.password_hash = hashed
@@ -136,7 +137,7 @@ async def set_active(resources: Resources, user_id: UUID, active: bool) -> User:
     """A disabled user's tokens are dead when this returns (LOG-10); raises LastSuperuser."""
     async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock):
         denials = [] if active else await end_all_in(resources, session, user_id, "deactivated")
-        user = _found(await repository.lock(session, user_id))
+        user = _found(await lock_user(session, user_id))
         user.is_active = active
         user.updated_at = resources.clock()
     await resources.denylist.publish(denials)
@@ -147,7 +148,7 @@ async def delete_user(resources: Resources, user_id: UUID) -> None:
     """The account, its sessions, grants and history; raises LastSuperuser."""
     async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock):
         denials = await end_all_in(resources, session, user_id, "deleted")
-        await session.delete(_found(await repository.lock(session, user_id)))
+        await session.delete(_found(await lock_user(session, user_id)))
     await resources.denylist.publish(denials)
 
 
