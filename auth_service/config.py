@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import re
+from email.utils import parseaddr
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,7 @@ WIDEST_PROXY_NETWORK = 8  # 10.0.0.0/8 and fd00::/8 are private
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 CommaList = Annotated[tuple[str, ...], NoDecode]
+_ORIGIN = r"(?:https?://[a-z0-9.\-]+(?::\d{1,5})?|https?://\[[0-9a-f:.]+\](?::\d{1,5})?)"
 
 
 class ConfigError(Exception):
@@ -67,11 +69,15 @@ class Settings(BaseSettings):
     default_role: str = "viewer"
     login_failure_limit: int = Field(default=15, ge=3, le=100)
     login_lock_seconds: int = Field(default=300, ge=1, le=86_400)
+    login_address_failure_limit: int = Field(default=20, ge=1, le=1_000_000)
+    login_total_failure_limit: int = Field(default=100, ge=3, le=1_000_000)
+    admin_mfa: bool | None = None
     hash_workers: int = Field(default=min(os.cpu_count() or 1, 8), ge=1, le=64)
     hash_queue: int = Field(default=50, ge=1, le=1000)
 
     allowed_hosts: CommaList = ("localhost", "127.0.0.1", "[::1]")
     trusted_proxies: CommaList = ()
+    allowed_origins: CommaList = ()
     rate_limit_login: str = "30/minute"
     rate_limit_register: str = "10/hour"
     rate_limit_refresh: str = "120/minute"
@@ -82,6 +88,11 @@ class Settings(BaseSettings):
     redis_pool_size: int = Field(default=32, ge=1, le=500)
     redis_timeout_ms: int = Field(default=150, ge=10, le=10_000)
     history_months_ahead: int = Field(default=3, ge=3, le=24)
+    history_months_kept: int = Field(default=24, ge=1, le=1200)
+
+    smtp_url: SecretStr | None = None
+    mail_from: str = "Cinema <no-reply@localhost>"
+    account_url: str = ""
 
     @classmethod
     def settings_customise_sources(
@@ -95,7 +106,7 @@ class Settings(BaseSettings):
         from_files = _FileVariables(settings_cls)
         return init_settings, env_settings, from_files, dotenv_settings
 
-    @field_validator("allowed_hosts", "trusted_proxies", mode="before")
+    @field_validator("allowed_hosts", "trusted_proxies", "allowed_origins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -111,6 +122,34 @@ class Settings(BaseSettings):
                     ipaddress.ip_network(item, strict=False)
                 except ValueError:
                     raise ValueError("list addresses or networks, such as 10.0.0.0/8") from None
+        return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(_ORIGIN, item) for item in value):
+            raise ValueError("list exact origins, such as https://www.cinema.example, without a path and without *")
+        return value
+
+    @field_validator("account_url")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        if value and not re.fullmatch(rf"{_ORIGIN}(/[!-~]*)?", value):
+            raise ValueError("write an address such as https://www.cinema.example/account")
+        return value.removesuffix("/")
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_smtp(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and (_scheme(value) not in {"smtp", "smtps"} or not _parts(value).hostname):
+            raise ValueError("write it as smtp://user:password@host:587 or smtps://…, the password percent-encoded")
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_sender(cls, value: str) -> str:
+        if "@" not in parseaddr(value)[1] or any(ord(char) < 0x20 for char in value):
+            raise ValueError("write a sender such as Cinema <no-reply@cinema.example>")
         return value
 
     @field_validator("rate_limit_login", "rate_limit_register", "rate_limit_refresh", "rate_limit_token")
@@ -184,6 +223,32 @@ class Settings(BaseSettings):
     @property
     def production(self) -> bool:
         return self.app_env is Environment.PRODUCTION
+
+    @property
+    def admin_mfa_required(self) -> bool:
+        """ADMIN_MFA, and where it is not set: in production."""
+        return self.production if self.admin_mfa is None else self.admin_mfa
+
+    @property
+    def keeps_mails(self) -> bool:
+        """Without SMTP_URL, mails are kept for the developer to read; in production there are none at all."""
+        return self.smtp_url is None and not self.production
+
+    @property
+    def mail_base(self) -> str:
+        """What links in mails begin with: from settings alone, never from a request (PWD-8)."""
+        return self.account_url or self.issuer
+
+    @cached_property
+    def origins(self) -> frozenset[str]:
+        """Web pages that may use cookies and read answers (CKE-2, CKE-4): our own origin and the listed ones."""
+        parts = urlsplit(self.issuer)
+        return frozenset({f"{parts.scheme}://{parts.netloc}".lower(), *self.allowed_origins})
+
+    @property
+    def secure_cookies(self) -> bool:
+        """By the public address, which production wants to be https."""
+        return self.issuer.startswith("https://")
 
     @cached_property
     def proxy_networks(self) -> tuple[Network, ...]:

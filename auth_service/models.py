@@ -53,6 +53,7 @@ class User(Base):
     email: Mapped[str]
     email_key: Mapped[str] = mapped_column(unique=True)
     full_name: Mapped[str | None]
+    email_verified_at: Mapped[datetime | None]
     password_hash: Mapped[str]
     is_active: Mapped[bool] = mapped_column(server_default=text("true"), default=True)
     # Raised by one to end every access token of the user at once; a counter needs no clock (OUT-3).
@@ -72,6 +73,8 @@ class Permission(Base):
     code: Mapped[str] = mapped_column(primary_key=True)
     title: Mapped[str]
     description: Mapped[str] = mapped_column(server_default="", default="")
+    # Whether having it is not enough: the session must have shown a second factor a short time ago.
+    step_up: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -79,12 +82,17 @@ class Role(Base):
     """The name is the key and never changes; the title is for people."""
 
     __tablename__ = "roles"
-    __table_args__ = (CheckConstraint(r"name ~ '^[a-z][a-z0-9-]{1,63}$'", name="name"),)
+    __table_args__ = (
+        CheckConstraint(r"name ~ '^[a-z][a-z0-9-]{1,63}$'", name="name"),
+        CheckConstraint("session_limit BETWEEN 1 AND 1000", name="session_limit"),
+    )
 
     name: Mapped[str] = mapped_column(primary_key=True)
     title: Mapped[str]
     description: Mapped[str] = mapped_column(server_default="", default="")
     built_in: Mapped[bool] = mapped_column(Boolean, server_default=text("false"), default=False)
+    # How many sessions its holders may have at once; none: what the parents say, else the setting.
+    session_limit: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
 
@@ -130,6 +138,25 @@ class UserRole(Base):
     reason: Mapped[str | None]
 
 
+class Device(Base):
+    """One that its user has logged in from; deleting the row is what revokes it.
+
+    While `trusted_until` lies ahead, a login from it needs no second factor.
+    """
+
+    __tablename__ = "devices"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    secret_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    name: Mapped[str | None]
+    user_agent: Mapped[str | None]
+    ip: Mapped[str | None] = mapped_column(INET)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_seen_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+    trusted_until: Mapped[datetime | None]
+
+
 class Session(Base):
     """The record of a session; Redis referees its refresh token family, this row has the last word."""
 
@@ -141,6 +168,10 @@ class Session(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     generation: Mapped[int] = mapped_column(server_default=text("0"), default=0)
+    device_id: Mapped[UUID | None] = mapped_column(ForeignKey("devices.id", ondelete="SET NULL"), index=True)
+    # When the user last showed the password or a code in it, and when a code; what is sensitive asks how long ago.
+    authenticated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    second_factor_at: Mapped[datetime | None]
     device_name: Mapped[str | None]
     user_agent: Mapped[str | None]
     ip: Mapped[str | None] = mapped_column(INET)
@@ -153,7 +184,10 @@ class Session(Base):
 
 
 class LoginHistory(Base):
-    """Partitioned by month of login_at; the partitions themselves are made by `sessions.partitions`."""
+    """Partitioned by month of login_at; the partitions themselves are made by `sessions.partitions`.
+
+    `user_id` is no foreign key: taking a month off would lock the users.
+    """
 
     __tablename__ = "login_history"
     __table_args__ = (
@@ -163,22 +197,27 @@ class LoginHistory(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     login_at: Mapped[datetime] = mapped_column(primary_key=True, server_default=func.now())
-    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))  # none: unknown login
+    user_id: Mapped[UUID | None]  # none: unknown login
     succeeded: Mapped[bool]
     reason: Mapped[str | None]
     session_id: Mapped[UUID | None]
+    device_id: Mapped[UUID | None]
     device_name: Mapped[str | None]
     user_agent: Mapped[str | None]
     ip: Mapped[str | None] = mapped_column(INET)
 
 
 class LoginAttempts(Base):
-    """Failures in a row for a user id, or for a keyed hash of a login that nobody has: both cost the same time."""
+    """Failures that spend a budget, by what `users.attempts` keys them.
+
+    `failures`: those of the present window; `unbroken`: those since the last success, however long ago.
+    """
 
     __tablename__ = "login_attempts"
 
     key: Mapped[str] = mapped_column(primary_key=True)
     failures: Mapped[int]
+    unbroken: Mapped[int] = mapped_column(server_default=text("0"), default=0)
     last_at: Mapped[datetime] = mapped_column(index=True)
 
 
@@ -215,11 +254,60 @@ class LoginChallenge(Base):
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     secret_hash: Mapped[bytes] = mapped_column(LargeBinary)
     credentials_version: Mapped[int] = mapped_column(server_default=text("0"), default=0)
+    device_id: Mapped[UUID | None] = mapped_column(ForeignKey("devices.id", ondelete="CASCADE"), index=True)
     device_name: Mapped[str | None]
     tries: Mapped[int] = mapped_column(server_default=text("0"), default=0)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime] = mapped_column(index=True)
     used_at: Mapped[datetime | None]
+
+
+class MailedToken(Base):
+    """What a link in a mail carries: one purpose, one use; of its text only a hash is kept.
+
+    `user_id` is none where a link was asked for an address that nobody has: that costs the same, and opens nothing.
+    """
+
+    __tablename__ = "mailed_tokens"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    purpose: Mapped[str]
+    email_key: Mapped[str]  # the address that it was sent to
+    secret_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    used_at: Mapped[datetime | None]
+
+
+class EmailChange(Base):
+    """A new address that waits until both ends, the old and the new one, have confirmed it."""
+
+    __tablename__ = "email_changes"
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    email: Mapped[str]
+    email_key: Mapped[str]
+    old_confirmed_at: Mapped[datetime | None]
+    new_confirmed_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime]
+
+
+class Mail(Base):
+    """The outbox: written with the change it tells of, sent by `mail.delivery`; `sealed` holds address and text."""
+
+    __tablename__ = "mails"
+    __table_args__ = (Index("ix_mails_due", "send_at", postgresql_where=text("sent_at IS NULL")),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[str]
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    tries: Mapped[int] = mapped_column(server_default=text("0"), default=0)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    send_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    sent_at: Mapped[datetime | None]
 
 
 class Denial(Base):

@@ -1,0 +1,1 @@
+"""Mails: written with the change they tell of, sent later."""

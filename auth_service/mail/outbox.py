@@ -1,0 +1,47 @@
+"""The outbox of mails: a row in the transaction of the change it tells of, so that neither is without the other."""
+
+from uuid import UUID
+
+import orjson
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from auth_service.core.connections import Resources
+from auth_service.mail.texts import Letter, MailKind, write_letter
+from auth_service.models import Mail, User, new_id
+
+NOBODY = "nobody"
+
+
+async def enqueue(resources: Resources, session: AsyncSession, user: User, kind: MailKind, **facts: str) -> None:
+    """In the caller's transaction, to the user's stored address unless `to` is given; sealed, for it may hold a link.
+
+    Without SMTP_URL in production there are no mails.
+    """
+    settings = resources.settings
+    if settings.smtp_url is None and not settings.keeps_mails:
+        return
+    now = resources.clock()
+    known = {"login": user.login, "base": settings.mail_base, "when": f"at {now:%Y-%m-%d %H:%M} UTC", **facts}
+    letter = write_letter(kind, facts.get("to", user.email), known)
+    _add(resources, session, user.id, kind, letter)
+
+
+async def enqueue_nothing(resources: Resources, session: AsyncSession) -> None:
+    """As much work as a mail, for an address that nobody has; it is thrown away instead of sent."""
+    if resources.settings.smtp_url is not None or resources.settings.keeps_mails:
+        _add(resources, session, None, NOBODY, Letter("", "", ""))
+
+
+def seal_letter(resources: Resources, mail_id: UUID, letter: Letter) -> bytes:
+    return resources.secrets.seal(orjson.dumps([letter.to, letter.subject, letter.text]), bound_to=f"mail:{mail_id}")
+
+
+def open_letter(resources: Resources, mail: Mail) -> Letter:
+    """Raises CannotOpen where it was sealed under a key that is gone."""
+    return Letter(*orjson.loads(resources.secrets.unseal(mail.sealed, bound_to=f"mail:{mail.id}")))
+
+
+def _add(resources: Resources, session: AsyncSession, user_id: UUID | None, kind: str, letter: Letter) -> None:
+    mail_id, now = new_id(), resources.clock()
+    sealed = seal_letter(resources, mail_id, letter)
+    session.add(Mail(id=mail_id, user_id=user_id, kind=kind, sealed=sealed, created_at=now, send_at=now))
