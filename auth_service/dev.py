@@ -77,7 +77,7 @@ def _supervise(
     stack.enter_context(_only_one(data_dir))
     _stop_leftover_service(data_dir)
     _check_port(host, port)
-    servers, variables = _start_servers(data_dir, signals, stack)
+    servers, variables = _start_servers(data_dir, port, signals, stack)
     write_private(data_dir / "env", "".join(f"{name}={value}\n" for name, value in variables.items()))
     # Without its servers the file would only lead other commands astray.
     stack.callback((data_dir / "env").unlink, missing_ok=True)
@@ -182,10 +182,12 @@ def _bind(host: str, port: int) -> None:
 
 
 def _start_servers(
-    data_dir: Path, signals: Signals, stack: contextlib.ExitStack
+    data_dir: Path, port: int, signals: Signals, stack: contextlib.ExitStack
 ) -> tuple[list[EmbeddedServer], dict[str, str]]:
     servers: list[EmbeddedServer] = []
     variables = {"APP_ENV": "development", "SECRET_KEY": _secret_key(data_dir)}
+    if "ALLOWED_ORIGINS" not in os.environ:  # pages of the service itself, on whatever port
+        variables["ALLOWED_ORIGINS"] = f"http://localhost:{port},http://127.0.0.1:{port}"
     for variable, name, start in (
         ("DATABASE_URL", "PostgreSQL", start_postgres),
         ("REDIS_URL", "Redis", start_redis),

@@ -5,8 +5,10 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from auth_service import __version__
+from auth_service.auth.admin_router import router as admin_router
 from auth_service.auth.router import router as auth_router
 from auth_service.config import Settings, load_settings
 from auth_service.core import health
@@ -25,7 +27,9 @@ from auth_service.mfa.service import BUDGET_WINDOW
 from auth_service.permissions.router import router as permissions_router
 from auth_service.roles.router import router as roles_router
 from auth_service.service_accounts.router import router as services_router
+from auth_service.sessions.devices import KEEP_UNSEEN, delete_unseen
 from auth_service.sessions.repository import delete_ended
+from auth_service.sessions.router import router as sessions_router
 from auth_service.users import attempts
 from auth_service.users.router import router as users_router
 
@@ -55,9 +59,26 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.limits = create_edge_limits(settings)
-    app.add_middleware(Edge, settings=settings)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=sorted(settings.origins),
+        allow_credentials=True,
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "X-CSRF-Token", "X-Token-Transport", "X-Request-Id"],
+        expose_headers=["X-Request-Id", "Retry-After"],
+    )
+    app.add_middleware(Edge, settings=settings)  # the outermost
     install_error_handlers(app)
-    for router in (auth_router, users_router, mfa_router, permissions_router, roles_router, services_router):
+    for router in (
+        auth_router,
+        sessions_router,
+        users_router,
+        mfa_router,
+        permissions_router,
+        roles_router,
+        services_router,
+        admin_router,
+    ):
         app.include_router(router, prefix=API)
     app.include_router(health.router)
     return app
@@ -73,11 +94,13 @@ def create_app_from_environment() -> FastAPI:
 def _jobs(resources: Resources) -> list[Job]:
     async def tidy() -> None:
         now = resources.clock()
-        longest = max(timedelta(seconds=resources.settings.login_lock_seconds), BUDGET_WINDOW)
+        lock = timedelta(seconds=resources.settings.login_lock_seconds)
+        longest = max(lock, BUDGET_WINDOW, attempts.ADDRESS_WINDOW)
         await attempts.forget_old(resources, now - longest)
         async with resources.db.begin() as session:
             await delete_ended(session, now - KEEP_ENDED_SESSIONS)
             await delete_expired(session, now)
+            await delete_unseen(session, now - KEEP_UNSEEN)
 
     return [
         Job("signing_keys", resources.keys.load, RELOAD_SECONDS),

@@ -1,35 +1,39 @@
 """Register, log in, refresh, log out, tokens for services, and one's own login history."""
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 
-from auth_service.auth import client_credentials, service
+from auth_service.auth import client_credentials, service, transport
 from auth_service.auth.schemas import (
+    CookieTokensAnswer,
     LoginBody,
     LogoutBody,
     MfaLoginBody,
     MfaRequired,
     RefreshBody,
     ServiceTokenAnswer,
+    StepUpBody,
     TokensAnswer,
 )
 from auth_service.core.connections import Res
-from auth_service.core.errors import Unauthenticated
+from auth_service.core.cookies import wants_cookies
 from auth_service.core.limits import limited
-from auth_service.core.principal import CurrentUser, bearer_token
+from auth_service.core.principal import CurrentUser
 from auth_service.mfa.challenges import OpenChallenge
 from auth_service.models import User
 from auth_service.sessions.client import RequestClient
 from auth_service.sessions.history import HistoryPage, read_history
 from auth_service.sessions.rotation import rotate
 from auth_service.sessions.schemas import HistoryAnswer
-from auth_service.sessions.service import IssuedTokens, end_all_sessions, end_other_sessions
+from auth_service.sessions.service import end_all_sessions, end_other_sessions
 from auth_service.users.schemas import RegisterBody, UserAnswer
 from auth_service.users.service import create_user
 
 router = APIRouter(tags=["auth"])
+AnyTokens = TokensAnswer | CookieTokensAnswer
+TERSE: dict[str, Any] = {"response_model_exclude_none": True}
 
 
 @router.post("/auth/register", response_model=UserAnswer, status_code=201, dependencies=[limited("register")])
@@ -40,36 +44,62 @@ async def register(body: RegisterBody, resources: Res) -> User:
     )
 
 
-@router.post("/auth/login", response_model=TokensAnswer | MfaRequired, dependencies=[limited("login")])
-async def log_in(body: LoginBody, client: RequestClient, resources: Res) -> IssuedTokens | OpenChallenge:
+@router.post("/auth/login", response_model=AnyTokens | MfaRequired, dependencies=[limited("login")], **TERSE)
+async def log_in(
+    body: LoginBody, request: Request, response: Response, client: RequestClient, resources: Res
+) -> AnyTokens | OpenChallenge:
     """By login name or e-mail address: tokens, or a challenge where a second factor is in use.
 
-    One answer for every way to be wrong: 401 invalid_credentials.
+    One answer for every way to be wrong: 401 invalid_credentials. With X-Token-Transport: cookie the tokens are
+    cookies instead.
     """
+    as_cookies = wants_cookies(request, resources.settings)
+    client = transport.with_device(request, resources, client, body.device_token, cookies=as_cookies)
     client = replace(client, device_name=body.device_name)
-    return await service.log_in(resources, body.login, body.password, client)
+    issued = await service.log_in(resources, body.login, body.password, client)
+    if isinstance(issued, OpenChallenge):
+        return issued
+    return transport.deliver(response, resources, issued, as_cookies=as_cookies)
 
 
-@router.post("/auth/login/mfa", response_model=TokensAnswer, dependencies=[limited("login")])
-async def log_in_with_code(body: MfaLoginBody, client: RequestClient, resources: Res) -> IssuedTokens:
+@router.post("/auth/login/mfa", response_model=AnyTokens, dependencies=[limited("login")], **TERSE)
+async def log_in_with_code(
+    body: MfaLoginBody, request: Request, response: Response, client: RequestClient, resources: Res
+) -> AnyTokens:
     """The second half of a login: the challenge and a code from the app, or a recovery code. Five tries."""
-    return await service.log_in_with_code(resources, body.challenge, body.code, client)
+    as_cookies = wants_cookies(request, resources.settings)
+    issued = await service.log_in_with_code(
+        resources, body.challenge, body.code, client, trust_device=body.trust_device
+    )
+    return transport.deliver(response, resources, issued, as_cookies=as_cookies)
 
 
-@router.post("/auth/refresh", response_model=TokensAnswer, dependencies=[limited("refresh")])
-async def refresh(body: RefreshBody, client: RequestClient, resources: Res) -> IssuedTokens:
+@router.post("/auth/step-up", response_model=AnyTokens, dependencies=[limited("login")], **TERSE)
+async def step_up(body: StepUpBody, request: Request, response: Response, me: CurrentUser, resources: Res) -> AnyTokens:
+    """Shows the password or a code again, for what answers step_up_required: new tokens, the old ones are dead."""
+    as_cookies = "authorization" not in request.headers
+    issued = await service.step_up(
+        resources, me.subject, me.session_id, current_password=body.current_password, code=body.code
+    )
+    return transport.deliver(response, resources, issued, as_cookies=as_cookies)
+
+
+@router.post("/auth/refresh", response_model=AnyTokens, dependencies=[limited("refresh")], **TERSE)
+async def refresh(
+    request: Request, response: Response, client: RequestClient, resources: Res, body: RefreshBody | None = None
+) -> AnyTokens:
     """Rotates; doubles within the grace get the same refresh token, later reuse ends the session."""
-    return await rotate(resources, body.refresh_token, client)
+    token, as_cookies = transport.presented_refresh_token(request, resources, body)
+    return transport.deliver(response, resources, await rotate(resources, token, client), as_cookies=as_cookies)
 
 
 @router.post("/auth/logout", status_code=204)
-async def log_out(request: Request, resources: Res, body: LogoutBody | None = None) -> None:
+async def log_out(request: Request, response: Response, resources: Res, body: LogoutBody | None = None) -> None:
     """Ends the session of the access token, the refresh token, or both; tokens that are dead already are no error."""
-    try:
-        access_token = bearer_token(request)
-    except Unauthenticated:
-        access_token = None
-    await service.log_out(resources, access_token, body.refresh_token if body else None)
+    access_token, refresh_token, cookies = await transport.logout_tokens(request, resources, body)
+    await service.log_out(resources, access_token, refresh_token)
+    if cookies:
+        transport.clear(response, resources)
 
 
 @router.post("/auth/logout-others", status_code=204)

@@ -3,28 +3,38 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
-from auth_service.core.schemas import Answer, Body, PlainText
+from auth_service.core.schemas import Answer, Body
 from auth_service.mfa.schemas import TypedCode
+from auth_service.sessions.schemas import DeviceName
 from auth_service.users.schemas import TypedPassword
 
 Token = Annotated[str, Field(min_length=1, max_length=8192)]
 
 
 class LoginBody(Body):
-    """`login`: the login name or the e-mail address."""
+    """`login`: the login name or the e-mail address. `device_token`: what this device got at its first login."""
 
     login: Annotated[str, Field(min_length=1, max_length=320)]
     password: TypedPassword
-    device_name: Annotated[PlainText, Field(min_length=1, max_length=100)] | None = None
+    device_name: DeviceName | None = None
+    device_token: Token | None = None
 
 
 class MfaLoginBody(Body):
-    """`code`: from the authenticator app, or a recovery code."""
+    """`code`: from the authenticator app, or a recovery code. `trust_device`: no code is asked on it for 30 days."""
 
     challenge: Token
     code: TypedCode
+    trust_device: StrictBool = False
+
+
+class StepUpBody(Body):
+    """At least one of them; only a code makes the second factor fresh."""
+
+    current_password: TypedPassword | None = None
+    code: TypedCode | None = None
 
 
 class RefreshBody(Body):
@@ -36,13 +46,29 @@ class LogoutBody(Body):
 
 
 class TokensAnswer(Answer):
-    """RFC 6749 section 5.1; `expires_in` in seconds."""
+    """RFC 6749 section 5.1; `expires_in` in seconds.
+
+    `device_token`, at the first login of a device: keep it and send it with its next logins. `ended_sessions`, at a
+    login: how many others had to end because there would have been too many.
+    """
 
     access_token: str
     refresh_token: str
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105
     expires_in: int
     session_id: UUID
+    device_token: str | None = None
+    ended_sessions: int | None = None
+
+
+class CookieTokensAnswer(Answer):
+    """The tokens are in cookies; send `csrf_token` as X-CSRF-Token with whatever is not a GET."""
+
+    token_type: Literal["Cookie"] = "Cookie"  # noqa: S105
+    csrf_token: str
+    expires_in: int
+    session_id: UUID
+    ended_sessions: int | None = None
 
 
 class MfaRequired(Answer):

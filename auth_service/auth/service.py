@@ -1,48 +1,87 @@
-"""Log in, log out; what the rest of the service calls a session begins and ends here."""
+"""Log in, step up, log out; what the rest of the service calls a session begins and ends here."""
 
 from dataclasses import replace
+from uuid import UUID
+
+import structlog
 
 from auth_service.core.connections import Resources
-from auth_service.core.errors import InvalidCredentials, InvalidRefreshToken
+from auth_service.core.errors import InvalidCredentials, InvalidRefreshToken, ValidationFailed
 from auth_service.core.principal import Principal
 from auth_service.core.tokens import InvalidToken
 from auth_service.mfa.challenges import InvalidChallenge, OpenChallenge, answer_challenge, open_challenge
-from auth_service.mfa.service import is_enabled
+from auth_service.mfa.service import check_code, is_enabled
+from auth_service.sessions import devices
+from auth_service.sessions.client import Client
 from auth_service.sessions.history import record_failure
 from auth_service.sessions.refresh_token import read_refresh_token
-from auth_service.sessions.service import Client, IssuedTokens, end_session, start_session
-from auth_service.users.credentials import Outcome, verify_password
+from auth_service.sessions.service import end_session
+from auth_service.sessions.start import IssuedTokens, Proof, replace_session, start_session
+from auth_service.users.credentials import Origin, Outcome, verify_password
 from auth_service.users.identifiers import lookup_key
-from auth_service.users.service import find_by_login_or_email
+from auth_service.users.service import confirm_password, find_by_login_or_email, get_user
+
+log = structlog.get_logger(__name__)
 
 
 async def log_in(resources: Resources, identifier: str, password: str, client: Client) -> IssuedTokens | OpenChallenge:
     """Tokens, or a challenge where a second factor is due.
 
-    Raises InvalidCredentials, the same and as late for every cause; the history knows which.
+    Raises InvalidCredentials, the same and as late for every cause; the history knows which. TooManyFailures says
+    something of the address alone.
     """
     key, is_email = lookup_key(identifier)
     user = await find_by_login_or_email(resources, key, is_email=is_email)
-    outcome = await verify_password(resources, user, key, password)
+    device = await devices.recognise(resources, client.device_token)
+    if user is None or device is None or device.user_id != user.id:
+        device = None
+    origin = Origin(client.ip, device.id if device else None)
+    outcome = await verify_password(resources, user, key, password, origin)
     if user is None or outcome is not Outcome.RIGHT:
         reason = "unknown_login" if user is None else str(outcome)
         await record_failure(resources, user.id if user else None, reason, client)
         raise InvalidCredentials
+    proof = Proof(user.credentials_version, device_id=origin.device_id)
     if await is_enabled(resources, user.id):
-        return await open_challenge(resources, user, client.device_name)
-    return await start_session(resources, user.id, client, credentials_version=user.credentials_version)
+        if not devices.is_trusted(device, resources.clock()):
+            return await open_challenge(resources, user, client.device_name, origin.device_id)
+        proof = replace(proof, by_trust=True)
+    return await start_session(resources, user.id, client, proof)
 
 
-async def log_in_with_code(resources: Resources, challenge: str, code: str, client: Client) -> IssuedTokens:
-    """The second half of a login; raises InvalidChallenge or WrongLoginCode."""
+async def log_in_with_code(
+    resources: Resources, challenge: str, code: str, client: Client, *, trust_device: bool = False
+) -> IssuedTokens:
+    """The second half of a login; raises InvalidChallenge, WrongLoginCode or TooManyFailures."""
     answered = await answer_challenge(resources, challenge, code, client)
     client = replace(client, device_name=answered.device_name)
+    proof = Proof(
+        answered.credentials_version, device_id=answered.device_id, second_factor=True, trust_device=trust_device
+    )
     try:
-        return await start_session(
-            resources, answered.user_id, client, credentials_version=answered.credentials_version
-        )
+        return await start_session(resources, answered.user_id, client, proof)
     except InvalidCredentials:
         raise InvalidChallenge from None  # what the challenge stood for has changed
+
+
+async def step_up(
+    resources: Resources, user_id: UUID, session_id: UUID, *, current_password: str | None, code: str | None
+) -> IssuedTokens:
+    """The session under a new id, freshly authenticated; with a code also its second factor is fresh.
+
+    Raises WrongPassword, WrongCode, MfaNotEnabled, or ValidationFailed where neither is given.
+    """
+    if current_password is None and code is None:
+        raise ValidationFailed("give current_password, code, or both")
+    user = await get_user(resources, user_id)
+    if current_password is not None:
+        user = await confirm_password(resources, user_id, session_id, current_password)
+    if code is not None:
+        await check_code(resources, user_id, code)
+    proof = Proof(user.credentials_version, second_factor=code is not None)
+    issued = await replace_session(resources, user_id, session_id, proof)
+    log.info("stepped_up", user_id=str(user_id), second_factor=code is not None)
+    return issued
 
 
 async def log_out(resources: Resources, access_token: str | None, refresh_token: str | None) -> None:

@@ -37,6 +37,7 @@ def list_roles(
                 "title": role.title,
                 "parents": ", ".join(role.parents),
                 "permissions": ", ".join(role.permissions),
+                "sessions": role.session_limit,
             }
             for role in await service.list_roles(resources)
         ]

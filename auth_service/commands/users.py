@@ -6,13 +6,14 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from auth_service.auth import admin
 from auth_service.commands.running import ask_password, checked, find_user, print_rows, run, stop
 from auth_service.core.connections import Resources
 from auth_service.core.passwords import check_rules
 from auth_service.mfa import service as mfa
 from auth_service.models import User
 from auth_service.permissions.actor import OPERATOR
-from auth_service.users import attempts, importer, repository, service
+from auth_service.users import importer, repository, service
 from auth_service.users.identifiers import canonical_email, canonical_login
 from auth_service.users.schemas import FullName
 
@@ -116,9 +117,7 @@ def unlock(who: Who) -> None:
     """Gives the account its whole budget of failed logins and codes back."""
 
     async def action(resources: Resources) -> None:
-        user = await find_user(resources, who)
-        for key in (str(user.id), mfa.budget_key(user.id)):
-            await attempts.clear(resources, key)
+        await admin.unlock(resources, OPERATOR, (await find_user(resources, who)).id)
 
     run(action)
     typer.echo("unlocked")

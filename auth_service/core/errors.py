@@ -79,6 +79,13 @@ class PermissionDenied(AppError):
     status, code, detail = 403, "permission_denied", "You lack the permission for this."
 
 
+class StepUpRequired(AppError):
+    """The session is good, but too long ago for this: 403, since a 401 makes clients throw their tokens away."""
+
+    status, code = 403, "step_up_required"
+    detail = "Show your password or a code again: POST /api/v1/auth/step-up."
+
+
 class LackingYourself(AppError):
     """RBAC-1: nobody hands out, takes away or edits what they do not hold."""
 

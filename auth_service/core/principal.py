@@ -1,4 +1,4 @@
-"""Who is calling: a bearer token becomes a Principal, or the answer is 401."""
+"""Who is calling: a bearer token or a cookie becomes a Principal, or the answer is 401."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import Depends, Request
 
 from auth_service.core.connections import Res, Resources
+from auth_service.core.cookies import AmbiguousCredentials, check_csrf, cookie_names
 from auth_service.core.errors import Unauthenticated
 from auth_service.core.tokens import AccessClaims, InvalidToken
 
@@ -54,8 +55,29 @@ async def authenticate(resources: Resources, token: str | None) -> Principal:
     return Principal(claims)
 
 
+def cookie_token(request: Request, resources: Resources) -> str | None:
+    """The access token of the cookie; None without one."""
+    if "cookie" not in request.headers:
+        return None
+    return request.cookies.get(cookie_names(resources.settings).access)
+
+
 async def current_principal(request: Request, resources: Res) -> Principal:
-    return await authenticate(resources, bearer_token(request))
+    """A bad bearer token never falls back to the cookie, and both together must be of one session (CKE-3)."""
+    bearer, cookie = bearer_token(request), cookie_token(request, resources)
+    if bearer is None:
+        principal = await authenticate(resources, cookie)
+        check_csrf(request, resources.settings, resources.secrets, principal.session_id)
+        return principal
+    principal = await authenticate(resources, bearer)
+    if cookie is not None:
+        try:
+            other = await authenticate(resources, cookie)
+        except Unauthenticated:
+            raise AmbiguousCredentials from None
+        if other.session_id != principal.session_id:
+            raise AmbiguousCredentials
+    return principal
 
 
 async def current_user(principal: Annotated[Principal, Depends(current_principal)]) -> Principal:

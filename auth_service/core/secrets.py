@@ -36,19 +36,23 @@ class Secrets:
         return tuple(secret.get_secret_value().encode() for secret in given if secret is not None)
 
     @cached_property
-    def _refresh_keys(self) -> tuple[bytes, ...]:
+    def _mac_keys(self) -> tuple[bytes, ...]:
         return tuple(_derive(master, "refresh-token") for master in self._masters)
 
     @cached_property
     def _sealing_keys(self) -> tuple[AESGCM, ...]:
         return tuple(AESGCM(_derive(master, "seal")) for master in self._masters)
 
-    def refresh_mac(self, message: bytes) -> bytes:
-        """256 bits that only a holder of SECRET_KEY can compute (REF-1)."""
-        return hmac.digest(self._refresh_keys[0], message, hashlib.sha256)
+    def mac(self, message: bytes) -> bytes:
+        """256 bits that only a holder of SECRET_KEY can compute (REF-1); each kind of message begins differently."""
+        return hmac.digest(self._mac_keys[0], message, hashlib.sha256)
 
-    def refresh_mac_matches(self, message: bytes, mac: bytes) -> bool:
-        return any(hmac.compare_digest(hmac.digest(key, message, hashlib.sha256), mac) for key in self._refresh_keys)
+    def macs(self, message: bytes) -> list[bytes]:
+        """Under SECRET_KEY, and under SECRET_KEY_PREVIOUS while that is set."""
+        return [hmac.digest(key, message, hashlib.sha256) for key in self._mac_keys]
+
+    def mac_matches(self, message: bytes, mac: bytes) -> bool:
+        return any(hmac.compare_digest(candidate, mac) for candidate in self.macs(message))
 
     def seal(self, plain: bytes, *, bound_to: str) -> bytes:
         """AES-256-GCM: nonce and ciphertext; `bound_to` must be the same at `unseal`."""

@@ -12,8 +12,10 @@ from auth_service.core.errors import AppError
 from auth_service.mfa import repository
 from auth_service.mfa.service import WrongCode, check_code
 from auth_service.models import LoginChallenge, User, new_id
+from auth_service.sessions.client import Client
 from auth_service.sessions.history import record_failure
-from auth_service.sessions.service import Client
+from auth_service.users import attempts
+from auth_service.users.credentials import take_of_address
 
 LIFE = timedelta(minutes=5)
 TRIES = 5
@@ -39,7 +41,9 @@ class OpenChallenge:
     mfa_required: bool = True
 
 
-async def open_challenge(resources: Resources, user: User, device_name: str | None) -> OpenChallenge:
+async def open_challenge(
+    resources: Resources, user: User, device_name: str | None, device_id: UUID | None
+) -> OpenChallenge:
     """Of its text only a hash is kept."""
     challenge_id, secret, now = new_id(), secrets.token_urlsafe(32), resources.clock()
     async with resources.db.begin() as session:
@@ -49,6 +53,7 @@ async def open_challenge(resources: Resources, user: User, device_name: str | No
                 user_id=user.id,
                 credentials_version=user.credentials_version,
                 secret_hash=_digest(secret),
+                device_id=device_id,
                 device_name=device_name,
                 created_at=now,
                 expires_at=now + LIFE,
@@ -58,7 +63,10 @@ async def open_challenge(resources: Resources, user: User, device_name: str | No
 
 
 async def answer_challenge(resources: Resources, text: str, code: str, client: Client) -> LoginChallenge:
-    """The challenge, used up; raises InvalidChallenge, or WrongLoginCode while it has tries left."""
+    """The challenge, used up; raises InvalidChallenge, or WrongLoginCode while it has tries left.
+
+    Raises TooManyFailures for a stranger whose address has used up its tries.
+    """
     match = _FORM.fullmatch(text)
     if match is None:
         raise InvalidChallenge
@@ -68,11 +76,16 @@ async def answer_challenge(resources: Resources, text: str, code: str, client: C
         )
     if challenge is None:
         raise InvalidChallenge
+    stranger = challenge.device_id is None
+    if stranger:
+        await take_of_address(resources, client.ip)
     try:
         await check_code(resources, challenge.user_id, code)
     except WrongCode:
         await record_failure(resources, challenge.user_id, "wrong_code", client)
         raise WrongLoginCode from None
+    if stranger:
+        await attempts.give_back(resources, attempts.address_key(client.ip))
     async with resources.db.begin() as session:
         if not await repository.use_challenge(session, challenge.id, resources.clock()):
             raise InvalidChallenge

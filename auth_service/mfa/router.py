@@ -32,7 +32,7 @@ async def read(me: CurrentUser, resources: Res) -> State:
 @router.post("/mfa/totp", response_model=Enrolment, status_code=201, dependencies=[limited("login")])
 async def start(body: StartBody, me: CurrentUser, resources: Res) -> StartedEnrolment:
     """A secret for an authenticator app; nothing changes until it is confirmed with a code."""
-    return await service.start_enrolment(resources, me.subject, body.current_password)
+    return await service.start_enrolment(resources, me.subject, me.session_id, body.current_password)
 
 
 @router.post("/mfa/totp/confirm", response_model=RecoveryCodes, dependencies=[limited("login")])
@@ -51,7 +51,7 @@ async def disable(body: SecondFactorBody, me: CurrentUser, resources: Res) -> No
 @router.post("/mfa/recovery-codes", response_model=RecoveryCodes, dependencies=[limited("login")])
 async def new_codes(body: SecondFactorBody, me: CurrentUser, resources: Res) -> RecoveryCodes:
     """Ten new ones; the old ones stop working."""
-    codes = await service.new_recovery_codes(resources, me.subject, body.current_password, body.code)
+    codes = await service.new_recovery_codes(resources, me.subject, me.session_id, body.current_password, body.code)
     return RecoveryCodes(recovery_codes=codes)
 
 

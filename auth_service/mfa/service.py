@@ -14,6 +14,7 @@ from auth_service.mfa import recovery_codes, repository, totp
 from auth_service.models import Totp
 from auth_service.permissions.actor import Actor, load_actor, load_subject
 from auth_service.permissions.repository import lock_access_rules
+from auth_service.sessions.repository import mark_second_factor
 from auth_service.sessions.service import end_all_in, end_others_in
 from auth_service.users import attempts
 from auth_service.users.repository import find_by_id
@@ -71,9 +72,11 @@ async def is_enabled(resources: Resources, user_id: UUID) -> bool:
         return await repository.find_confirmed(session, user_id) is not None
 
 
-async def start_enrolment(resources: Resources, user_id: UUID, current_password: str) -> StartedEnrolment:
+async def start_enrolment(
+    resources: Resources, user_id: UUID, session_id: UUID, current_password: str
+) -> StartedEnrolment:
     """A pending secret, which changes nothing until it is confirmed (MFA-6); raises MfaEnabled."""
-    user = await confirm_password(resources, user_id, current_password)
+    user = await confirm_password(resources, user_id, session_id, current_password)
     secret = totp.new_secret()
     sealed = resources.secrets.seal(secret.encode(), bound_to=_bound_to(user_id))
     async with resources.db.begin() as session:
@@ -101,7 +104,9 @@ async def confirm_enrolment(resources: Resources, user_id: UUID, session_id: UUI
         if not await repository.confirm(session, user_id, row.sealed_secret, step, now):
             raise NoEnrolment
         await repository.replace_codes(session, user_id, rows)
-        _, denials = await end_others_in(resources, session, user_id, session_id, "mfa_enabled")
+        _, denials = await end_others_in(resources, session, user_id, session_id, "mfa_enabled", forget_devices=True)
+        # The code was shown in this session; there is no need to ask for the next one at once.
+        await mark_second_factor(session, session_id, now)
     await resources.denylist.publish(denials)
     await attempts.clear(resources, budget_key(user_id))
     log.info("mfa_enabled", user_id=str(user_id))
@@ -110,18 +115,21 @@ async def confirm_enrolment(resources: Resources, user_id: UUID, session_id: UUI
 
 async def disable(resources: Resources, user_id: UUID, session_id: UUID, current_password: str, code: str) -> None:
     """Password and code (MFA-7); the user's other sessions end."""
-    await confirm_password(resources, user_id, current_password)
+    await confirm_password(resources, user_id, session_id, current_password)
     await check_code(resources, user_id, code)
     async with resources.db.begin() as session:
         await repository.delete_all(session, user_id)
-        _, denials = await end_others_in(resources, session, user_id, session_id, "mfa_disabled")
+        _, denials = await end_others_in(resources, session, user_id, session_id, "mfa_disabled", forget_devices=True)
+        await mark_second_factor(session, session_id, None)
     await resources.denylist.publish(denials)
     log.info("mfa_disabled", user_id=str(user_id))
 
 
-async def new_recovery_codes(resources: Resources, user_id: UUID, current_password: str, code: str) -> list[str]:
+async def new_recovery_codes(
+    resources: Resources, user_id: UUID, session_id: UUID, current_password: str, code: str
+) -> list[str]:
     """The old set is void."""
-    await confirm_password(resources, user_id, current_password)
+    await confirm_password(resources, user_id, session_id, current_password)
     await check_code(resources, user_id, code)
     codes, rows = await _hashed_codes(resources)
     async with resources.db.begin() as session:
@@ -162,7 +170,7 @@ async def reset(resources: Resources, caller: Principal | Actor, user_id: UUID, 
         actor.must_hold((await load_subject(session, user_id)).grants, until=now)
         if not await repository.delete_all(session, user_id):
             raise MfaNotEnabled
-        denials = await end_all_in(resources, session, user_id, "mfa_reset")
+        denials = await end_all_in(resources, session, user_id, "mfa_reset", forget_devices=True)
     await resources.denylist.publish(denials)
     await attempts.clear(resources, budget_key(user_id))
     log.warning("mfa_reset", user_id=str(user_id), reason=reason)
@@ -226,7 +234,7 @@ async def _hashed_codes(resources: Resources) -> tuple[list[str], list[dict[str,
 
 
 async def _take_try(resources: Resources, user_id: UUID) -> None:
-    if not await attempts.take(resources, budget_key(user_id), limit=BUDGET, window=BUDGET_WINDOW):
+    if await attempts.take(resources, budget_key(user_id), limit=BUDGET, window=BUDGET_WINDOW) is None:
         raise WrongCode
 
 

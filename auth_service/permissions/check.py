@@ -1,6 +1,6 @@
 """HOT. The decision, its reason, and how long time alone leaves it as it is; check and explain share it. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -17,6 +17,7 @@ class Reason(StrEnum):
     GRANT_NOT_STARTED = "grant_not_started"
     USER_INACTIVE = "user_inactive"
     UNKNOWN_PERMISSION = "unknown_permission"
+    STEP_UP_REQUIRED = "step_up_required"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +70,6 @@ def decide(code: str, known: bool, subject: Subject, now: datetime) -> Decision:
     if starts:
         return Decision(False, Reason.GRANT_NOT_STARTED, min(starts), grants)
     return Decision(False, Reason.GRANT_EXPIRED if grants else Reason.NO_GRANT, None, grants)
-
-
-def decide_all(checks: Iterable[tuple[str, Subject]], known: Mapping[str, bool], now: datetime) -> list[Decision]:
-    return [decide(code, known.get(code, False), subject, now) for code, subject in checks]
 
 
 def covered_until(grants: Sequence[Grant], now: datetime) -> datetime | None:

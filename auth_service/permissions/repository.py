@@ -1,6 +1,7 @@
 """The one query for users' effective grants, the catalogue, and the lock that all changes of access take."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -26,7 +27,7 @@ SELECT 'user' AS kind, id AS user_id, is_active AS active,
     NULL AS pattern, NULL AS granted, NULL AS via, NULL::timestamptz AS valid_from, NULL::timestamptz AS valid_until
 FROM users WHERE id = ANY($1::uuid[])
 UNION ALL
-SELECT 'known', NULL, NULL, code, NULL, NULL, NULL, NULL FROM permissions WHERE code = ANY($3::text[])
+SELECT 'known', NULL, step_up, code, NULL, NULL, NULL, NULL FROM permissions WHERE code = ANY($3::text[])
 UNION ALL
 SELECT 'grant', l.user_id, NULL, r.pattern, l.granted, l.via, l.valid_from, l.valid_until
 FROM lineage l JOIN role_permissions r ON r.role_name = l.via
@@ -46,21 +47,53 @@ async def load_facts(
     *,
     patterns: Collection[str] | None,
     codes: Collection[str] = (),
-) -> tuple[dict[UUID, Subject], dict[str, bool]]:
-    """HOT, one round trip. What the users have of `patterns` (None: all), and which `codes` the catalogue knows."""
+) -> tuple[dict[UUID, Subject], dict[str, bool | None]]:
+    """HOT, one round trip. What the users have of `patterns` (None: all), and what the catalogue says of `codes`:
+    None where it does not know one, else whether it is marked for step-up.
+    """
     subjects = {user_id: Subject() for user_id in user_ids}
-    known = dict.fromkeys(codes, False)
+    known: dict[str, bool | None] = dict.fromkeys(codes)
     wanted = None if patterns is None else list(patterns)
     for row in await source.fetch(_FACTS, list(subjects), wanted, list(known)):
         kind = row["kind"]
         if kind == "user":
             subjects[UUID(int=row["user_id"].int)].active = row["active"]
         elif kind == "known":
-            known[row["pattern"]] = True
+            known[row["pattern"]] = row["active"]
         else:
             grant = Grant(row["pattern"], row["granted"], row["via"], row["valid_from"], row["valid_until"])
             subjects[UUID(int=row["user_id"].int)].grants.setdefault(grant.pattern, []).append(grant)
     return subjects, known
+
+
+# A role that says nothing has what its parents say; the walk stops at the first that does.
+_SESSION_LIMIT = """
+WITH RECURSIVE walk AS (
+    SELECT r.name, r.session_limit FROM user_roles u JOIN roles r ON r.name = u.role_name
+    WHERE u.user_id = :user_id AND u.valid_from <= :now AND (u.valid_until IS NULL OR u.valid_until > :now)
+    UNION
+    SELECT r.name, r.session_limit
+    FROM walk w JOIN role_parents p ON p.role_name = w.name JOIN roles r ON r.name = p.parent_name
+    WHERE w.session_limit IS NULL
+)
+SELECT max(session_limit) FROM walk
+"""
+
+
+async def second_factors_of(source: Fetches, session_ids: Collection[UUID]) -> dict[tuple[UUID, UUID], datetime]:
+    """When a second factor was last shown in the sessions, by (user id, session id); only where one was."""
+    rows = await source.fetch(
+        "SELECT user_id, id, second_factor_at FROM sessions"
+        " WHERE id = ANY($1::uuid[]) AND revoked_at IS NULL AND second_factor_at IS NOT NULL",
+        list(session_ids),
+    )
+    return {(UUID(int=row["user_id"].int), UUID(int=row["id"].int)): row["second_factor_at"] for row in rows}
+
+
+async def session_limit_of(session: AsyncSession, user_id: UUID, now: datetime) -> int | None:
+    """The largest that an active grant gives; None where no role says any."""
+    limit: int | None = await session.scalar(text(_SESSION_LIMIT), {"user_id": user_id, "now": now})
+    return limit
 
 
 async def lock_access_rules(session: AsyncSession) -> None:

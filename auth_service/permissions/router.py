@@ -30,14 +30,14 @@ router = APIRouter(tags=["permissions"])
 @router.post("/permissions/check", response_model=CheckAnswer, response_model_exclude_none=True)
 async def check(body: CheckBody, caller: AnyPrincipal, resources: Res) -> CheckAnswer:
     """May the user do that? Without `user_id`: the caller. `valid_until`: time alone changes nothing before it."""
-    decision = await service.answer_check(resources, caller, body.permission, body.user_id)
+    (decision,) = await service.answer_checks(resources, caller, [(body.permission, body.user_id, body.session_id)])
     return check_answer(decision, explain=body.explain)
 
 
 @router.post("/permissions/check/batch", response_model=BatchAnswer, response_model_exclude_none=True)
 async def check_batch(body: BatchBody, caller: AnyPrincipal, resources: Res) -> BatchAnswer:
     """Up to 1,000 checks, answered in their order and on one snapshot."""
-    checks = [(item.permission, item.user_id) for item in body.checks]
+    checks = [(item.permission, item.user_id, item.session_id) for item in body.checks]
     decisions = await service.answer_checks(resources, caller, checks)
     return BatchAnswer(results=[check_answer(decision) for decision in decisions])
 
@@ -61,7 +61,7 @@ async def list_all(_caller: Annotated[Principal, Require("permissions:read")], r
 async def create(
     body: PermissionBody, _caller: Annotated[Principal, Require("permissions:write")], resources: Res
 ) -> Permission:
-    return await service.create_permission(resources, body.code, body.title, body.description)
+    return await service.create_permission(resources, body.code, body.title, body.description, step_up=body.step_up)
 
 
 @router.get("/permissions/{code}", response_model=PermissionAnswer)
@@ -73,7 +73,7 @@ async def read(code: str, _caller: Annotated[Principal, Require("permissions:rea
 async def update(
     code: str, body: PermissionPatch, _caller: Annotated[Principal, Require("permissions:write")], resources: Res
 ) -> Permission:
-    return await service.update_permission(resources, code, body.title, body.description)
+    return await service.update_permission(resources, code, **body.model_dump())
 
 
 @router.delete("/permissions/{code}", status_code=204)

@@ -34,14 +34,18 @@ Description = Annotated[PlainText, Field(max_length=2000)]
 
 
 class CheckBody(Body):
+    """`session_id` (the token's `sid`): for permissions that ask for a step-up, which are denied without it."""
+
     permission: AskedCode
     user_id: UUID | None = None
+    session_id: UUID | None = None
     explain: StrictBool = False
 
 
 class OneCheck(Body):
     permission: AskedCode
     user_id: UUID | None = None
+    session_id: UUID | None = None
 
 
 class BatchBody(Body):
@@ -75,20 +79,25 @@ class EffectivePermissions(Answer):
 
 
 class PermissionBody(Body):
+    """`step_up`: having it is not enough, the session must have shown a second factor in the last 15 minutes."""
+
     code: PermissionCode
     title: Title
     description: Description = ""
+    step_up: StrictBool = False
 
 
 class PermissionPatch(Body):
     title: Title | None = None
     description: Description | None = None
+    step_up: StrictBool | None = None
 
 
 class PermissionAnswer(Answer):
     code: str
     title: str
     description: str
+    step_up: bool
     created_at: datetime
 
 

@@ -1,16 +1,25 @@
 """Answers checks, and keeps the catalogue of permissions."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from auth_service.core.connections import Resources
-from auth_service.core.errors import NotFound, PermissionBuiltIn, PermissionDenied, PermissionExists, PermissionInUse
+from auth_service.core.errors import (
+    NotFound,
+    PermissionBuiltIn,
+    PermissionDenied,
+    PermissionExists,
+    PermissionInUse,
+    StepUpRequired,
+)
 from auth_service.core.principal import Principal
 from auth_service.models import Permission
 from auth_service.permissions import repository
 from auth_service.permissions.actor import Actor, load_actor
-from auth_service.permissions.check import Decision, Grant, decide, decide_all
+from auth_service.permissions.check import Decision, Grant, Reason, decide
 from auth_service.permissions.patterns import covering, covers
+from auth_service.permissions.step_up import Demand, demand_of, judged
 
 CHECK_OTHERS = "permissions:check"
 # What our own routes ask for: without them in the catalogue nobody could administer anything.
@@ -29,10 +38,13 @@ OWN_CODES = frozenset(
 )
 
 
-async def check_user(resources: Resources, user_id: UUID, code: str) -> Decision:
-    """HOT. One query; raises a store failure (503) rather than guess."""
-    subjects, known = await repository.load_facts(resources.hot, [user_id], patterns=covering(code), codes=[code])
-    return decide(code, known[code], subjects[user_id], resources.clock())
+@dataclass(frozen=True, slots=True)
+class Question:
+    """`session_id`: the user's session that the question is about; what wants a step-up is denied without one."""
+
+    code: str
+    user_id: UUID
+    session_id: UUID | None = None
 
 
 async def allows(resources: Resources, principal: Principal, code: str) -> Decision | None:
@@ -41,33 +53,56 @@ async def allows(resources: Resources, principal: Principal, code: str) -> Decis
         if covers(principal.claims.scopes, code):
             return None
         raise PermissionDenied(f"The service account lacks the scope {code}.")
-    decision = await check_user(resources, principal.subject, code)
+    (decision,) = await _decide(resources, [Question(code, principal.subject, principal.session_id)])
+    if decision.reason is Reason.STEP_UP_REQUIRED:
+        raise StepUpRequired("This takes a second factor, shown a short time ago: POST /api/v1/auth/step-up.")
     if not decision.allowed:
         raise PermissionDenied(f"You need the permission {code} ({decision.reason}).")
     return decision
 
 
-async def answer_check(resources: Resources, caller: Principal, code: str, user_id: UUID | None) -> Decision:
-    """Of the caller without `user_id`; of anyone for services and admins with permissions:check (CHK-1)."""
-    (decision,) = await answer_checks(resources, caller, [(code, user_id)])
-    return decision
-
-
 async def answer_checks(
-    resources: Resources, caller: Principal, checks: Sequence[tuple[str, UUID | None]]
+    resources: Resources, caller: Principal, checks: Sequence[tuple[str, UUID | None, UUID | None]]
 ) -> list[Decision]:
-    """In the order of `checks`, all decided on one snapshot."""
-    if caller.is_service and any(user_id is None for _, user_id in checks):
+    """Of (code, user id, session id), in their order and all on one snapshot.
+
+    Of the caller without a user id; of anyone for services and admins with permissions:check (CHK-1).
+    """
+    if caller.is_service and any(user_id is None for _, user_id, _ in checks):
         raise PermissionDenied("A service account names the user it asks about: user_id.")
-    asked = [(code, user_id or caller.subject) for code, user_id in checks]
-    if any(user_id != caller.subject for _, user_id in asked) or caller.is_service:
+    questions = [_question(caller, *check) for check in checks]
+    if any(question.user_id != caller.subject for question in questions) or caller.is_service:
         await allows(resources, caller, CHECK_OTHERS)
-    codes = {code for code, _ in asked}
+    return await _decide(resources, questions)
+
+
+def _question(caller: Principal, code: str, user_id: UUID | None, session_id: UUID | None) -> Question:
+    if not caller.is_service and user_id in {None, caller.subject}:
+        return Question(code, caller.subject, caller.session_id)
+    return Question(code, user_id or caller.subject, session_id)
+
+
+async def _decide(resources: Resources, questions: Sequence[Question]) -> list[Decision]:
+    """HOT. One query, and a second one only for what asks for a second factor; raises a store failure (503)."""
+    codes = {question.code for question in questions}
     patterns = {pattern for code in codes for pattern in covering(code)}
-    subjects, known = await repository.load_facts(
-        resources.hot, {user_id for _, user_id in asked}, patterns=patterns, codes=codes
-    )
-    return decide_all([(code, subjects[user_id]) for code, user_id in asked], known, resources.clock())
+    users = {question.user_id for question in questions}
+    subjects, known = await repository.load_facts(resources.hot, users, patterns=patterns, codes=codes)
+    now = resources.clock()
+    decisions = [decide(q.code, known[q.code] is not None, subjects[q.user_id], now) for q in questions]
+    admin_mfa = resources.settings.admin_mfa_required
+    demands = {
+        code: demand_of(code, marked=bool(known[code]), administrative=admin_mfa and code in OWN_CODES)
+        for code in codes
+    }
+    if all(demand is Demand.NOTHING for demand in demands.values()):
+        return decisions
+    sessions = {q.session_id for q in questions if q.session_id and demands[q.code] is not Demand.NOTHING}
+    shown = await repository.second_factors_of(resources.hot, sessions) if sessions else {}
+    return [
+        judged(decision, demands[q.code], shown.get((q.user_id, q.session_id)) if q.session_id else None, now)
+        for q, decision in zip(questions, decisions, strict=True)
+    ]
 
 
 async def effective_permissions(resources: Resources, user_id: UUID) -> list[Grant]:
@@ -93,21 +128,29 @@ async def get_permission(resources: Resources, code: str) -> Permission:
         return _found(await repository.find_permission(session, code))
 
 
-async def create_permission(resources: Resources, code: str, title: str, description: str) -> Permission:
+async def create_permission(
+    resources: Resources, code: str, title: str, description: str, *, step_up: bool = False
+) -> Permission:
     async with resources.db.begin() as session:
         await repository.lock_access_rules(session)
         if await repository.find_permission(session, code) is not None:
             raise PermissionExists
-        permission = Permission(code=code, title=title, description=description, created_at=resources.clock())
+        permission = Permission(
+            code=code, title=title, description=description, step_up=step_up, created_at=resources.clock()
+        )
         session.add(permission)
     return permission
 
 
-async def update_permission(resources: Resources, code: str, title: str | None, description: str | None) -> Permission:
+async def update_permission(
+    resources: Resources, code: str, *, title: str | None, description: str | None, step_up: bool | None
+) -> Permission:
+    """None leaves a part as it is."""
     async with resources.db.begin() as session:
         permission = _found(await repository.find_permission(session, code))
         permission.title = permission.title if title is None else title
         permission.description = permission.description if description is None else description
+        permission.step_up = permission.step_up if step_up is None else step_up
     return permission
 
 

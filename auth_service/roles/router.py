@@ -35,7 +35,7 @@ async def update(
     name: str, body: RolePatch, caller: Annotated[Principal, Require("roles:write")], resources: Res
 ) -> RoleAnswer:
     """Each list that is sent replaces the old one."""
-    return await service.update_role(resources, caller, name, **body.model_dump())
+    return await service.update_role(resources, caller, name, **body.model_dump(exclude_unset=True))
 
 
 @router.delete("/roles/{name}", status_code=204)

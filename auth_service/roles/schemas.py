@@ -4,33 +4,38 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, StrictInt
 
 from auth_service.core.schemas import Answer, Body, Moment, PlainText
 from auth_service.permissions.schemas import Description, PermissionPattern, Title
 
 RoleName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,63}$")]
 Patterns = Annotated[list[PermissionPattern], Field(max_length=500)]
+SessionLimit = Annotated[StrictInt, Field(ge=1, le=1000)]
 Parents = Annotated[list[RoleName], Field(max_length=20)]
 
 
 class RoleBody(Body):
-    """`permissions`: codes or `resource:*`."""
+    """`permissions`: codes or `resource:*`. `session_limit`: how many sessions its holders may have at once; null:
+    what the parents say, else the setting.
+    """
 
     name: RoleName
     title: Title
     description: Description = ""
     permissions: Patterns = []
     parents: Parents = []
+    session_limit: SessionLimit | None = None
 
 
 class RolePatch(Body):
-    """What is sent replaces what was there."""
+    """What is sent replaces what was there; `session_limit: null` takes it away."""
 
     title: Title | None = None
     description: Description | None = None
     permissions: Patterns | None = None
     parents: Parents | None = None
+    session_limit: SessionLimit | None = None
 
 
 class RoleAnswer(Answer):
@@ -40,6 +45,7 @@ class RoleAnswer(Answer):
     built_in: bool
     permissions: list[str]
     parents: list[str]
+    session_limit: int | None
     created_at: datetime
     updated_at: datetime
 

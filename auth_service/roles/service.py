@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime
+from types import EllipsisType
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -39,6 +40,7 @@ async def create_role(
     description: str,
     permissions: Collection[str],
     parents: Collection[str],
+    session_limit: int | None = None,
 ) -> RoleAnswer:
     """Raises RoleExists, RoleCycle, LackingYourself, or ValidationFailed for what does not exist."""
     async with resources.db.begin() as session:
@@ -49,7 +51,14 @@ async def create_role(
         actor = await load_actor(session, caller, now, may="roles:write")
         planned = await _plan(session, name, permissions, parents)
         actor.must_hold(planned.effective(name), until=None)
-        role = Role(name=name, title=title, description=description, created_at=now, updated_at=now)
+        role = Role(
+            name=name,
+            title=title,
+            description=description,
+            session_limit=session_limit,
+            created_at=now,
+            updated_at=now,
+        )
         session.add(role)
         await session.flush()
         await repository.replace_links(session, name, set(permissions), set(parents))
@@ -65,8 +74,12 @@ async def update_role(
     description: str | None = None,
     permissions: Collection[str] | None = None,
     parents: Collection[str] | None = None,
+    session_limit: int | EllipsisType | None = ...,
 ) -> RoleAnswer:
-    """None leaves a part as it is. The actor must hold all that the role gives, before and, without an end, after."""
+    """None leaves a part as it is, but takes the session limit away, which only `...` leaves.
+
+    The actor must hold all that the role gives, before and, without an end, after.
+    """
     async with resources.db.begin() as session:
         await lock_access_rules(session)
         now = resources.clock()
@@ -81,6 +94,7 @@ async def update_role(
         actor.must_hold(planned.effective(name), until=None if relinked else now)
         role.title = role.title if title is None else title
         role.description = role.description if description is None else description
+        role.session_limit = role.session_limit if session_limit is ... else session_limit
         role.updated_at = now
         await repository.replace_links(session, name, set(permissions), set(parents))
         await session.flush()
@@ -185,6 +199,7 @@ def _view(role: Role, permissions: list[str], parents: list[str]) -> RoleAnswer:
         built_in=role.built_in,
         permissions=permissions,
         parents=parents,
+        session_limit=role.session_limit,
         created_at=role.created_at,
         updated_at=role.updated_at,
     )

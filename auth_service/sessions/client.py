@@ -1,11 +1,23 @@
 """The client of a request, as sessions and the history keep it."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from auth_service.core.limits import client_of
-from auth_service.sessions.service import MAX_USER_AGENT, Client
+
+MAX_USER_AGENT = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Where a request comes from; `device_token` is what the device was given at its first login."""
+
+    ip: str | None
+    user_agent: str | None
+    device_name: str | None = None
+    device_token: str | None = None
 
 
 async def request_client(request: Request) -> Client:

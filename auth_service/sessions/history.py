@@ -11,7 +11,7 @@ from auth_service.core.connections import Resources
 from auth_service.core.errors import ValidationFailed
 from auth_service.models import LoginHistory
 from auth_service.sessions import repository
-from auth_service.sessions.service import Client
+from auth_service.sessions.client import Client
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -20,7 +20,7 @@ class RefreshToken:
 def write_refresh_token(secrets: Secrets, session_id: UUID, generation: int) -> str:
     """The same text for the same session and generation: all racers inside the grace get one successor."""
     name = f"{session_id.hex}.{generation}"
-    return f"{name}.{_encode(secrets.refresh_mac(name.encode()))}"
+    return f"{name}.{_encode(secrets.mac(name.encode()))}"
 
 
 def read_refresh_token(secrets: Secrets, text: str) -> RefreshToken:
@@ -30,7 +30,7 @@ def read_refresh_token(secrets: Secrets, text: str) -> RefreshToken:
         raise InvalidRefreshToken
     name, secret = text.rpartition(".")[0], match[3]
     mac = base64.urlsafe_b64decode(secret + "=")
-    if _encode(mac) != secret or not secrets.refresh_mac_matches(name.encode(), mac):
+    if _encode(mac) != secret or not secrets.mac_matches(name.encode(), mac):
         raise InvalidRefreshToken
     return RefreshToken(UUID(match[1]), int(match[2]))
 

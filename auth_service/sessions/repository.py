@@ -72,6 +72,12 @@ async def find_record(pool: asyncpg.Pool, session_id: UUID) -> SessionRecord | N
     return None if row is None else SessionRecord(**dict(row))
 
 
+async def origin_of(pool: asyncpg.Pool, session_id: UUID) -> tuple[str | None, UUID | None]:
+    """(address, device id) of a session."""
+    row = await pool.fetchrow("SELECT host(ip) AS ip, device_id FROM sessions WHERE id = $1", session_id)
+    return (None, None) if row is None else (row["ip"], row["device_id"])
+
+
 async def lock_user(session: AsyncSession, user_id: UUID) -> User | None:
     """Holds the user's row: sessions start and end one at a time for each user (SES-1)."""
     statement = select(User).where(User.id == user_id).with_for_update().execution_options(populate_existing=True)
@@ -89,20 +95,41 @@ async def end(session: AsyncSession, now: datetime, reason: str, *conditions: An
     return [(user_id, session_id) for user_id, session_id in (await session.execute(statement)).all()]
 
 
+_LAST_USED_FIRST = (Session.last_seen_at.desc(), Session.id.desc())
+
+
+def _live(user_id: UUID, now: datetime, idle: timedelta) -> tuple[Any, ...]:
+    return (
+        Session.user_id == user_id,
+        Session.revoked_at.is_(None),
+        Session.expires_at > now,
+        Session.last_seen_at > now - idle,
+    )
+
+
 async def beyond_limit(session: AsyncSession, user_id: UUID, now: datetime, idle: timedelta, limit: int) -> list[UUID]:
     """Ids of the user's live sessions but the `limit` most recently used ones."""
-    statement = (
-        select(Session.id)
-        .where(
-            Session.user_id == user_id,
-            Session.revoked_at.is_(None),
-            Session.expires_at > now,
-            Session.last_seen_at > now - idle,
-        )
-        .order_by(Session.last_seen_at.desc(), Session.id.desc())
-        .offset(limit)
-    )
+    statement = select(Session.id).where(*_live(user_id, now, idle)).order_by(*_LAST_USED_FIRST).offset(limit)
     return list((await session.scalars(statement)).all())
+
+
+async def live_sessions(session: AsyncSession, user_id: UUID, now: datetime, idle: timedelta) -> Sequence[Session]:
+    """By stored times, the one used last first."""
+    statement = select(Session).where(*_live(user_id, now, idle)).order_by(*_LAST_USED_FIRST)
+    return (await session.scalars(statement)).all()
+
+
+async def find_own(session: AsyncSession, user_id: UUID, session_id: UUID) -> Session | None:
+    """A session that has not been ended; None for somebody else's."""
+    statement = select(Session).where(
+        Session.id == session_id, Session.user_id == user_id, Session.revoked_at.is_(None)
+    )
+    return (await session.scalars(statement)).one_or_none()
+
+
+async def mark_second_factor(session: AsyncSession, session_id: UUID, moment: datetime | None) -> None:
+    """None: what was shown in it no longer counts."""
+    await session.execute(update(Session).where(Session.id == session_id).values(second_factor_at=moment))
 
 
 async def history_page(

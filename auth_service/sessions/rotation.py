@@ -8,10 +8,12 @@ import structlog
 from auth_service.core.connections import Resources
 from auth_service.core.errors import InvalidRefreshToken
 from auth_service.sessions import repository
+from auth_service.sessions.client import Client
 from auth_service.sessions.families import Verdict
 from auth_service.sessions.refresh_token import RefreshToken, read_refresh_token
 from auth_service.sessions.repository import SessionRecord
-from auth_service.sessions.service import Client, IssuedTokens, end_session, families, idle_life, issue_tokens
+from auth_service.sessions.service import end_session, families, idle_life
+from auth_service.sessions.start import IssuedTokens, issue_tokens
 
 log = structlog.get_logger(__name__)
 

@@ -1,22 +1,74 @@
-"""Budgets of failures, exact over all workers: counted before the check, cleared by success (LOG-2)."""
+"""Budgets of failures, exact over all workers: counted before the check, cleared by success (LOG-2).
 
+Three kinds of keys: a user's id or a login that nobody has (strangers share it), a device that the user is known
+from, and an address range across all accounts.
+"""
+
+import hashlib
 from datetime import datetime, timedelta
+from uuid import UUID
 
+from auth_service.core.client_address import rate_limit_bucket
 from auth_service.core.connections import Resources
 
+ADDRESS_WINDOW = timedelta(minutes=15)
+KEEP_UNBROKEN = timedelta(days=30)
+
 # No row comes back where the budget is used up; the lock then runs out by itself, `window` after the last try.
+# $5: how many since the last success are the most; none: such failures are not counted.
 _TAKE = """
+INSERT INTO login_attempts AS a (key, failures, unbroken, last_at)
+VALUES ($1, 1, CASE WHEN $5::bigint IS NULL THEN 0 ELSE 1 END, $2)
+ON CONFLICT (key) DO UPDATE SET last_at = $2,
+    failures = CASE WHEN a.last_at <= $3 THEN 1 ELSE a.failures + 1 END,
+    unbroken = CASE WHEN $5::bigint IS NULL THEN 0 ELSE a.unbroken + 1 END
+WHERE (a.failures < $4 OR a.last_at <= $3) AND ($5::bigint IS NULL OR a.unbroken < $5)
+RETURNING unbroken
+"""
+
+# Here last_at is the window's beginning: behind one address there may be many who each fail now and then.
+_TAKE_IN_WINDOW = """
 INSERT INTO login_attempts AS a (key, failures, last_at) VALUES ($1, 1, $2)
-ON CONFLICT (key) DO UPDATE SET last_at = $2, failures = CASE WHEN a.last_at <= $3 THEN 1 ELSE a.failures + 1 END
+ON CONFLICT (key) DO UPDATE SET
+    failures = CASE WHEN a.last_at <= $3 THEN 1 ELSE a.failures + 1 END,
+    last_at = CASE WHEN a.last_at <= $3 THEN $2 ELSE a.last_at END
 WHERE a.failures < $4 OR a.last_at <= $3
 RETURNING failures
 """
 
 
-async def take(resources: Resources, key: str, *, limit: int, window: timedelta) -> bool:
-    """An atomic step of its own, which survives the refusal that may follow; False: do not check anything."""
+def nobody_key(resources: Resources, identifier: str) -> str:
+    """What strangers type may be a password in the wrong field: it is kept only as a keyed hash."""
+    mac = resources.secrets.mac(f"nobody:{identifier}".encode())
+    return f"nobody:{hashlib.sha256(mac).hexdigest()}"
+
+
+def device_key(device_id: UUID) -> str:
+    return f"device:{device_id}"
+
+
+def address_key(address: str | None) -> str:
+    """One IPv4 address, or one IPv6 /64 (LOG-7)."""
+    return f"address:{rate_limit_bucket(address)}"
+
+
+async def take(
+    resources: Resources, key: str, *, limit: int, window: timedelta, unbroken_limit: int | None = None
+) -> int | None:
+    """An atomic step of its own, which survives the refusal that may follow; None: do not check anything.
+
+    Else how many failures in a row this try would make, 0 without `unbroken_limit`.
+    """
     now = resources.clock()
-    return await resources.hot.fetchval(_TAKE, key, now, now - window, limit) is not None
+    taken: int | None = await resources.hot.fetchval(_TAKE, key, now, now - window, limit, unbroken_limit)
+    return taken
+
+
+async def take_of_address(resources: Resources, address: str | None) -> bool:
+    """Across all accounts (LOG-7); a success gives its own try back, and no more than that."""
+    now, limit = resources.clock(), resources.settings.login_address_failure_limit
+    key = address_key(address)
+    return await resources.hot.fetchval(_TAKE_IN_WINDOW, key, now, now - ADDRESS_WINDOW, limit) is not None
 
 
 async def give_back(resources: Resources, key: str) -> None:
@@ -24,11 +76,20 @@ async def give_back(resources: Resources, key: str) -> None:
     await resources.hot.execute("UPDATE login_attempts SET failures = greatest(failures - 1, 0) WHERE key = $1", key)
 
 
-async def clear(resources: Resources, key: str) -> None:
+async def clear(resources: Resources, *keys: str) -> None:
     """The whole budget again."""
-    await resources.hot.execute("DELETE FROM login_attempts WHERE key = $1", key)
+    await resources.hot.execute("DELETE FROM login_attempts WHERE key = ANY($1)", list(keys))
+
+
+async def break_row(resources: Resources, key: str) -> None:
+    """The owner was here: failures are counted anew, but a lock that is on stays on for strangers."""
+    await resources.hot.execute("UPDATE login_attempts SET unbroken = 0 WHERE key = $1 AND unbroken > 0", key)
 
 
 async def forget_old(resources: Resources, before: datetime) -> None:
-    """Counts that no lock needs any more."""
-    await resources.hot.execute("DELETE FROM login_attempts WHERE last_at < $1", before)
+    """Counts that no lock needs any more; failures in a row against a user's account are kept until it succeeds."""
+    await resources.hot.execute(
+        "DELETE FROM login_attempts WHERE last_at < $1 AND (unbroken = 0 OR (last_at < $2 AND key LIKE '%:%'))",
+        before,
+        resources.clock() - KEEP_UNBROKEN,
+    )

@@ -1,15 +1,25 @@
-"""Checks passwords within a budget of failures that every route shares (LOG-2, LOG-5)."""
+"""Checks passwords within budgets of failures that every route shares (LOG-2, LOG-5).
 
-import hashlib
+Strangers share one budget for each account, and one for each address range; a device that the user is known from
+has its own, so that nobody can lock the owner out (LOG-4).
+"""
+
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from uuid import UUID
 
+import structlog
 from sqlalchemy import update
 
 from auth_service.core.connections import Resources
+from auth_service.core.errors import TooManyRequests
+from auth_service.mail.outbox import enqueue
+from auth_service.mail.texts import MailKind
 from auth_service.models import User
 from auth_service.users import attempts
+
+log = structlog.get_logger(__name__)
 
 
 class Outcome(StrEnum):
@@ -21,13 +31,39 @@ class Outcome(StrEnum):
     INACTIVE = "inactive"
 
 
-async def verify_password(resources: Resources, user: User | None, identifier: str, password: str) -> Outcome:
-    """The same work for a user and for nobody: one try, one hash. An old hash is replaced after a match (PWD-5)."""
-    key = str(user.id) if user is not None else _nobody_key(resources, identifier)
+class TooManyFailures(TooManyRequests):
+    """Says nothing of any account: it is the address that has failed too often, at whichever accounts."""
+
+    code, detail = "too_many_failures", "Too many failed logins from this address; try again later."
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Retry-After": str(int(attempts.ADDRESS_WINDOW.total_seconds()))})
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who tries: a device that the user is known from, or else a stranger at an address."""
+
+    address: str | None
+    device_id: UUID | None = None
+
+
+async def verify_password(
+    resources: Resources, user: User | None, identifier: str, password: str, origin: Origin
+) -> Outcome:
+    """The same work for a user and for nobody: one try, one hash. An old hash is replaced after a match (PWD-5).
+
+    Raises TooManyFailures for strangers whose address has used up its tries.
+    """
+    account = str(user.id) if user is not None else attempts.nobody_key(resources, identifier)
+    known = user is not None and origin.device_id is not None
+    key = attempts.device_key(origin.device_id) if known and origin.device_id else account
     async with resources.hasher.slot() as slot:
         # Counted in the turn at the core: parallel right passwords never hold more tries than there are cores (LOG-6).
-        lock = timedelta(seconds=resources.settings.login_lock_seconds)
-        if not await attempts.take(resources, key, limit=resources.settings.login_failure_limit, window=lock):
+        if not known:
+            await take_of_address(resources, origin.address)
+        failures = await _take_of_account(resources, key)
+        if failures is None:
             await slot.verify_nobody(password)
             return Outcome.LOCKED
         if user is None:
@@ -35,20 +71,46 @@ async def verify_password(resources: Resources, user: User | None, identifier: s
             return Outcome.WRONG_PASSWORD
         matches, upgraded = await slot.verify(password, user.password_hash)
         if not matches:
+            if failures == resources.settings.login_total_failure_limit and not known:
+                await _tell_owner(resources, user)
             return Outcome.WRONG_PASSWORD
         if not user.is_active:
             return Outcome.INACTIVE
         # Still in the turn: a try that was right is given back before the next one is taken.
         await attempts.clear(resources, key)
+        if known:
+            await attempts.break_row(resources, account)
+        else:
+            await attempts.give_back(resources, attempts.address_key(origin.address))
     if upgraded is not None:
         await _replace_hash(resources, user.id, user.password_hash, upgraded)
     return Outcome.RIGHT
 
 
-def _nobody_key(resources: Resources, identifier: str) -> str:
-    # What strangers type may be a password in the wrong field: it is kept only as a keyed hash.
-    mac = resources.secrets.refresh_mac(f"nobody:{identifier}".encode())
-    return f"nobody:{hashlib.sha256(mac).hexdigest()}"
+async def take_of_address(resources: Resources, address: str | None) -> None:
+    """Raises TooManyFailures."""
+    if not await attempts.take_of_address(resources, address):
+        log.warning(
+            "address_out_of_tries", address=attempts.address_key(address), see="TRUSTED_PROXIES, if it is a proxy"
+        )
+        raise TooManyFailures
+
+
+async def _take_of_account(resources: Resources, key: str) -> int | None:
+    settings = resources.settings
+    return await attempts.take(
+        resources,
+        key,
+        limit=settings.login_failure_limit,
+        window=timedelta(seconds=settings.login_lock_seconds),
+        unbroken_limit=settings.login_total_failure_limit,
+    )
+
+
+async def _tell_owner(resources: Resources, user: User) -> None:
+    log.warning("account_closed_to_strangers", user_id=str(user.id))
+    async with resources.db.begin() as session:
+        await enqueue(resources, session, user, MailKind.MANY_FAILURES)
 
 
 async def _replace_hash(resources: Resources, user_id: UUID, old: str, new: str) -> None:

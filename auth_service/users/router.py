@@ -32,7 +32,7 @@ async def update(body: ProfilePatch, me: CurrentUser, resources: Res) -> User:
 @router.delete("", status_code=204, dependencies=[limited("login")])
 async def delete(body: DeleteAccountBody, me: CurrentUser, resources: Res) -> None:
     """Deletes the account for good; asks for the password again."""
-    await service.delete_own_account(resources, me.subject, body.current_password)
+    await service.delete_own_account(resources, me.subject, me.session_id, body.current_password)
 
 
 @router.post("/password", status_code=204, dependencies=[limited("login")])
@@ -43,4 +43,4 @@ async def change_password(body: PasswordBody, me: CurrentUser, resources: Res) -
 
 @router.post("/login", response_model=UserAnswer, dependencies=[limited("login")])
 async def change_login(body: LoginChangeBody, me: CurrentUser, resources: Res) -> User:
-    return await service.change_login(resources, me.subject, body.login, body.current_password)
+    return await service.change_login(resources, me.subject, me.session_id, body.login, body.current_password)

@@ -13,10 +13,10 @@ from auth_service.core.errors import Conflict, LastSuperuser, NotFound, WrongPas
 from auth_service.core.passwords import normalize
 from auth_service.models import User, UserRole, new_id
 from auth_service.permissions.repository import lock_access_rules
-from auth_service.sessions.repository import lock_user
+from auth_service.sessions.repository import lock_user, origin_of
 from auth_service.sessions.service import end_all_in, end_others_in
 from auth_service.users import repository
-from auth_service.users.credentials import Outcome, verify_password
+from auth_service.users.credentials import Origin, Outcome, verify_password
 from auth_service.users.identifiers import canonical_email, canonical_login
 
 
@@ -93,9 +93,11 @@ async def update_profile(resources: Resources, user_id: UUID, changes: dict[str,
     return user
 
 
-async def change_login(resources: Resources, user_id: UUID, login: str, current_password: str) -> User:
+async def change_login(
+    resources: Resources, user_id: UUID, session_id: UUID, login: str, current_password: str
+) -> User:
     """Asks for the password again; raises WrongPassword or LoginTaken."""
-    await confirm_password(resources, user_id, current_password)
+    await confirm_password(resources, user_id, session_id, current_password)
     try:
         async with resources.db.begin() as session:
             user = _found(await lock_user(session, user_id))
@@ -110,7 +112,7 @@ async def change_password(
     resources: Resources, user_id: UUID, session_id: UUID, current_password: str, new_password: str
 ) -> None:
     """Ends the user's other sessions in the same step (PWD-7)."""
-    confirmed = await confirm_password(resources, user_id, current_password)
+    confirmed = await confirm_password(resources, user_id, session_id, current_password)
     hashed = await resources.hasher.hash(new_password)
     async with resources.db.begin() as session:
         user = _found(await lock_user(session, user_id))
@@ -118,7 +120,9 @@ async def change_password(
             raise PasswordChanged
         user.password_hash = hashed
         user.updated_at = resources.clock()
-        _, denials = await end_others_in(resources, session, user_id, session_id, "password_changed")
+        _, denials = await end_others_in(
+            resources, session, user_id, session_id, "password_changed", forget_devices=True
+        )
     await resources.denylist.publish(denials)
 
 
@@ -126,7 +130,7 @@ async def set_password(resources: Resources, user_id: UUID, new_password: str) -
     """The operator's way: no current password, and every session ends."""
     hashed = await resources.hasher.hash(normalize(new_password))
     async with resources.db.begin() as session:
-        denials = await end_all_in(resources, session, user_id, "password_set")
+        denials = await end_all_in(resources, session, user_id, "password_set", forget_devices=True)
         user = _found(await repository.find_by_id(session, user_id))
         user.password_hash = hashed
         user.updated_at = resources.clock()
@@ -136,7 +140,9 @@ async def set_password(resources: Resources, user_id: UUID, new_password: str) -
 async def set_active(resources: Resources, user_id: UUID, active: bool) -> User:
     """A disabled user's tokens are dead when this returns (LOG-10); raises LastSuperuser."""
     async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock):
-        denials = [] if active else await end_all_in(resources, session, user_id, "deactivated")
+        denials = []
+        if not active:
+            denials = await end_all_in(resources, session, user_id, "deactivated", forget_devices=True)
         user = _found(await lock_user(session, user_id))
         user.is_active = active
         user.updated_at = resources.clock()
@@ -152,8 +158,8 @@ async def delete_user(resources: Resources, user_id: UUID) -> None:
     await resources.denylist.publish(denials)
 
 
-async def delete_own_account(resources: Resources, user_id: UUID, current_password: str) -> None:
-    await confirm_password(resources, user_id, current_password)
+async def delete_own_account(resources: Resources, user_id: UUID, session_id: UUID, current_password: str) -> None:
+    await confirm_password(resources, user_id, session_id, current_password)
     await delete_user(resources, user_id)
 
 
@@ -171,10 +177,11 @@ async def keeping_a_superuser(session: AsyncSession, clock: Clock) -> AsyncItera
         raise LastSuperuser
 
 
-async def confirm_password(resources: Resources, user_id: UUID, password: str) -> User:
-    """The user as it was before the check; raises WrongPassword. Shares the budget of logins (LOG-5)."""
+async def confirm_password(resources: Resources, user_id: UUID, session_id: UUID, password: str) -> User:
+    """The user as it was before the check; raises WrongPassword. Shares the budget of the device's logins (LOG-5)."""
     user = await get_user(resources, user_id)
-    if await verify_password(resources, user, user.login_key, password) is not Outcome.RIGHT:
+    ip, device_id = await origin_of(resources.hot, session_id)
+    if await verify_password(resources, user, user.login_key, password, Origin(ip, device_id)) is not Outcome.RIGHT:
         raise WrongPassword
     return user
 

@@ -1,0 +1,63 @@
+"""An admin's acts on somebody's sessions and locks; none of them reveals or sets anything secret."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from auth_service.core.connections import Resources
+from auth_service.core.errors import NotFound
+from auth_service.core.principal import Principal
+from auth_service.mfa.service import budget_key
+from auth_service.models import Session
+from auth_service.permissions.actor import Actor, load_actor, load_subject
+from auth_service.permissions.repository import lock_access_rules
+from auth_service.sessions import devices, service
+from auth_service.users import attempts
+from auth_service.users.repository import find_by_id
+from auth_service.users.service import get_user
+
+log = structlog.get_logger(__name__)
+
+
+async def list_sessions(resources: Resources, user_id: UUID) -> Sequence[Session]:
+    """Raises NotFound."""
+    await get_user(resources, user_id)
+    return await service.list_sessions(resources, user_id)
+
+
+async def end_session(resources: Resources, caller: Principal | Actor, user_id: UUID, session_id: UUID) -> None:
+    """Raises NotFound or LackingYourself."""
+    async with resources.db.begin() as session:
+        await _may_act_on(resources, session, caller, user_id)
+    await service.end_own_session(resources, user_id, session_id, "ended_by_admin")
+    log.warning("session_ended_by_admin", user_id=str(user_id), session_id=str(session_id))
+
+
+async def log_out_all(resources: Resources, caller: Principal | Actor, user_id: UUID) -> None:
+    """Raises NotFound or LackingYourself."""
+    async with resources.db.begin() as session:
+        await _may_act_on(resources, session, caller, user_id)
+        denials = await service.end_all_in(resources, session, user_id, "ended_by_admin", forget_devices=True)
+    await resources.denylist.publish(denials)
+    log.warning("logged_out_by_admin", user_id=str(user_id))
+
+
+async def unlock(resources: Resources, caller: Principal | Actor, user_id: UUID) -> None:
+    """Raises NotFound or LackingYourself: new tries at an account are not for one who has less than it."""
+    async with resources.db.begin() as session:
+        await _may_act_on(resources, session, caller, user_id)
+    own = [attempts.device_key(device.id) for device in await devices.list_devices(resources, user_id)]
+    await attempts.clear(resources, str(user_id), budget_key(user_id), *own)
+    log.warning("unlocked", user_id=str(user_id))
+
+
+async def _may_act_on(resources: Resources, session: AsyncSession, caller: Principal | Actor, user_id: UUID) -> None:
+    """The caller must hold all that the user holds: nobody throws out or opens those above them."""
+    await lock_access_rules(session)
+    if await find_by_id(session, user_id) is None:
+        raise NotFound("There is no such user.")
+    now = resources.clock()
+    actor = await load_actor(session, caller, now, may="users:write")
+    actor.must_hold((await load_subject(session, user_id)).grants, until=now)

@@ -1,0 +1,31 @@
+"""`me: FreshUser` guards a route that a stolen session must not be enough for."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import Depends
+
+from auth_service.core.connections import Res, Resources
+from auth_service.core.errors import StepUpRequired, Unauthenticated
+from auth_service.core.principal import CurrentUser, Principal
+from auth_service.sessions.repository import find_own
+
+FRESH = timedelta(minutes=5)  # LOG-9
+
+
+async def must_be_fresh(resources: Resources, me: Principal) -> None:
+    """Raises StepUpRequired where the password or a code was last shown more than five minutes ago."""
+    async with resources.db() as session:
+        row = await find_own(session, me.subject, me.session_id)
+    if row is None:
+        raise Unauthenticated
+    if row.authenticated_at + FRESH <= resources.clock():
+        raise StepUpRequired
+
+
+async def fresh_user(me: CurrentUser, resources: Res) -> Principal:
+    await must_be_fresh(resources, me)
+    return me
+
+
+FreshUser = Annotated[Principal, Depends(fresh_user)]

@@ -1,0 +1,162 @@
+"""Starts sessions: a row, its device, its history entry and the cap in one step, and then its tokens."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from auth_service.core.connections import Resources
+from auth_service.core.errors import InvalidCredentials, Unauthenticated
+from auth_service.models import LoginHistory, Session
+from auth_service.permissions.repository import session_limit_of
+from auth_service.sessions import devices, repository
+from auth_service.sessions.client import Client
+from auth_service.sessions.refresh_token import write_refresh_token
+from auth_service.sessions.service import families, idle_life, record_denials
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedTokens:
+    """`expires_in`: seconds the access token lives. `device_token` only at a device's first login, where it has to be
+    kept; `ended_sessions` (at a login): how many others had to end for this one.
+    """
+
+    access_token: str
+    refresh_token: str
+    expires_in: int
+    session_id: UUID
+    device_token: str | None = None
+    ended_sessions: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a login rests on.
+
+    `credentials_version` as it was before the check; `device_id` of a recognised device; `second_factor`: a code was
+    shown; `by_trust`: none had to be, because the device is trusted.
+    """
+
+    credentials_version: int
+    device_id: UUID | None = None
+    second_factor: bool = False
+    by_trust: bool = False
+    trust_device: bool = False
+
+
+async def start_session(resources: Resources, user_id: UUID, client: Client, proof: Proof) -> IssuedTokens:
+    """Raises InvalidCredentials if, since the proof was looked at, the user was disabled, changed the password, or
+    took the trust from the device that the proof rests on.
+    """
+    now = resources.clock()
+    async with resources.db.begin() as session:
+        user = await repository.lock_user(session, user_id)
+        if user is None or not user.is_active or user.credentials_version != proof.credentials_version:
+            raise InvalidCredentials
+        device = await devices.find_in(session, user_id, proof.device_id)
+        if proof.by_trust and not devices.is_trusted(device, now):
+            raise InvalidCredentials
+        registered = await devices.register_in(resources, session, user, device, client, trust=proof.trust_device)
+        row = Session(
+            user_id=user_id,
+            device_id=registered.id,
+            device_name=client.device_name or (device.name if device else None),
+            user_agent=client.user_agent,
+            ip=client.ip,
+            authenticated_at=now,
+            second_factor_at=now if proof.second_factor else None,
+            created_at=now,
+            last_seen_at=now,
+            rotated_at=now,
+            expires_at=now + timedelta(seconds=resources.settings.session_absolute_seconds),
+        )
+        session.add(row)
+        await session.flush()
+        surplus = await _beyond_limit(resources, session, user_id, now)
+        ended = await repository.end(session, now, "session_limit", Session.id.in_(surplus)) if surplus else []
+        denials = await record_denials(resources, session, ended)
+        session.add(
+            LoginHistory(
+                login_at=now,
+                user_id=user_id,
+                succeeded=True,
+                session_id=row.id,
+                device_id=registered.id,
+                device_name=row.device_name,
+                user_agent=client.user_agent,
+                ip=client.ip,
+            )
+        )
+        # Before the commit: with Redis down a login that answers 503 leaves no session and ends no other one.
+        await families(resources).restore(row.id, 0, 0)
+    await resources.denylist.publish(denials)
+    return issue_tokens(
+        resources,
+        user_id=user_id,
+        epoch=user.epoch,
+        session_id=row.id,
+        generation=0,
+        device_token=registered.token,
+        ended_sessions=len(ended),
+    )
+
+
+async def replace_session(resources: Resources, user_id: UUID, session_id: UUID, proof: Proof) -> IssuedTokens:
+    """The same session under a new id, with what was shown just now: whoever had stolen the old one is out (LOG-9).
+
+    Its absolute life does not grow. Raises Unauthenticated if it has ended, or what the proof rests on has changed.
+    """
+    now = resources.clock()
+    async with resources.db.begin() as session:
+        user = await repository.lock_user(session, user_id)
+        old = await repository.find_own(session, user_id, session_id)
+        if user is None or old is None or user.credentials_version != proof.credentials_version:
+            raise Unauthenticated
+        row = _successor(old, now, second_factor=proof.second_factor)
+        session.add(row)
+        await session.flush()
+        ended = await repository.end(session, now, "step_up", Session.id == session_id)
+        denials = await record_denials(resources, session, ended)
+        await families(resources).restore(row.id, 0, 0)
+    await resources.denylist.publish(denials)
+    return issue_tokens(resources, user_id=user_id, epoch=user.epoch, session_id=row.id, generation=0)
+
+
+def issue_tokens(
+    resources: Resources,
+    *,
+    user_id: UUID,
+    epoch: int,
+    session_id: UUID,
+    generation: int,
+    device_token: str | None = None,
+    ended_sessions: int | None = None,
+) -> IssuedTokens:
+    """A fresh access token, and the one refresh token that this generation of the session has."""
+    access = resources.keys.mint(subject=user_id, kind="user", session_id=session_id, epoch=epoch)
+    refresh = write_refresh_token(resources.secrets, session_id, generation)
+    life = resources.settings.access_token_seconds
+    return IssuedTokens(access, refresh, life, session_id, device_token, ended_sessions)
+
+
+async def _beyond_limit(resources: Resources, session: AsyncSession, user_id: UUID, now: datetime) -> list[UUID]:
+    by_role = await session_limit_of(session, user_id, now)
+    limit = resources.settings.session_limit if by_role is None else by_role
+    return await repository.beyond_limit(session, user_id, now, idle_life(resources), limit)
+
+
+def _successor(old: Session, now: datetime, *, second_factor: bool) -> Session:
+    return Session(
+        user_id=old.user_id,
+        device_id=old.device_id,
+        device_name=old.device_name,
+        user_agent=old.user_agent,
+        ip=old.ip,
+        authenticated_at=now,
+        second_factor_at=now if second_factor else old.second_factor_at,
+        created_at=old.created_at,
+        last_seen_at=now,
+        rotated_at=now,
+        expires_at=old.expires_at,
+    )
