@@ -1,5 +1,6 @@
 """Passwords without a server: rules, hashes, and what older systems left. Pure."""
 
+import asyncio
 import unicodedata
 
 import bcrypt
@@ -122,13 +123,14 @@ async def test_pwd_6_queue_is_bounded() -> None:
     hasher = PasswordHasher(workers=1, queue=1)
     try:
         async with hasher.slot() as slot:
-            hasher._inside += 1  # one more who waits
+            waiting = asyncio.create_task(hasher.hash(PASSWORD))
+            await asyncio.sleep(0)
             with pytest.raises(Busy):
                 await hasher.hash(PASSWORD)
-            hasher._inside -= 1
             matches, _ = await slot.verify(PASSWORD, HASH)
             assert matches
             await slot.verify_nobody(PASSWORD)
+        assert is_known_hash(await waiting)
     finally:
         hasher.close()
     assert Busy().headers["Retry-After"] == "1"

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from passlib.context import CryptContext
 
-from auth_service.core.errors import Busy
+from auth_service.core.turns import Turns
 
 MIN_LENGTH, MAX_LENGTH, MAX_BYTES = 8, 256, 1024
 BCRYPT_BYTES = 72
@@ -83,9 +83,7 @@ class PasswordHasher:
 
     def __init__(self, workers: int, queue: int) -> None:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="password")
-        self._slots = asyncio.Semaphore(workers)
-        self._room = workers + queue
-        self._inside = 0
+        self._turns = Turns(workers, queue)
         # Verified for unknown users, so that they take as long as known ones (LOG-1).
         self._nobody = hash_now("nobody has this password")
 
@@ -93,16 +91,13 @@ class PasswordHasher:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator["HashingSlot"]:
-        """A turn at a core. What must come right before the hash, such as counting the try, goes in the block."""
-        if self._inside >= self._room:
-            raise Busy
-        self._inside += 1
-        try:
-            async with self._slots:
-                yield HashingSlot(self._pool, self._nobody)
-        finally:
-            self._inside -= 1
+    async def slot(self, *, first: bool = False) -> AsyncIterator["HashingSlot"]:
+        """A turn at a core. What must come right before the hash, such as counting the try, goes in the block.
+
+        `first`: before all who are not, so that a flood of strangers keeps no known device waiting (LOG-4).
+        """
+        async with self._turns.turn(first=first):
+            yield HashingSlot(self._pool, self._nobody)
 
     async def hash(self, password: str) -> str:
         async with self.slot() as slot:

@@ -58,7 +58,7 @@ async def verify_password(
     account = str(user.id) if user is not None else attempts.nobody_key(resources, identifier)
     known = user is not None and origin.device_id is not None
     key = attempts.device_key(origin.device_id) if known and origin.device_id else account
-    async with resources.hasher.slot() as slot:
+    async with resources.hasher.slot(first=known) as slot:
         # Counted in the turn at the core: parallel right passwords never hold more tries than there are cores (LOG-6).
         if not known:
             await take_of_address(resources, origin.address)
