@@ -1,6 +1,6 @@
 """CPU of the service for each request of the hot paths, in one run, as µs and as a ratio to /health/live.
 
-    .venv/bin/python bench/hot_paths.py [--requests 2000]
+    .venv/bin/python -m bench.hot_paths [--requests 2000]
 
 Starts its own Postgres, Redis and one worker of the service, and stops them. The worker's CPU time is read from the
 operating system, so the client's cost and the machine's noise in wall time stay out.
@@ -8,20 +8,13 @@ operating system, so the client's cost and the machine's noise in wall time stay
 
 import argparse
 import asyncio
-import os
-import socket
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import httpx
 import psutil
 
-from auth_service.embedded import start_postgres, start_redis
 from auth_service.seed import DEMO_USERS
+from bench.own_service import own_service
 
 CONCURRENCY = 4
 Call = Callable[[], Awaitable[httpx.Response]]
@@ -89,40 +82,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=2000)
     count = min(parser.parse_args().requests, 50_000)
-    with tempfile.TemporaryDirectory() as folder:
-        postgres = start_postgres(Path(folder) / "postgres", durable=True)
-        redis = start_redis(Path(folder) / "redis", durable=True)
-        environment = {
-            **os.environ,
-            "DATABASE_URL": postgres.url,
-            "REDIS_URL": redis.url,
-            "RATE_LIMIT_REFRESH": "1000000/minute",
-            "LOG_LEVEL": "INFO",
-        }
-        command = [sys.executable, "-m", "auth_service"]
-        worker = None
-        try:
-            for step in ("migrate", "seed-users"):
-                subprocess.run([*command, step], env=environment, check=True, stdout=subprocess.DEVNULL)
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                port = str(probe.getsockname()[1])
-            worker = subprocess.Popen([*command, "serve", "--port", port], env=environment, stderr=subprocess.DEVNULL)
-            base = f"http://127.0.0.1:{port}"
-            until = time.monotonic() + 60
-            while time.monotonic() < until:
-                try:
-                    if httpx.get(f"{base}/health/ready", trust_env=False).status_code == 200:
-                        break
-                except httpx.TransportError:
-                    time.sleep(0.2)
-            asyncio.run(run(base, psutil.Process(worker.pid), count))
-        finally:
-            if worker is not None:
-                worker.terminate()
-                worker.wait()
-            redis.stop()
-            postgres.stop()
+    with own_service(RATE_LIMIT_REFRESH="1000000/minute") as service:
+        asyncio.run(run(service.base, psutil.Process(service.pid), count))
 
 
 if __name__ == "__main__":

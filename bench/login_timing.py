@@ -5,7 +5,8 @@ kept-alive connection. Prints both medians, their ratio, and whether the answers
 
 The service must let this through, so start it with its limits raised:
 
-    RATE_LIMIT_LOGIN=100000/minute RATE_LIMIT_REGISTER=100000/minute auth-service dev
+    RATE_LIMIT_LOGIN=100000/minute RATE_LIMIT_REGISTER=100000/minute LOGIN_ADDRESS_FAILURE_LIMIT=100000 \\
+        auth-service dev
 
 Each known user gets at most two wrong passwords, so the lock of an account plays no part.
 """
