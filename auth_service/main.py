@@ -4,9 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+import structlog
 from fastapi import FastAPI
 
 from auth_service import __version__
+from auth_service.auth.export_router import router as export_router
 from auth_service.auth.router import router as auth_router
 from auth_service.config import Settings, load_settings
 from auth_service.core import health
@@ -19,6 +21,8 @@ from auth_service.core.keys import RELOAD_SECONDS
 from auth_service.core.limits import create_edge_limits
 from auth_service.core.log import configure_logging
 from auth_service.core.upkeep import Job, running
+from auth_service.mail.delivery import DELIVERY_SECONDS, delete_old, deliver
+from auth_service.mail.dev_router import router as dev_mails_router
 from auth_service.mfa.repository import delete_expired
 from auth_service.mfa.router import router as mfa_router
 from auth_service.mfa.service import BUDGET_WINDOW
@@ -26,9 +30,11 @@ from auth_service.permissions.router import router as permissions_router
 from auth_service.roles.router import router as roles_router
 from auth_service.service_accounts.router import router as services_router
 from auth_service.sessions.repository import delete_ended
-from auth_service.users import attempts
+from auth_service.users import attempts, email
+from auth_service.users.mail_router import router as mail_router
 from auth_service.users.router import router as users_router
 
+log = structlog.get_logger(__name__)
 API = "/api/v1"
 TIDY_SECONDS = 3600
 KEEP_ENDED_SESSIONS = timedelta(days=30)
@@ -41,6 +47,8 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_resources(settings, clock) as resources, running(_jobs(resources)):
             app.state.resources = resources
+            if not settings.has_mail:
+                log.warning("mail_not_configured", remedy="set SMTP_URL, or nobody can reset a forgotten password")
             yield
 
     docs = None if settings.production else "/auth"
@@ -57,9 +65,20 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     app.state.limits = create_edge_limits(settings)
     app.add_middleware(Edge, settings=settings)
     install_error_handlers(app)
-    for router in (auth_router, users_router, mfa_router, permissions_router, roles_router, services_router):
+    for router in (
+        auth_router,
+        users_router,
+        export_router,
+        mail_router,
+        mfa_router,
+        permissions_router,
+        roles_router,
+        services_router,
+    ):
         app.include_router(router, prefix=API)
     app.include_router(health.router)
+    if settings.prints_mails:
+        app.include_router(dev_mails_router)
     return app
 
 
@@ -78,9 +97,12 @@ def _jobs(resources: Resources) -> list[Job]:
         async with resources.db.begin() as session:
             await delete_ended(session, now - KEEP_ENDED_SESSIONS)
             await delete_expired(session, now)
+            await email.delete_expired(session, now)
+        await delete_old(resources)
 
     return [
         Job("signing_keys", resources.keys.load, RELOAD_SECONDS),
         Job("denials", resources.denylist.catch_up, CATCH_UP_SECONDS),
+        Job("mails", lambda: deliver(resources), DELIVERY_SECONDS),
         Job("tidy", tidy, TIDY_SECONDS),
     ]

@@ -1,8 +1,13 @@
 """Budgets of failures, exact over all workers: counted before the check, cleared by success (LOG-2)."""
 
 from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import delete
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.connections import Resources
+from auth_service.models import LoginAttempts
 
 # No row comes back where the budget is used up; the lock then runs out by itself, `window` after the last try.
 _TAKE = """
@@ -27,6 +32,11 @@ async def give_back(resources: Resources, key: str) -> None:
 async def clear(resources: Resources, key: str) -> None:
     """The whole budget again."""
     await resources.hot.execute("DELETE FROM login_attempts WHERE key = $1", key)
+
+
+async def forget_user(session: AsyncSession, user_id: UUID) -> None:
+    """In the caller's transaction, whatever the prefixes of the keys; reads the whole table, which is small."""
+    await session.execute(delete(LoginAttempts).where(LoginAttempts.key.contains(str(user_id))))
 
 
 async def forget_old(resources: Resources, before: datetime) -> None:
