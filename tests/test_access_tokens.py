@@ -39,10 +39,9 @@ from tests.forgery import (
 
 UNKNOWN_ID = "01890000-0000-7000-8000-000000000000"
 CHECK = {"permission": "films:watch"}
-PUBLIC = {
+PUBLIC = {f"{V1}/auth/email/confirm"} | {
     f"{V1}/auth/{name}"
-    for name in ("register", "login", "login/mfa", "refresh", "logout", "token")
-    + ("password/forgot", "password/reset", "email/confirm")
+    for name in ("register", "login", "login/mfa", "refresh", "logout", "token", "password/forgot", "password/reset")
 }
 
 

@@ -16,7 +16,7 @@ from auth_service.sessions.repository import history_page
 from auth_service.users.email import waiting_for
 from auth_service.users.repository import find_by_id
 
-HISTORY_PAGE = 500
+HISTORY_PAGE = 200
 _ACCOUNT = "id login email email_verified_at full_name is_active created_at updated_at"
 _ROLE = "role_name valid_from valid_until granted_at reason"
 _SESSION = (
