@@ -21,7 +21,7 @@ from auth_service.users import attempts, mailed_tokens, repository
 from auth_service.users.identifiers import canonical_email
 from auth_service.users.links import send_link
 from auth_service.users.mailed_tokens import EMAIL_CHANGE, LIVES, InvalidMailToken, Purpose
-from auth_service.users.service import PasswordChanged, confirm_password
+from auth_service.users.service import PasswordChanged, confirm_password, get_user
 
 log = structlog.get_logger(__name__)
 
@@ -45,12 +45,13 @@ class Confirmation:
 async def send_verification(resources: Resources, user_id: UUID) -> None:
     """Once more; older links are void. Raises EmailVerified, or TooManyRequests after ten in an hour."""
     must_have_mail(resources)
+    if (await get_user(resources, user_id)).email_verified:
+        raise EmailVerified
     await _take_budget(resources, f"verify-email:{user_id}")
     async with resources.db.begin() as session:
         user = await _locked(session, user_id)
-        if user.email_verified_at is not None:
-            raise EmailVerified
-        await send_link(resources, session, user, Purpose.VERIFY_EMAIL)
+        if not user.email_verified:  # meanwhile, by an older link
+            await send_link(resources, session, user, Purpose.VERIFY_EMAIL)
 
 
 async def confirm(resources: Resources, text: str) -> Confirmation:

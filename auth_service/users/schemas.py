@@ -88,10 +88,12 @@ class EmailChangeAnswer(Answer):
     waiting_for: list[Literal["old", "new"]]
 
 
-class ConfirmationAnswer(EmailChangeAnswer):
+class ConfirmationAnswer(Answer):
     """`verified`: the account has this address, and its mailbox has confirmed it."""
 
+    email: str
     verified: bool
+    waiting_for: list[Literal["old", "new"]]
 
 
 class UserAnswer(Answer):
