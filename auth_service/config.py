@@ -235,6 +235,15 @@ class Settings(BaseSettings):
         return self.smtp_url is None and not self.production
 
     @property
+    def has_mail(self) -> bool:
+        return self.smtp_url is not None or self.keeps_mails
+
+    @property
+    def prints_mails(self) -> bool:
+        """On the console and at /dev/mails: for the eyes of a developer, links included."""
+        return self.keeps_mails and self.app_env is Environment.DEVELOPMENT
+
+    @property
     def mail_base(self) -> str:
         """What links in mails begin with: from settings alone, never from a request (PWD-8)."""
         return self.account_url or self.issuer

@@ -312,6 +312,7 @@ def _welcome(port: int, data_dir: Path) -> str:
     return f"""ready
 
   Docs           {base}/auth/docs
+  Mails          {base}/dev/mails
   Demo accounts
 {accounts}
 

@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+import structlog
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from auth_service import __version__
 from auth_service.auth.admin_router import router as admin_router
+from auth_service.auth.export_router import router as export_router
 from auth_service.auth.router import router as auth_router
 from auth_service.config import Settings, load_settings
 from auth_service.core import health
@@ -21,6 +23,8 @@ from auth_service.core.keys import RELOAD_SECONDS
 from auth_service.core.limits import create_edge_limits
 from auth_service.core.log import configure_logging
 from auth_service.core.upkeep import Job, running
+from auth_service.mail.delivery import DELIVERY_SECONDS, delete_old, deliver
+from auth_service.mail.dev_router import router as dev_mails_router
 from auth_service.mfa.repository import delete_expired
 from auth_service.mfa.router import router as mfa_router
 from auth_service.mfa.service import BUDGET_WINDOW
@@ -30,9 +34,11 @@ from auth_service.service_accounts.router import router as services_router
 from auth_service.sessions.devices import KEEP_UNSEEN, delete_unseen
 from auth_service.sessions.repository import delete_ended
 from auth_service.sessions.router import router as sessions_router
-from auth_service.users import attempts
+from auth_service.users import attempts, email
+from auth_service.users.mail_router import router as mail_router
 from auth_service.users.router import router as users_router
 
+log = structlog.get_logger(__name__)
 API = "/api/v1"
 TIDY_SECONDS = 3600
 KEEP_ENDED_SESSIONS = timedelta(days=30)
@@ -45,6 +51,8 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_resources(settings, clock) as resources, running(_jobs(resources)):
             app.state.resources = resources
+            if not settings.has_mail:
+                log.warning("mail_not_configured", remedy="set SMTP_URL, or nobody can reset a forgotten password")
             yield
 
     docs = None if settings.production else "/auth"
@@ -73,6 +81,8 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         auth_router,
         sessions_router,
         users_router,
+        export_router,
+        mail_router,
         mfa_router,
         permissions_router,
         roles_router,
@@ -81,6 +91,8 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     ):
         app.include_router(router, prefix=API)
     app.include_router(health.router)
+    if settings.prints_mails:
+        app.include_router(dev_mails_router)
     return app
 
 
@@ -101,9 +113,12 @@ def _jobs(resources: Resources) -> list[Job]:
             await delete_ended(session, now - KEEP_ENDED_SESSIONS)
             await delete_expired(session, now)
             await delete_unseen(session, now - KEEP_UNSEEN)
+            await email.delete_expired(session, now)
+        await delete_old(resources)
 
     return [
         Job("signing_keys", resources.keys.load, RELOAD_SECONDS),
         Job("denials", resources.denylist.catch_up, CATCH_UP_SECONDS),
+        Job("mails", lambda: deliver(resources), DELIVERY_SECONDS),
         Job("tidy", tidy, TIDY_SECONDS),
     ]

@@ -105,6 +105,9 @@ class Api:
         body = {"login": account.login, "password": account.password, **more}
         return tokens_of(await self.http.post(f"{V1}/auth/login", json=body))
 
+    async def log_in_as(self, login: str, password: str) -> httpx.Response:
+        return await self.http.post(f"{V1}/auth/login", json={"login": login, "password": password})
+
     async def as_role(self, *roles: str) -> tuple[Account, Tokens]:
         """A new user with these roles, logged in."""
         account = await self.create_user(*roles)

@@ -5,6 +5,8 @@ import hmac
 import struct
 from datetime import datetime
 
+from tests.api import PASSWORD, V1, Api, Tokens
+
 
 def shown_at(secret: str, moment: datetime) -> str:
     """The six digits on the phone's screen."""
@@ -13,3 +15,15 @@ def shown_at(secret: str, moment: datetime) -> str:
     offset = digest[-1] & 15
     number = struct.unpack(">I", digest[offset : offset + 4])[0] & 0x7FFFFFFF
     return f"{number % 1_000_000:06d}"
+
+
+async def enrol_phone(api: Api, tokens: Tokens) -> list[str]:
+    """An authenticator for the caller; the recovery codes."""
+    body = {"current_password": PASSWORD}
+    started = await api.http.post(f"{V1}/mfa/totp", json=body, headers=tokens.bearer)
+    assert started.status_code == 201, started.text
+    code = {"code": shown_at(started.json()["secret"], api.resources.clock())}
+    confirmed = await api.http.post(f"{V1}/mfa/totp/confirm", json=code, headers=tokens.bearer)
+    assert confirmed.status_code == 200, confirmed.text
+    codes: list[str] = confirmed.json()["recovery_codes"]
+    return codes

@@ -107,7 +107,7 @@ def test_no_dependency_runs_in_a_thread() -> None:
                 yield getattr(below.call, "__qualname__", repr(below.call))
             yield from plain(below)
 
-    modules = [*(f"{path.parent.name}.router" for path in PACKAGE.glob("*/router.py")), "core.health"]
+    modules = [*(f"{path.parent.name}.{path.stem}" for path in PACKAGE.glob("*/*router.py")), "core.health"]
     routers = [importlib.import_module(f"auth_service.{name}").router for name in modules]
     routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
     assert len(routes) > 30

@@ -14,22 +14,23 @@ from tests.conftest import ROOT, Fresh
 DOCUMENTS = [ROOT / "README.md", ROOT / "README.ru.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="the quickstart is written with curl, which is not here")
-async def test_quickstart_runs_against_the_service(fresh: Fresh) -> None:
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the documents are written with curl, which is not here")
+@pytest.mark.parametrize(("name", "shown"), [("quickstart.md", b"grant_expired"), ("account.md", b"waiting_for")])
+async def test_what_a_document_shows_runs_against_the_service(fresh: Fresh, name: str, shown: bytes) -> None:
     settings = await fresh.settings()
     await seed_users((await fresh.on(settings)).resources)
-    service = await fresh.service(settings)
+    service = await fresh.service(settings, APP_ENV="development")
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         str(ROOT / "scripts" / "run_doc.py"),
-        str(ROOT / "docs" / "quickstart.md"),
+        str(ROOT / "docs" / name),
         env={"PATH": "/usr/local/bin:/usr/bin:/bin", "BASE": service.base_url},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
     output, _ = await process.communicate()
     assert process.returncode == 0, output.decode()
-    assert b"grant_expired" in output
+    assert shown in output
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -38,7 +38,8 @@ async def try_login(api: Api, login: str, password: str) -> httpx.Response:
 async def test_profile_is_read_and_changed(api: Api) -> None:
     account, tokens = await api.as_role()
     shown = (await api.me(tokens)).json()
-    assert shown.keys() == {"id", "login", "email", "full_name", "is_active", "created_at", "updated_at"}
+    fields = {"id", "login", "email", "email_verified", "full_name", "is_active", "created_at", "updated_at"}
+    assert shown.keys() == fields
     assert (shown["id"], shown["login"], shown["email"]) == (str(account.id), account.login, account.email)
     for body, name in (({"full_name": "Анна К."}, "Анна К."), ({}, "Анна К."), ({"full_name": None}, None)):
         changed = await api.http.patch(ME, json=body, headers=tokens.bearer)

@@ -26,7 +26,7 @@ def bcrypt_of(password: str, prefix: bytes = b"2b") -> str:
 
 @pytest.mark.parametrize(
     "password",
-    ["12345678", " " * 8, "😀" * 8, "пароль12", "a" * 256, "é" * 256, "tab\tand\nnewline", "\u200b" * 8],
+    ["85236974", " " * 8, "😀" * 8, "пароль12", "a" * 256, "é" * 256, "tab\tand\nnewline", "\u200b" * 8],
 )
 def test_pwd_1_no_rules_of_composition(password: str) -> None:
     assert check_rules(password) == unicodedata.normalize("NFC", password)

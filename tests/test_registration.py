@@ -203,7 +203,7 @@ def test_reg_3_look_alike_addresses_stay_different(one: str, other: str) -> None
     assert canonical_email(one)[1] != key
 
 
-@pytest.mark.parametrize(("password", "status"), [("a" * 7, 422), ("a" * 8, 201), ("п" * 7, 422), ("п" * 8, 201)])
+@pytest.mark.parametrize(("password", "status"), [("ab-cd-e", 422), ("ab-cd-ef", 201), ("п" * 7, 422), ("п" * 8, 201)])
 async def test_pwd_1_eight_code_points_are_enough(api: Api, password: str, status: int) -> None:
     assert (await register(api, unique("user"), password=password)).status_code == status
 

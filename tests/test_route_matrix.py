@@ -64,6 +64,14 @@ TABLE: dict[tuple[str, str], str] = {
     ("DELETE", f"{V1}/mfa/totp"): USERS.format(403),
     ("POST", f"{V1}/mfa/recovery-codes"): USERS.format(403),
     ("POST", f"{V1}/admin/users/{{user_id}}/reset-mfa"): ADMINS.format(409),  # of nothing that is set up
+    ("POST", f"{V1}/auth/password/forgot"): EVERYONE.format(202),
+    ("POST", f"{V1}/auth/password/reset"): EVERYONE.format(401),  # with a token that nobody mailed, here and below
+    ("POST", f"{V1}/auth/email/confirm"): EVERYONE.format(401),
+    ("POST", f"{V1}/users/me/email/verify"): USERS.format(202),
+    ("POST", f"{V1}/users/me/email"): USERS.format(403),  # with a wrong password
+    ("DELETE", f"{V1}/users/me/email"): USERS.format(204),
+    ("GET", f"{V1}/users/me/export"): USERS.format(200),
+    ("POST", f"{V1}/admin/users/{{user_id}}/send-password-reset"): ADMINS.format(202),
     ("GET", f"{V1}/services"): ADMINS.format(200),
     ("POST", f"{V1}/services"): ADMINS.format(201),
     ("POST", f"{V1}/services/{{service_id}}/secrets"): ADMINS.format(404),
@@ -127,6 +135,10 @@ async def body_for(api: Api, method: str, path: str, actor: Actor, other: Accoun
         ("DELETE", "/mfa/totp"): {"current_password": "not the password", "code": "000000"},
         ("POST", "/mfa/recovery-codes"): {"current_password": "not the password", "code": "000000"},
         ("POST", "/admin/users/{user_id}/reset-mfa"): {"reason": "lost the phone"},
+        ("POST", "/auth/password/forgot"): {"email": other.email},
+        ("POST", "/auth/password/reset"): {"token": "junk", "new_password": PASSWORD + "2"},
+        ("POST", "/auth/email/confirm"): {"token": "junk"},
+        ("POST", "/users/me/email"): {"email": "new@example.com", "current_password": "not the password"},
         ("PATCH", "/users/me"): {"full_name": "Someone"},
         ("DELETE", "/users/me"): {"current_password": "not the password"},
         ("POST", "/users/me/password"): {"current_password": PASSWORD, "new_password": PASSWORD + "2"},
@@ -221,7 +233,7 @@ GUARDS = {
         ("POST", f"/services/{NOBODY}/secrets"),
         ("DELETE", f"/services/{NOBODY}"),
     ],
-    "users:write": [("POST", "/admin/users/{0}/reset-mfa")],
+    "users:write": [("POST", "/admin/users/{0}/reset-mfa"), ("POST", "/admin/users/{0}/send-password-reset")],
 }
 GUARD_BODIES: dict[str, dict[str, Any]] = {
     "/roles": {"name": "guest", "title": "x"},

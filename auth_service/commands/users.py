@@ -13,7 +13,7 @@ from auth_service.core.passwords import check_rules
 from auth_service.mfa import service as mfa
 from auth_service.models import User
 from auth_service.permissions.actor import OPERATOR
-from auth_service.users import importer, repository, service
+from auth_service.users import forgotten_password, importer, repository, service
 from auth_service.users.identifiers import canonical_email, canonical_login
 from auth_service.users.schemas import FullName
 
@@ -133,6 +133,18 @@ def reset_mfa(who: Who, reason: Annotated[str, typer.Option(help="Goes to the lo
 
     run(action)
     typer.echo("the second factor is gone, all sessions ended")
+
+
+@app.command("send-password-reset")
+def send_password_reset(who: Who) -> None:
+    """Mails the user a link to set a new password; a running service sends it."""
+
+    async def action(resources: Resources) -> None:
+        user = await find_user(resources, who)
+        await forgotten_password.start_for(resources, OPERATOR, user.id)
+
+    run(action)
+    typer.echo("a mail is on its way")
 
 
 @app.command("import")

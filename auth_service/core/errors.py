@@ -37,7 +37,13 @@ class BadRequest(AppError):
 
 
 class ValidationFailed(AppError):
+    """`field`: which one is wrong where the schema could not know, such as body.password."""
+
     status, code, detail = 422, "validation_error", "The request has invalid fields."
+
+    def __init__(self, detail: str | None = None, *, field: str | None = None) -> None:
+        super().__init__(detail if field is None else f"{field.removeprefix('body.')} {detail}")
+        self.fields = None if field is None else [{"field": field, "type": "value_error", "message": detail or ""}]
 
 
 class Unauthenticated(AppError):
@@ -163,6 +169,13 @@ class Unavailable(AppError):
     headers = {"Retry-After": "1"}
 
 
+class MailNotConfigured(Unavailable):
+    """For everyone alike, whatever the request says: it tells nothing about an account."""
+
+    code, detail = "mail_not_configured", "This needs mail, and the service has no mail server yet."
+    headers = {"Retry-After": "3600"}
+
+
 class Busy(Unavailable):
     code, detail = "busy", "Too many logins at once; try again shortly."
 
@@ -210,7 +223,7 @@ def _answer(request: Request, error: AppError, fields: list[dict[str, str]] | No
 
 async def _on_app_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, AppError)  # noqa: S101  registered for AppError only
-    return _answer(request, error)
+    return _answer(request, error, error.fields if isinstance(error, ValidationFailed) else None)
 
 
 # What we say for each of pydantic's error types: its own messages may repeat what was sent (EDG-6).

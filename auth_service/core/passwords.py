@@ -1,17 +1,20 @@
 """Hash, verify and upgrade passwords in a bounded pool; the only file that imports passlib (as libpass)."""
 
 import asyncio
+import re
 import unicodedata
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from passlib.context import CryptContext
 
+from auth_service.core.common_passwords import is_common
 from auth_service.core.turns import Turns
 
 MIN_LENGTH, MAX_LENGTH, MAX_BYTES = 8, 256, 1024
+SHORTEST_WORD = 3  # a mailbox called "a" must not take every a out of a password
 BCRYPT_BYTES = 72
 # About a second of one core each; a dearer hash would let a wrong login hold a hashing thread.
 MAX_BCRYPT_COST, MAX_ARGON2_KIB, MAX_ARGON2_PASSES = 14, 256 * 1024, 10
@@ -34,13 +37,28 @@ def normalize(password: str) -> str:
 
 
 def check_rules(password: str) -> str:
-    """The normalised password; raises ValueError with words for the user. Counts code points (PWD-1, PWD-2)."""
+    """The normalised password; raises ValueError with words for the user. Counts code points (PWD-1 to PWD-3)."""
     normal = normalize(password)
     if len(normal) < MIN_LENGTH:
         raise ValueError(f"must have at least {MIN_LENGTH} characters")
     if len(normal) > MAX_LENGTH or len(normal.encode()) > MAX_BYTES:
         raise ValueError(f"must have at most {MAX_LENGTH} characters")
+    if is_common(normal):
+        raise ValueError("is one of the passwords that are guessed first, perhaps with digits or ! appended")
     return normal
+
+
+def check_context(password: str, words: Iterable[str]) -> None:
+    """Raises ValueError where too little is left without what a guesser knows: login, mailbox, brand (PWD-3)."""
+    known = {normalize(word).casefold() for word in words if len(word) >= SHORTEST_WORD}
+    longest_first = sorted(known, key=len, reverse=True)
+    rest = normalize(password).casefold()
+    if longest_first:
+        rest = re.sub("|".join(map(re.escape, longest_first)), "", rest)
+    if len(rest) < MIN_LENGTH:
+        raise ValueError(
+            f"must have at least {MIN_LENGTH} characters besides the login, the e-mail address and our name"
+        )
 
 
 def is_known_hash(stored: str) -> bool:

@@ -6,6 +6,7 @@ import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.connections import Resources
+from auth_service.core.errors import MailNotConfigured
 from auth_service.mail.texts import Letter, MailKind, write_letter
 from auth_service.models import Mail, User, new_id
 
@@ -18,7 +19,7 @@ async def enqueue(resources: Resources, session: AsyncSession, user: User, kind:
     Without SMTP_URL in production there are no mails.
     """
     settings = resources.settings
-    if settings.smtp_url is None and not settings.keeps_mails:
+    if not settings.has_mail:
         return
     now = resources.clock()
     known = {"login": user.login, "base": settings.mail_base, "when": f"at {now:%Y-%m-%d %H:%M} UTC", **facts}
@@ -28,8 +29,19 @@ async def enqueue(resources: Resources, session: AsyncSession, user: User, kind:
 
 async def enqueue_nothing(resources: Resources, session: AsyncSession) -> None:
     """As much work as a mail, for an address that nobody has; it is thrown away instead of sent."""
-    if resources.settings.smtp_url is not None or resources.settings.keeps_mails:
+    if resources.settings.has_mail:
         _add(resources, session, None, NOBODY, Letter("", "", ""))
+
+
+def link(resources: Resources, page: str, token: str) -> str:
+    """The token stands in the fragment, which browsers send to no server: no access log holds it."""
+    return f"{resources.settings.mail_base}/{page}#token={token}"
+
+
+def must_have_mail(resources: Resources) -> None:
+    """Raises MailNotConfigured; call it before looking at who asks."""
+    if not resources.settings.has_mail:
+        raise MailNotConfigured
 
 
 def seal_letter(resources: Resources, mail_id: UUID, letter: Letter) -> bytes:

@@ -15,7 +15,6 @@ class MailKind(StrEnum):
     EMAIL_CHANGED = "email_changed"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105
     NEW_DEVICE = "new_device"
-    SESSIONS_ENDED = "sessions_ended"
     MANY_FAILURES = "many_failures"
     MFA_ENABLED = "mfa_enabled"
     MFA_DISABLED = "mfa_disabled"
@@ -68,11 +67,6 @@ _TEXTS: dict[MailKind, tuple[str, str]] = {
         "A login from a new device",
         "Hello {login},\n\nsomebody logged in to your account {when} with {device}, from the address {ip}.\n\n"
         + _NOT_YOU,
-    ),
-    MailKind.SESSIONS_ENDED: (
-        "You were logged out on another device",
-        "Hello {login},\n\nyour account may be used on {limit} devices at once. Since you logged in on one more "
-        "{when}, the one that was not used for longest was logged out: {device}.\n\n" + _NOT_YOU,
     ),
     MailKind.MANY_FAILURES: (
         "Many wrong passwords for your account",

@@ -6,10 +6,13 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.connections import Resources
 from auth_service.core.errors import AppError, Conflict, NotFound, PermissionDenied
 from auth_service.core.principal import Principal
+from auth_service.mail.outbox import enqueue
+from auth_service.mail.texts import MailKind
 from auth_service.mfa import recovery_codes, repository, totp
 from auth_service.models import Totp
 from auth_service.permissions.actor import Actor, load_actor, load_subject
@@ -107,6 +110,7 @@ async def confirm_enrolment(resources: Resources, user_id: UUID, session_id: UUI
         _, denials = await end_others_in(resources, session, user_id, session_id, "mfa_enabled", forget_devices=True)
         # The code was shown in this session; there is no need to ask for the next one at once.
         await mark_second_factor(session, session_id, now)
+        await _tell(resources, session, user_id, MailKind.MFA_ENABLED)
     await resources.denylist.publish(denials)
     await attempts.clear(resources, budget_key(user_id))
     log.info("mfa_enabled", user_id=str(user_id))
@@ -121,6 +125,7 @@ async def disable(resources: Resources, user_id: UUID, session_id: UUID, current
         await repository.delete_all(session, user_id)
         _, denials = await end_others_in(resources, session, user_id, session_id, "mfa_disabled", forget_devices=True)
         await mark_second_factor(session, session_id, None)
+        await _tell(resources, session, user_id, MailKind.MFA_DISABLED)
     await resources.denylist.publish(denials)
     log.info("mfa_disabled", user_id=str(user_id))
 
@@ -136,6 +141,7 @@ async def new_recovery_codes(
         if await repository.find_confirmed(session, user_id, lock=True) is None:
             raise MfaNotEnabled
         await repository.replace_codes(session, user_id, rows)
+        await _tell(resources, session, user_id, MailKind.RECOVERY_CODES_RENEWED)
     return codes
 
 
@@ -171,6 +177,7 @@ async def reset(resources: Resources, caller: Principal | Actor, user_id: UUID, 
         if not await repository.delete_all(session, user_id):
             raise MfaNotEnabled
         denials = await end_all_in(resources, session, user_id, "mfa_reset", forget_devices=True)
+        await _tell(resources, session, user_id, MailKind.MFA_DISABLED)
     await resources.denylist.publish(denials)
     await attempts.clear(resources, budget_key(user_id))
     log.warning("mfa_reset", user_id=str(user_id), reason=reason)
@@ -220,7 +227,15 @@ async def _use_recovery_code(resources: Resources, user_id: UUID, code: str) -> 
         if not await repository.use_code(session, user_id, row.code_hash, resources.clock()):
             raise WrongCode
         await repository.forget_misses(session, user_id)
+        await _tell(resources, session, user_id, MailKind.RECOVERY_CODE_USED)
     log.info("recovery_code_used", user_id=str(user_id))
+
+
+async def _tell(resources: Resources, session: AsyncSession, user_id: UUID, kind: MailKind) -> None:
+    """In the transaction of what it tells of: neither is without the other (PWD-7)."""
+    user = await find_by_id(session, user_id)
+    if user is not None:
+        await enqueue(resources, session, user, kind)
 
 
 async def _hashed_codes(resources: Resources) -> tuple[list[str], list[dict[str, str]]]:
@@ -234,7 +249,7 @@ async def _hashed_codes(resources: Resources) -> tuple[list[str], list[dict[str,
 
 
 async def _take_try(resources: Resources, user_id: UUID) -> None:
-    if await attempts.take(resources, budget_key(user_id), limit=BUDGET, window=BUDGET_WINDOW) is None:
+    if not await attempts.take(resources, budget_key(user_id), limit=BUDGET, window=BUDGET_WINDOW):
         raise WrongCode
 
 

@@ -8,14 +8,18 @@ import hashlib
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from sqlalchemy import delete
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from auth_service.core.client_address import rate_limit_bucket
 from auth_service.core.connections import Resources
+from auth_service.models import LoginAttempts
 
 ADDRESS_WINDOW = timedelta(minutes=15)
 KEEP_UNBROKEN = timedelta(days=30)
 
 # No row comes back where the budget is used up; the lock then runs out by itself, `window` after the last try.
-# $5: how many since the last success are the most; none: such failures are not counted.
+# $5: how many since the last success are the most; none: such failures are not counted, and 0 comes back.
 _TAKE = """
 INSERT INTO login_attempts AS a (key, failures, unbroken, last_at)
 VALUES ($1, 1, CASE WHEN $5::bigint IS NULL THEN 0 ELSE 1 END, $2)
@@ -52,13 +56,16 @@ def address_key(address: str | None) -> str:
     return f"address:{rate_limit_bucket(address)}"
 
 
-async def take(
-    resources: Resources, key: str, *, limit: int, window: timedelta, unbroken_limit: int | None = None
-) -> int | None:
-    """An atomic step of its own, which survives the refusal that may follow; None: do not check anything.
+async def take(resources: Resources, key: str, *, limit: int, window: timedelta) -> bool:
+    """An atomic step of its own, which survives the refusal that may follow; False: do not check anything."""
+    now = resources.clock()
+    return await resources.hot.fetchval(_TAKE, key, now, now - window, limit, None) is not None
 
-    Else how many failures in a row this try would make, 0 without `unbroken_limit`.
-    """
+
+async def take_in_a_row(
+    resources: Resources, key: str, *, limit: int, window: timedelta, unbroken_limit: int
+) -> int | None:
+    """As `take`, and bounded since the last success too: how many failures in a row this would make, or None."""
     now = resources.clock()
     taken: int | None = await resources.hot.fetchval(_TAKE, key, now, now - window, limit, unbroken_limit)
     return taken
@@ -84,6 +91,11 @@ async def clear(resources: Resources, *keys: str) -> None:
 async def break_row(resources: Resources, key: str) -> None:
     """The owner was here: failures are counted anew, but a lock that is on stays on for strangers."""
     await resources.hot.execute("UPDATE login_attempts SET unbroken = 0 WHERE key = $1 AND unbroken > 0", key)
+
+
+async def forget_user(session: AsyncSession, user_id: UUID) -> None:
+    """In the caller's transaction, whatever the prefixes of the keys; reads the whole table, which is small."""
+    await session.execute(delete(LoginAttempts).where(LoginAttempts.key.contains(str(user_id))))
 
 
 async def forget_old(resources: Resources, before: datetime) -> None:

@@ -98,7 +98,7 @@ async def take_of_address(resources: Resources, address: str | None) -> None:
 
 async def _take_of_account(resources: Resources, key: str) -> int | None:
     settings = resources.settings
-    return await attempts.take(
+    return await attempts.take_in_a_row(
         resources,
         key,
         limit=settings.login_failure_limit,

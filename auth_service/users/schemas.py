@@ -1,7 +1,7 @@
 """Bodies and answers about accounts."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, Field
@@ -26,6 +26,7 @@ Email = Annotated[PlainText, Field(max_length=320), AfterValidator(_email)]
 NewPassword = Annotated[str, Field(max_length=1024), AfterValidator(check_rules)]
 # A typed password is only compared; too long is simply wrong, and costs no hash.
 TypedPassword = Annotated[str, Field(min_length=1, max_length=1024)]
+MailedText = Annotated[str, Field(min_length=1, max_length=200)]
 FullName = Annotated[PlainText, Field(min_length=1, max_length=200)]
 
 
@@ -54,10 +55,52 @@ class DeleteAccountBody(Body):
     current_password: TypedPassword
 
 
+class ForgottenPasswordBody(Body):
+    email: Email
+
+
+class ResetPasswordBody(Body):
+    """`token`: what stands behind `#token=` in the mailed link."""
+
+    token: MailedText
+    new_password: NewPassword
+
+
+class ConfirmEmailBody(Body):
+    """`token`: what stands behind `#token=` in the mailed link."""
+
+    token: MailedText
+
+
+class EmailChangeBody(Body):
+    email: Email
+    current_password: TypedPassword
+
+
+class MailUnderway(Answer):
+    detail: str
+
+
+class EmailChangeAnswer(Answer):
+    """`waiting_for`: the ends that have yet to confirm."""
+
+    email: str
+    waiting_for: list[Literal["old", "new"]]
+
+
+class ConfirmationAnswer(Answer):
+    """`verified`: the account has this address, and its mailbox has confirmed it."""
+
+    email: str
+    verified: bool
+    waiting_for: list[Literal["old", "new"]]
+
+
 class UserAnswer(Answer):
     id: UUID
     login: str
     email: str
+    email_verified: bool
     full_name: str | None
     is_active: bool
     created_at: datetime

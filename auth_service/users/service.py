@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
+from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -11,13 +12,16 @@ from auth_service.core.clock import Clock
 from auth_service.core.connections import Resources
 from auth_service.core.errors import Conflict, LastSuperuser, NotFound, WrongPassword
 from auth_service.core.passwords import normalize
-from auth_service.models import User, UserRole, new_id
+from auth_service.models import LoginHistory, User, UserRole, new_id
 from auth_service.permissions.repository import lock_access_rules
 from auth_service.sessions.repository import lock_user, origin_of
 from auth_service.sessions.service import end_all_in, end_others_in
-from auth_service.users import repository
+from auth_service.users import attempts, repository
 from auth_service.users.credentials import Origin, Outcome, verify_password
 from auth_service.users.identifiers import canonical_email, canonical_login
+from auth_service.users.links import send_link
+from auth_service.users.mailed_tokens import Purpose
+from auth_service.users.passwords import refuse_known_words, replace_password
 
 
 class PasswordChanged(Conflict):
@@ -39,11 +43,14 @@ async def create_user(
     full_name: str | None = None,
     role: str | None = None,
     only_first: bool = False,
+    verify: bool = False,
 ) -> User:
-    """With the default role, and with `role` for the operator's command line; raises LoginTaken or EmailTaken.
+    """With the default role, and with `role` for the operator's command line.
 
-    `only_first` raises SuperuserExists where there is a superuser (SEC-3).
+    Raises ValidationFailed for a password made of login, mailbox and brand, LoginTaken or EmailTaken. `only_first`
+    raises SuperuserExists where there is a superuser (SEC-3); `verify` mails a link that confirms the address.
     """
+    refuse_known_words(resources, password, login=login, email=email, field="password")
     hashed = await resources.hasher.hash(password)
     now = resources.clock()
     address, email_key = canonical_email(email)
@@ -68,6 +75,8 @@ async def create_user(
             await session.flush()
             for name in {resources.settings.default_role, role} - {None}:
                 session.add(UserRole(user_id=user.id, role_name=name, valid_from=now, granted_at=now))
+            if verify:
+                await send_link(resources, session, user, Purpose.VERIFY_EMAIL)
     except IntegrityError as error:
         raise repository.taken(error) from None
     return user
@@ -113,13 +122,13 @@ async def change_password(
 ) -> None:
     """Ends the user's other sessions in the same step (PWD-7)."""
     confirmed = await confirm_password(resources, user_id, session_id, current_password)
+    refuse_known_words(resources, new_password, login=confirmed.login, email=confirmed.email, field="new_password")
     hashed = await resources.hasher.hash(new_password)
     async with resources.db.begin() as session:
         user = _found(await lock_user(session, user_id))
         if user.credentials_version != confirmed.credentials_version:
             raise PasswordChanged
-        user.password_hash = hashed
-        user.updated_at = resources.clock()
+        await replace_password(resources, session, user, hashed)
         _, denials = await end_others_in(
             resources, session, user_id, session_id, "password_changed", forget_devices=True
         )
@@ -127,13 +136,14 @@ async def change_password(
 
 
 async def set_password(resources: Resources, user_id: UUID, new_password: str) -> None:
-    """The operator's way: no current password, and every session ends."""
+    """The operator's way: no current password, and every session ends; raises ValidationFailed as `create_user`."""
+    known = await get_user(resources, user_id)
+    refuse_known_words(resources, new_password, login=known.login, email=known.email, field="password")
     hashed = await resources.hasher.hash(normalize(new_password))
     async with resources.db.begin() as session:
         denials = await end_all_in(resources, session, user_id, "password_set", forget_devices=True)
         user = _found(await repository.find_by_id(session, user_id))
-        user.password_hash = hashed
-        user.updated_at = resources.clock()
+        await replace_password(resources, session, user, hashed)
     await resources.denylist.publish(denials)
 
 
@@ -151,10 +161,15 @@ async def set_active(resources: Resources, user_id: UUID, active: bool) -> User:
 
 
 async def delete_user(resources: Resources, user_id: UUID) -> None:
-    """The account, its sessions, grants and history; raises LastSuperuser."""
+    """The account and all that is kept of it, but for the denials of its tokens until those expire.
+
+    Raises LastSuperuser.
+    """
     async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock):
         denials = await end_all_in(resources, session, user_id, "deleted")
-        await session.delete(_found(await lock_user(session, user_id)))
+        await session.delete(_found(await lock_user(session, user_id)))  # the foreign keys take most with it
+        await session.execute(delete(LoginHistory).where(LoginHistory.user_id == user_id))
+        await attempts.forget_user(session, user_id)
     await resources.denylist.publish(denials)
 
 

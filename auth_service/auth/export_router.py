@@ -1,0 +1,24 @@
+"""One's own data, to take along."""
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from auth_service.auth.export import export
+from auth_service.core.connections import Res
+from auth_service.core.limits import limited
+from auth_service.sessions.fresh import FreshUser
+
+router = APIRouter(tags=["own account"])
+
+
+@router.get("/users/me/export", response_class=StreamingResponse, dependencies=[limited("login")])
+async def export_own_data(me: FreshUser, resources: Res) -> StreamingResponse:
+    """Everything that is kept about oneself, as one JSON file: account, roles, sessions, devices, whole history.
+
+    The password or a code must have been shown within five minutes.
+    """
+    return StreamingResponse(
+        await export(resources, me.subject),
+        media_type="application/json",
+        headers={"Content-Disposition": 'attachment; filename="account.json"'},
+    )

@@ -1,0 +1,107 @@
+"""A new password by a link to the mailbox (PWD-8): asked for by anyone, or started by an admin who never sees it."""
+
+import hashlib
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+
+from auth_service.core.connections import Resources
+from auth_service.core.errors import Conflict, NotFound
+from auth_service.core.principal import Principal
+from auth_service.mail.outbox import must_have_mail
+from auth_service.models import new_id
+from auth_service.permissions.actor import Actor, load_actor, load_subject
+from auth_service.permissions.repository import lock_access_rules
+from auth_service.sessions.repository import lock_user
+from auth_service.sessions.service import end_all_in
+from auth_service.users import attempts, mailed_tokens
+from auth_service.users.identifiers import canonical_email
+from auth_service.users.links import send_link, send_nothing
+from auth_service.users.mailed_tokens import InvalidMailToken, Purpose
+from auth_service.users.passwords import refuse_known_words, replace_password
+from auth_service.users.repository import find_by_id, find_by_key
+
+log = structlog.get_logger(__name__)
+
+BUDGET, BUDGET_WINDOW = 10, timedelta(hours=1)
+
+
+class AccountDisabled(Conflict):
+    code, detail = "account_disabled", "The account is disabled; enable it first."
+
+
+async def ask(resources: Resources, email: str) -> None:
+    """The same work and the same silence for a known, an unknown and a disabled account.
+
+    The mail goes to the stored address, whatever spelling was typed (REG-3).
+    """
+    must_have_mail(resources)
+    key = canonical_email(email)[1]
+    if not await attempts.take(resources, _budget_key(resources, key), limit=BUDGET, window=BUDGET_WINDOW):
+        return
+    async with resources.db.begin() as session:
+        found = await find_by_key(session, key, is_email=True)
+        user = await lock_user(session, found.id if found else new_id())
+        if user is not None and user.is_active and user.email_key == key:
+            await send_link(resources, session, user, Purpose.RESET_PASSWORD)
+        else:
+            await send_nothing(resources, session, Purpose.RESET_PASSWORD)
+
+
+async def reset(resources: Resources, text: str, new_password: str) -> None:
+    """Sets the password, ends every session, and trusts the mailbox; the second factor stays, nobody is logged in.
+
+    Raises InvalidMailToken, or ValidationFailed for the password, which leaves the token as it was.
+    """
+    now = resources.clock()
+    async with resources.db() as session:
+        token = await mailed_tokens.find(session, text, [Purpose.RESET_PASSWORD], now)
+        user = await find_by_id(session, _owner(token.user_id))
+    if user is None or not user.is_active or user.email_key != token.email_key:
+        raise InvalidMailToken
+    refuse_known_words(resources, new_password, login=user.login, email=user.email, field="new_password")
+    hashed = await resources.hasher.hash(new_password)
+    async with resources.db.begin() as session:
+        user = await lock_user(session, user.id)
+        # Looked at again: until the lock the account may have been disabled, or have got another address.
+        if user is None or not user.is_active or user.email_key != token.email_key:
+            raise InvalidMailToken
+        await mailed_tokens.use(session, token, resources.clock())
+        user.email_verified_at = user.email_verified_at or now
+        await replace_password(resources, session, user, hashed)
+        denials = await end_all_in(resources, session, user.id, "password_reset", forget_devices=True)
+    await resources.denylist.publish(denials)
+    await attempts.clear(resources, str(user.id))
+    log.info("password_reset", user_id=str(user.id))
+
+
+async def start_for(resources: Resources, caller: Principal | Actor, user_id: UUID) -> None:
+    """By an admin, who must hold all that the user holds: the link is a step towards becoming that user.
+
+    Raises NotFound, LackingYourself or AccountDisabled.
+    """
+    must_have_mail(resources)
+    async with resources.db.begin() as session:
+        await lock_access_rules(session)
+        user = await lock_user(session, user_id)
+        if user is None:
+            raise NotFound("There is no such user.")
+        now = resources.clock()
+        actor = await load_actor(session, caller, now, may="users:write")
+        actor.must_hold((await load_subject(session, user_id)).grants, until=now)
+        if not user.is_active:
+            raise AccountDisabled
+        await send_link(resources, session, user, Purpose.RESET_PASSWORD)
+    log.info("password_reset_started", user_id=str(user_id), by=str(actor.user_id))
+
+
+def _owner(user_id: UUID | None) -> UUID:
+    assert user_id is not None  # noqa: S101  `find` returns no token without one
+    return user_id
+
+
+def _budget_key(resources: Resources, email_key: str) -> str:
+    # A keyed hash for known and unknown alike: no other work, and what strangers type is kept nowhere.
+    mac = resources.secrets.mac(f"forgot:{email_key}".encode())
+    return f"forgot:{hashlib.sha256(mac).hexdigest()}"

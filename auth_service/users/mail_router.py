@@ -1,0 +1,71 @@
+"""What a mailbox can do: set a forgotten password, confirm an address, change it."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from auth_service.core.connections import Res
+from auth_service.core.limits import limited
+from auth_service.core.principal import CurrentUser, Principal
+from auth_service.permissions.require import Require
+from auth_service.users import email, forgotten_password
+from auth_service.users.email import Confirmation
+from auth_service.users.schemas import (
+    ConfirmationAnswer,
+    ConfirmEmailBody,
+    EmailChangeAnswer,
+    EmailChangeBody,
+    ForgottenPasswordBody,
+    MailUnderway,
+    ResetPasswordBody,
+)
+
+router = APIRouter(tags=["account by mail"])
+
+
+@router.post("/auth/password/forgot", response_model=MailUnderway, status_code=202, dependencies=[limited("login")])
+async def forgot(body: ForgottenPasswordBody, resources: Res) -> MailUnderway:
+    """Mails a link to set a new password. The answer is the same for an address that nobody has."""
+    await forgotten_password.ask(resources, body.email)
+    return MailUnderway(detail="If the address is known, a mail is on its way.")
+
+
+@router.post("/auth/password/reset", status_code=204, dependencies=[limited("login")])
+async def reset(body: ResetPasswordBody, resources: Res) -> None:
+    """With the token of the mailed link; ends all sessions, logs nobody in, and leaves the second factor."""
+    await forgotten_password.reset(resources, body.token, body.new_password)
+
+
+@router.post("/auth/email/confirm", response_model=ConfirmationAnswer, dependencies=[limited("login")])
+async def confirm(body: ConfirmEmailBody, resources: Res) -> Confirmation:
+    """With the token of a mailed link. `waiting_for`: which end of an e-mail change has yet to confirm."""
+    return await email.confirm(resources, body.token)
+
+
+@router.post("/users/me/email/verify", response_model=MailUnderway, status_code=202, dependencies=[limited("login")])
+async def verify(me: CurrentUser, resources: Res) -> MailUnderway:
+    """Mails the link that confirms one's address once more."""
+    await email.send_verification(resources, me.subject)
+    return MailUnderway(detail="A mail is on its way.")
+
+
+@router.post("/users/me/email", response_model=EmailChangeAnswer, status_code=202, dependencies=[limited("login")])
+async def change(body: EmailChangeBody, me: CurrentUser, resources: Res) -> Confirmation:
+    """Mails a link to the old and to the new address; it changes when both have confirmed, within 24 hours."""
+    return await email.ask_for_change(resources, me.subject, me.session_id, body.email, body.current_password)
+
+
+@router.delete("/users/me/email", status_code=204)
+async def cancel_change(me: CurrentUser, resources: Res) -> None:
+    """Cancels a change that waits to be confirmed; the present address stays."""
+    await email.cancel_change(resources, me.subject)
+
+
+@router.post("/admin/users/{user_id}/send-password-reset", response_model=MailUnderway, status_code=202)
+async def send_reset(
+    user_id: UUID, caller: Annotated[Principal, Require("users:write")], resources: Res
+) -> MailUnderway:
+    """Mails the user a link to set a new password; the admin sees neither."""
+    await forgotten_password.start_for(resources, caller, user_id)
+    return MailUnderway(detail="A mail is on its way.")

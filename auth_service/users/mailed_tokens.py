@@ -1,0 +1,109 @@
+"""Tokens in the links of mails: one purpose, one use, one address; of their text only a hash is kept (REG-4, PWD-8)."""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from auth_service.core.errors import AppError
+from auth_service.models import MailedToken, new_id
+
+
+class Purpose(StrEnum):
+    RESET_PASSWORD = "reset_password"  # noqa: S105
+    VERIFY_EMAIL = "verify_email"
+    EMAIL_CHANGE_OLD = "email_change_old"
+    EMAIL_CHANGE_NEW = "email_change_new"
+
+
+LIVES = {
+    Purpose.RESET_PASSWORD: timedelta(minutes=30),
+    Purpose.VERIFY_EMAIL: timedelta(hours=24),
+    Purpose.EMAIL_CHANGE_OLD: timedelta(hours=24),
+    Purpose.EMAIL_CHANGE_NEW: timedelta(hours=24),
+}
+EMAIL_CHANGE = (Purpose.EMAIL_CHANGE_OLD, Purpose.EMAIL_CHANGE_NEW)
+_FORM = re.compile(r"([0-9a-f]{32})\.([A-Za-z0-9_-]{43})")
+
+
+class InvalidMailToken(AppError):
+    """The same for unknown, used, replaced, too old, and meant for something else."""
+
+    status, code = 401, "invalid_mail_token"
+    detail = "This link has been used, has run out, or was replaced by a newer one; ask for a new one."
+
+
+async def issue(session: AsyncSession, user_id: UUID | None, email_key: str, purpose: Purpose, now: datetime) -> str:
+    """The text for the link; older ones for the same purpose are void. Call it with the user's row locked.
+
+    Without a user it does as much, and the token opens nothing.
+    """
+    token_id, secret = new_id(), secrets.token_urlsafe(32)
+    await void(session, user_id or new_id(), [purpose])
+    session.add(
+        MailedToken(
+            id=token_id,
+            user_id=user_id,
+            purpose=purpose,
+            email_key=email_key if user_id else "",  # what strangers typed is kept nowhere
+            secret_hash=_digest(secret),
+            created_at=now,
+            expires_at=now + LIVES[purpose],
+        )
+    )
+    await session.flush()
+    return f"{token_id.hex}.{secret}"
+
+
+async def find(session: AsyncSession, text: str, purposes: Collection[Purpose], now: datetime) -> MailedToken:
+    """Usable as far as one can tell without the user's lock, and not used by this; raises InvalidMailToken."""
+    match = _FORM.fullmatch(text)
+    if match is None:
+        raise InvalidMailToken
+    statement = select(MailedToken).where(
+        MailedToken.id == UUID(match[1]), MailedToken.secret_hash == _digest(match[2]), *_usable(purposes, now)
+    )
+    token = (await session.scalars(statement)).one_or_none()
+    if token is None:
+        raise InvalidMailToken
+    return token
+
+
+async def use(session: AsyncSession, token: MailedToken, now: datetime) -> None:
+    """Succeeds for one caller; raises InvalidMailToken for all others. Lock the user's row first, as `issue` does."""
+    statement = (
+        update(MailedToken)
+        .where(MailedToken.id == token.id, *_usable([Purpose(token.purpose)], now))
+        .values(used_at=now)
+        .returning(MailedToken.id)
+        .execution_options(synchronize_session=False)
+    )
+    if (await session.execute(statement)).one_or_none() is None:
+        raise InvalidMailToken
+
+
+async def void(session: AsyncSession, user_id: UUID, purposes: Collection[Purpose]) -> None:
+    await session.execute(delete(MailedToken).where(MailedToken.user_id == user_id, MailedToken.purpose.in_(purposes)))
+
+
+async def delete_expired(session: AsyncSession, now: datetime) -> None:
+    await session.execute(delete(MailedToken).where(MailedToken.expires_at < now))
+
+
+def _usable(purposes: Collection[Purpose], now: datetime) -> list[ColumnElement[bool]]:
+    return [
+        MailedToken.purpose.in_(purposes),
+        MailedToken.user_id.is_not(None),
+        MailedToken.used_at.is_(None),
+        MailedToken.expires_at > now,
+    ]
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
