@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from auth_service.users.email import BUDGET
+from auth_service.users.email import BUDGET, delete_expired
 from tests.api import PASSWORD, V1, Account, Api, StoppedClock, Tokens, error_of, tokens_of, unique
 from tests.conftest import Fresh
 from tests.mailbox import letters, newest
@@ -284,6 +284,20 @@ async def test_a_change_waits_a_day(fresh: Fresh) -> None:
     assert (await confirm(api, old)).status_code == 200
     clock.forward(minutes=1)
     assert error_of(await confirm(api, new)) == INVALID
+
+
+async def test_what_has_run_out_is_tidied_away(fresh: Fresh) -> None:
+    clock = StoppedClock()
+    api = await fresh.api(clock)
+    account, tokens = await verified(api)
+    await change(api, tokens, account, "next@example.com")
+    for hours, left in ((23, 1), (2, 0)):
+        clock.forward(hours=hours)
+        async with api.resources.db.begin() as session:
+            await delete_expired(session, clock.now)
+        for table in ("mailed_tokens", "email_changes"):
+            rows = await api.resources.hot.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608
+            assert (rows > 0) is bool(left), table
 
 
 async def test_a_disabled_account_confirms_nothing(api: Api) -> None:
