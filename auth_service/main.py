@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -25,7 +26,10 @@ from auth_service.mfa.service import BUDGET_WINDOW
 from auth_service.permissions.router import router as permissions_router
 from auth_service.roles.router import router as roles_router
 from auth_service.service_accounts.router import router as services_router
+from auth_service.sessions.partition_upkeep import keep_up
+from auth_service.sessions.partitions import history_state
 from auth_service.sessions.repository import delete_ended
+from auth_service.sessions.router import router as sessions_router
 from auth_service.users import attempts
 from auth_service.users.router import router as users_router
 
@@ -57,9 +61,13 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     app.state.limits = create_edge_limits(settings)
     app.add_middleware(Edge, settings=settings)
     install_error_handlers(app)
-    for router in (auth_router, users_router, mfa_router, permissions_router, roles_router, services_router):
+    routers = (
+        *(auth_router, users_router, sessions_router, mfa_router),
+        *(permissions_router, roles_router, services_router),
+    )
+    for router in routers:
         app.include_router(router, prefix=API)
-    app.include_router(health.router)
+    app.include_router(health.create_router({"login_history": history_state}))
     return app
 
 
@@ -83,4 +91,5 @@ def _jobs(resources: Resources) -> list[Job]:
         Job("signing_keys", resources.keys.load, RELOAD_SECONDS),
         Job("denials", resources.denylist.catch_up, CATCH_UP_SECONDS),
         Job("tidy", tidy, TIDY_SECONDS),
+        Job("login_history", partial(keep_up, resources), TIDY_SECONDS),
     ]

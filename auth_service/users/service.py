@@ -13,7 +13,7 @@ from auth_service.core.errors import Conflict, LastSuperuser, NotFound, WrongPas
 from auth_service.core.passwords import normalize
 from auth_service.models import User, UserRole, new_id
 from auth_service.permissions.repository import lock_access_rules
-from auth_service.sessions.repository import lock_user
+from auth_service.sessions.repository import delete_history, lock_user
 from auth_service.sessions.service import end_all_in, end_others_in
 from auth_service.users import repository
 from auth_service.users.credentials import Outcome, verify_password
@@ -149,6 +149,7 @@ async def delete_user(resources: Resources, user_id: UUID) -> None:
     async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock):
         denials = await end_all_in(resources, session, user_id, "deleted")
         await session.delete(_found(await lock_user(session, user_id)))
+        await delete_history(session, user_id)
     await resources.denylist.publish(denials)
 
 
