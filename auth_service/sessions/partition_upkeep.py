@@ -73,11 +73,13 @@ INSERT INTO login_history ({_COLUMNS})
 SELECT {_COLUMNS} FROM late WHERE user_id IS NULL OR user_id IN (SELECT id FROM held)
 """  # noqa: S608
 
-# Users who were deleted between the copy and the switch lost their originals only.
-_DELETE_ORPHANS = """
+# A user who was deleted between the copy and the switch lost the originals only.
+_DELETE_ORPHANED_COPIES = f"""
 DELETE FROM login_history h
-WHERE user_id IS NOT NULL AND NOT EXISTS (SELECT FROM users u WHERE u.id = h.user_id)
-"""
+WHERE login_at >= $1 AND login_at < $2 AND user_id IS NOT NULL
+    AND NOT EXISTS (SELECT FROM {SPENT} s WHERE s.id = h.id AND s.login_at = h.login_at)
+    AND NOT EXISTS (SELECT FROM users u WHERE u.id = h.user_id)
+"""  # noqa: S608
 
 # Names and bounds go into DDL, which takes no parameters; all of them are made from datetimes.
 Connection = asyncpg.Connection
@@ -201,6 +203,9 @@ async def _prepare(connection: Connection, month: datetime) -> int:
 
 
 async def _switch(connection: Connection, months: Sequence[datetime]) -> None:
+    names = " ".join(name_of(month) for month in months)
+    # Whoever settles has to know them, after a crash too.
+    replace = f"{_REPLACE_DEFAULT} COMMENT ON TABLE {SPENT} IS '{names}';"
     attach = "".join(
         f"ALTER TABLE login_history ATTACH PARTITION {name_of(month)}"
         f" FOR VALUES FROM ('{month.isoformat()}') TO ('{month_of(month, 1).isoformat()}');"
@@ -210,7 +215,7 @@ async def _switch(connection: Connection, months: Sequence[datetime]) -> None:
 
     async def change() -> None:
         in_use = await connection.fetchval(_DEFAULT_HAS_ROWS)
-        await connection.execute((_REPLACE_DEFAULT if in_use else "") + attach)
+        await connection.execute((replace if in_use else "") + attach)
 
     await _change_history(connection, [name_of(month) for month in months], change)
 
@@ -220,7 +225,9 @@ async def _settle(connection: Connection) -> int:
     if not await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", SPENT):
         return 0
     late = _count(await connection.execute(_INSERT_LATE_ROWS))
-    await connection.execute(_DELETE_ORPHANS)
+    copied = await connection.fetchval("SELECT obj_description($1::regclass, 'pg_class')", SPENT)
+    for month in filter(None, map(month_named, (copied or "").split())):
+        await connection.execute(_DELETE_ORPHANED_COPIES, month, month_of(month, 1))
     await connection.execute(f"DROP TABLE {SPENT}")
     return late
 

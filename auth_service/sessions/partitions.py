@@ -21,7 +21,7 @@ _NAME = re.compile(r"login_history_(\d{4})_(0[1-9]|1[0-2])")
 _STATE = f"""
 SELECT ARRAY(SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
              WHERE i.inhparent = 'login_history'::regclass) AS partitions,
-    (SELECT count(*) FROM (SELECT FROM {DEFAULT} LIMIT $1) AS some) AS strays,
+    (SELECT count(*) FROM (SELECT FROM {DEFAULT} LIMIT $1) AS counted) AS strays,
     to_regclass('{SPENT}') IS NOT NULL AS interrupted
 """  # noqa: S608  constants of ours
 
