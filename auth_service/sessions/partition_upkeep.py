@@ -109,8 +109,14 @@ async def keep_up(resources: Resources) -> None:
     try:
         async with _connected(resources) as connection:
             if await connection.fetchval("SELECT pg_try_advisory_lock($1)", ADVISORY_LOCK):
-                await ensure(connection, resources.clock(), resources.settings.history_months_ahead)
-                await drop_expired(connection, resources.clock(), resources.settings.history_months_kept)
+                done = await ensure(connection, resources.clock(), resources.settings.history_months_ahead)
+                if done.made:
+                    log.info("history_partitions_made", partitions=done.made)
+                if done.moved:
+                    log.info("history_rows_moved", rows=done.moved)
+                dropped = await drop_expired(connection, resources.clock(), resources.settings.history_months_kept)
+                if dropped:
+                    log.info("history_months_dropped", partitions=dropped)
     except (HistoryInUse, PostgresRefuses) as error:
         log.warning("history_upkeep_gave_up", why=error.detail)
 
@@ -148,12 +154,7 @@ async def ensure(connection: Connection, now: datetime, months_ahead: int) -> En
             moved += await _prepare(connection, month)
         await _switch(connection, missing)
         moved += await _settle(connection)
-    made = [name_of(month) for month in missing]
-    if made:
-        log.info("history_partitions_made", partitions=made)
-    if moved:
-        log.info("history_rows_moved", rows=moved)
-    return Ensured(made, moved)
+    return Ensured([name_of(month) for month in missing], moved)
 
 
 async def drop_expired(connection: Connection, now: datetime, months_kept: int) -> list[str]:
@@ -170,8 +171,6 @@ async def drop_expired(connection: Connection, now: datetime, months_kept: int) 
         await _change_history(connection, [name], partial(connection.execute, detach))
         await connection.execute(f"DROP TABLE {taken_off}")
         dropped.append(name)
-    if dropped:
-        log.info("history_months_dropped", partitions=dropped)
     return dropped
 
 
@@ -253,7 +252,8 @@ async def _change_history(
                 await change()
                 return
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
-            await asyncio.sleep(RETRY_SECONDS * 2**number)
+            if number + 1 < LOCK_TRIES:
+                await asyncio.sleep(RETRY_SECONDS * 2**number)
     raise HistoryInUse
 
 
