@@ -17,9 +17,11 @@ import structlog
 from auth_service.config import Settings
 from auth_service.core.clock import Clock, utc_now
 from auth_service.core.connections import Resources, open_resources
+from auth_service.sessions import partition_steps as steps
 from auth_service.sessions import partition_upkeep as upkeep
 from auth_service.sessions.history import record_failure
-from auth_service.sessions.partition_upkeep import ADVISORY_LOCK, HistoryInUse, PostgresRefuses
+from auth_service.sessions.partition_steps import HistoryInUse
+from auth_service.sessions.partition_upkeep import ADVISORY_LOCK, PostgresRefuses
 from auth_service.sessions.partitions import DEFAULT, SPENT, month_of, name_of
 from auth_service.sessions.service import Client
 from auth_service.users.service import delete_user
@@ -268,7 +270,7 @@ async def test_rel_1_an_entry_on_its_way_to_the_default_partition_is_not_refused
 
 async def test_rel_1_upkeep_gives_way_to_what_lasts(fresh: Fresh, monkeypatch: pytest.MonkeyPatch) -> None:
     """A backup holds the history for hours: logins wait for half a second at most, and the next run does it."""
-    monkeypatch.setattr(upkeep, "LOCK_TRIES", 2)
+    monkeypatch.setattr(steps, "LOCK_TRIES", 2)
     settings = await fresh.settings()
     month = name_of(month_of(utc_now(), 1))
     async with resources_of(settings) as resources, connected(settings) as backup:
@@ -349,8 +351,8 @@ async def test_rel_1_killed_at_any_statement_the_next_run_completes_it(fresh: Fr
                 dying: Any = Dying(connection, number, late)
                 died = True
                 with suppress(Killed, asyncpg.InterfaceError):
-                    await upkeep.ensure(dying, now, 3)
-                    await upkeep.drop_expired(dying, now, 24)
+                    await steps.ensure(dying, now, 3)
+                    await steps.drop_expired(dying, now, 24)
                     died = False
             expected += come
             deaths += died
@@ -420,15 +422,15 @@ async def test_rel_1_a_user_deleted_during_the_move_leaves_nothing(fresh: Fresh,
         await connection.execute(f"DROP TABLE {name_of(month)}")
         for user_id in (leaver.id, stayer.id, stranger, None):
             await write_entries(connection, month, 30, user_id)
-        await upkeep._prepare(connection, month)
+        await steps._prepare(connection, month)
         for user_id in (leaver.id, stayer.id):
             await write_entries(connection, month, 3, user_id)  # late
         if when == "after the copy":
             await delete_user(resources, leaver.id)
-        await upkeep._switch(connection, [month])
+        await steps._switch(connection, [month])
         if when == "after the switch":
             await delete_user(resources, leaver.id)
-        await upkeep._settle(connection)
+        await steps._settle(connection)
         for user_id, count in ((leaver.id, 0), (stayer.id, 33), (stranger, 30)):
             assert await rows_in(connection, "login_history", user_id) == count
         assert await rows_in(connection, "login_history") == 93
@@ -492,7 +494,7 @@ async def test_rel_1_readiness_says_what_is_wrong_and_stays_200(fresh: Fresh) ->
         await write_entries(database, following, 1500)
         assert "more than 1000" in await said()
         await database.execute(f"CREATE TABLE {SPENT} (LIKE login_history)")
-        assert "interrupted" in await said()
+        assert "not finished" in await said()
     await Command(settings).does("partitions", "ensure")
     assert await said() == "ok"
 

@@ -1,6 +1,7 @@
 """The monthly partitions of login_history: their names, what there is, and whether all is well (REL-1).
 
-They are made and dropped by `partition_upkeep`; a default partition takes what no month does.
+`partition_upkeep` makes and drops them, by the steps of `partition_steps`; a default partition takes what no month
+does.
 """
 
 import re
@@ -22,7 +23,7 @@ _STATE = f"""
 SELECT ARRAY(SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
              WHERE i.inhparent = 'login_history'::regclass) AS partitions,
     (SELECT count(*) FROM (SELECT FROM {DEFAULT} LIMIT $1) AS counted) AS strays,
-    to_regclass('{SPENT}') IS NOT NULL AS interrupted
+    to_regclass('{SPENT}') IS NOT NULL AS unfinished
 """  # noqa: S608  constants of ours
 
 
@@ -69,12 +70,12 @@ async def list_partitions(session: AsyncSession) -> list[Partition]:
 async def history_state(resources: Resources) -> str:
     """For readiness: "ok", or what is wrong and what to do. Logins go on either way."""
     now = resources.clock()
-    ((partitions, strays, interrupted),) = await resources.hot.fetch(_STATE, COUNTED_ROWS + 1)
+    ((partitions, strays, unfinished),) = await resources.hot.fetch(_STATE, COUNTED_ROWS + 1)
     missing = [f"{month:%Y-%m}" for month in (month_of(now), month_of(now, 1)) if name_of(month) not in partitions]
     wrong = [f"there is no partition for {' and '.join(missing)}"] if missing else []
     if strays:
         count = f"more than {COUNTED_ROWS}" if strays > COUNTED_ROWS else strays
         wrong.append(f"rows in the default partition: {count}")
-    if interrupted:
-        wrong.append("moving rows out of the default partition was interrupted")
+    if unfinished:
+        wrong.append("moving rows out of the default partition is not finished")
     return f"{'; '.join(wrong)}: run auth-service partitions ensure" if wrong else "ok"
