@@ -12,6 +12,7 @@ import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
+from auth_service.core import health
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "auth_service"
@@ -27,9 +28,7 @@ asyncio.run = refuse
 import sqlalchemy.ext.asyncio, asyncpg, redis.asyncio
 sqlalchemy.ext.asyncio.create_async_engine = asyncpg.create_pool = asyncpg.connect = refuse
 redis.asyncio.Redis.from_url = redis.asyncio.BlockingConnectionPool.from_url = refuse
-from auth_service.core import health
 from auth_service.config import Settings
-from auth_service.core import health
 Settings.__init__ = refuse
 import auth_service.main, auth_service.cli
 assert threading.active_count() == 1, threading.enumerate()
