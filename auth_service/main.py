@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from fastapi import FastAPI
@@ -32,6 +33,9 @@ from auth_service.permissions.router import router as permissions_router
 from auth_service.roles.router import router as roles_router
 from auth_service.service_accounts.router import router as services_router
 from auth_service.sessions.devices import KEEP_UNSEEN, delete_unseen
+from auth_service.sessions.history_router import router as history_router
+from auth_service.sessions.partition_upkeep import keep_up
+from auth_service.sessions.partitions import history_state
 from auth_service.sessions.repository import delete_ended
 from auth_service.sessions.router import router as sessions_router
 from auth_service.users import attempts, email
@@ -80,6 +84,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     for router in (
         auth_router,
         sessions_router,
+        history_router,
         users_router,
         export_router,
         mail_router,
@@ -90,7 +95,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         admin_router,
     ):
         app.include_router(router, prefix=API)
-    app.include_router(health.router)
+    app.include_router(health.create_router({"login_history": history_state}))
     if settings.prints_mails:
         app.include_router(dev_mails_router)
     return app
@@ -121,4 +126,5 @@ def _jobs(resources: Resources) -> list[Job]:
         Job("denials", resources.denylist.catch_up, CATCH_UP_SECONDS),
         Job("mails", lambda: deliver(resources), DELIVERY_SECONDS),
         Job("tidy", tidy, TIDY_SECONDS),
+        Job("login_history", partial(keep_up, resources), TIDY_SECONDS),
     ]

@@ -1,10 +1,10 @@
-"""The command line: accounts, roles, services, keys, partitions; what it refuses, and how it says so."""
+"""The command line: accounts, roles, services, keys; what it refuses, and how it says so."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from pydantic import SecretStr
@@ -14,7 +14,7 @@ from auth_service.config import Settings
 from auth_service.seed import DEMO_USERS
 from auth_service.users.service import create_user
 from tests.access import moment
-from tests.api import PASSWORD, V1, Api, StoppedClock, error_of, tokens_of, unique
+from tests.api import PASSWORD, V1, Api, error_of, tokens_of, unique
 from tests.command import Command
 from tests.conftest import Fresh, Servers
 from tests.service_process import free_port
@@ -315,70 +315,6 @@ async def test_keys_are_listed_rotated_and_retired(fresh: Fresh) -> None:
     await api.resources.keys.load()
     assert error_of(await api.me(tokens)) == (401, "not_authenticated")
     assert (await api.me(await api.log_in(account))).status_code == 200
-
-
-# --- partitions ---
-
-
-async def test_rel_1_a_missing_partition_breaks_no_login_and_ensure_repairs_it(fresh: Fresh) -> None:
-    settings = await fresh.settings()
-    clock = StoppedClock()
-    command = Command(settings)
-    before = (await command("partitions", "list", "--json")).rows
-    assert [row["name"] for row in before][-1] == "login_history_default"
-    assert len(before) == 5  # this month, three to come, the default one
-    coming = before[1]["name"]
-
-    year, month = coming.removeprefix("login_history_").split("_")
-    clock.now = datetime(int(year), int(month), 2, tzinfo=UTC)
-    api = await fresh.on(settings, clock)
-    account = await api.create_user()
-    await api.resources.hot.execute(f"DROP TABLE {coming}")
-    await api.log_in(account)
-    assert not await logs_in(api, account.login, "wrong password")
-
-    async def rows_in(table: str) -> int:
-        query = f"SELECT count(*) FROM {table} WHERE user_id = $1"  # noqa: S608
-        return int(await api.resources.hot.fetchval(query, account.id))
-
-    assert await rows_in("login_history_default") == 2
-    assert (await command.does("partitions", "ensure")).split() == ["made", coming]
-    assert (await rows_in("login_history_default"), await rows_in(coming)) == (0, 2)
-    assert "nothing" in await command.does("partitions", "ensure")
-    tokens = await api.log_in(account)
-    history = await api.http.get(f"{V1}/users/me/login-history", headers=tokens.bearer)
-    assert [item["succeeded"] for item in history.json()["items"]] == [True, False, True]
-    assert await rows_in(coming) == 3
-
-
-async def test_rel_1_ensure_also_repairs_months_that_are_over(fresh: Fresh) -> None:
-    """Nobody ran it for half a year: what the default partition took meanwhile is moved all the same."""
-    settings = await fresh.settings()
-    api, command = await fresh.on(settings), Command(settings)
-    account = await api.create_user()
-    for days in (40, 100, 400):
-        await api.resources.hot.execute(
-            "INSERT INTO login_history (id, user_id, login_at, succeeded) VALUES ($1, $2, $3, true)",
-            uuid4(),
-            account.id,
-            moment(days=-days),
-        )
-    made = (await command.does("partitions", "ensure")).replace(",", "").split()[1:]
-    assert made == sorted({f"login_history_{moment(days=-days):%Y_%m}" for days in (40, 100, 400)})
-    assert await api.resources.hot.fetchval("SELECT count(*) FROM login_history_default") == 0
-    assert await api.resources.hot.fetchval("SELECT count(*) FROM login_history") == 3
-
-
-async def test_ensure_makes_as_many_months_as_are_asked_for(fresh: Fresh) -> None:
-    settings = await fresh.settings()
-    command = Command(settings)
-    await command.does("partitions", "ensure", "--months", "14")
-    rows = (await command("partitions", "list", "--json")).rows
-    assert len(rows) == 16
-    assert rows[0].keys() == {"name", "bounds", "rows", "bytes"}
-    assert "login_history_default" in await command.does("partitions", "list")
-    for months in ("0", "61"):
-        assert (await command("partitions", "ensure", "--months", months)).code == 2
 
 
 # --- how it ends ---

@@ -13,7 +13,7 @@ import httpx
 
 from auth_service.config import Settings
 from auth_service.main import create_app
-from tests.api import PASSWORD, V1, Api, error_of, unique
+from tests.api import PASSWORD, V1, error_of, unique
 from tests.conftest import Fresh, Servers, running_app, test_settings
 from tests.gate import gate_to
 from tests.service_process import environment_of, free_port
@@ -50,10 +50,12 @@ def _sick(answer: httpx.Response) -> set[str]:
     return {part for part, state in body.items() if state != "ok"}
 
 
-async def test_all_is_well(api: Api) -> None:
+async def test_all_is_well(fresh: Fresh) -> None:
+    api = await fresh.api()
     ready = await api.http.get("/health/ready")
     assert ready.status_code == 200
-    assert ready.json() == {"status": "ready", "postgres": "ok", "redis": "ok", "signing_keys": "ok"}
+    parts = {"postgres": "ok", "redis": "ok", "signing_keys": "ok", "login_history": "ok"}
+    assert ready.json() == {"status": "ready", **parts}
     assert (await api.http.get("/health/live")).json() == {"status": "alive"}
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from auth_service.mfa import recovery_codes, totp
 from auth_service.sessions.history import read_history
+from auth_service.sessions.history_schemas import HistoryQuery
 from tests.api import PASSWORD, V1, Account, Api, Tokens, error_of, tokens_of
 from tests.conftest import Fresh
 from tests.phone import shown_at
@@ -171,7 +172,7 @@ async def test_mfa_4_fresh_logins_share_ten_tries_an_hour_apart_from_the_passwor
     assert (await viewer.send("GET", "/mfa")).status_code == 200
     viewer.watch.turn(timedelta(hours=1, seconds=1))
     viewer.tokens = tokens_of(await viewer.answer(await viewer.challenge(), viewer.code()))
-    page = await read_history(viewer.api.resources, viewer.account.id, None, 20)
+    page = await read_history(viewer.api.resources, viewer.account.id, HistoryQuery())
     assert sum(entry.reason == "wrong_code" for entry in page.items) == 11
 
 

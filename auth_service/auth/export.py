@@ -12,11 +12,12 @@ from auth_service.core.connections import Resources
 from auth_service.core.errors import NotFound
 from auth_service.mfa import service as mfa
 from auth_service.models import Base, Device, EmailChange, LoginHistory, Session, User, UserRole
+from auth_service.sessions.history_schemas import HistoryQuery
 from auth_service.sessions.repository import history_page
 from auth_service.users.email import waiting_for
 from auth_service.users.repository import find_by_id
 
-HISTORY_PAGE = 200
+HISTORY_PAGE = HistoryQuery(limit=100)
 _ACCOUNT = "id login email email_verified_at full_name is_active created_at updated_at"
 _ROLE = "role_name valid_from valid_until granted_at reason"
 _SESSION = (

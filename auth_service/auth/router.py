@@ -1,9 +1,9 @@
-"""Register, log in, refresh, log out, tokens for services, and one's own login history."""
+"""Register, log in, refresh, log out, tokens for services."""
 
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from auth_service.auth import client_credentials, service, transport
 from auth_service.auth.schemas import (
@@ -24,9 +24,7 @@ from auth_service.core.principal import CurrentUser
 from auth_service.mfa.challenges import OpenChallenge
 from auth_service.models import User
 from auth_service.sessions.client import RequestClient
-from auth_service.sessions.history import HistoryPage, read_history
 from auth_service.sessions.rotation import rotate
-from auth_service.sessions.schemas import HistoryAnswer
 from auth_service.sessions.service import end_all_sessions, end_other_sessions
 from auth_service.users.schemas import RegisterBody, UserAnswer
 from auth_service.users.service import create_user
@@ -117,14 +115,3 @@ async def service_token(request: Request, resources: Res) -> ServiceTokenAnswer:
     """Client credentials (RFC 6749 section 4.4): as a form or as JSON; id and secret there or by HTTP Basic."""
     asked = client_credentials.read_request(request.headers, await request.body())
     return await client_credentials.issue(resources, asked)
-
-
-@router.get("/users/me/login-history", response_model=HistoryAnswer, tags=["own account"])
-async def login_history(
-    me: CurrentUser,
-    resources: Res,
-    cursor: Annotated[str | None, Query(max_length=64)] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-) -> HistoryPage:
-    """Newest first, failures too; `next_cursor` leads to the next page."""
-    return await read_history(resources, me.subject, cursor, limit)

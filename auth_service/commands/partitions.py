@@ -7,6 +7,7 @@ import typer
 from auth_service.commands.running import print_rows, run
 from auth_service.core.connections import Resources
 from auth_service.sessions import partitions
+from auth_service.sessions.partition_upkeep import drop_old_months, ensure_partitions, list_old_months
 from auth_service.sessions.partitions import Partition
 
 app = typer.Typer(help="The monthly partitions of the login history.", no_args_is_help=True)
@@ -31,11 +32,17 @@ def ensure(
     ] = None,
 ) -> None:
     """Makes the missing ones, and moves into them what the default partition took meanwhile."""
-    made = run(lambda resources: make(resources, months))
-    typer.echo(f"made {', '.join(made)}" if made else "nothing is missing")
+    done = run(lambda resources: ensure_partitions(resources, months))
+    typer.echo(f"made {', '.join(done.made)}" if done.made else "nothing is missing")
+    if done.moved:
+        typer.echo(f"moved {done.moved} rows out of the default partition")
 
 
-async def make(resources: Resources, months: int | None = None) -> list[str]:
-    ahead = months or resources.settings.history_months_ahead
-    async with resources.db.begin() as session:
-        return await partitions.ensure_partitions(session, resources.clock(), ahead)
+@app.command("drop-old")
+def drop_old(yes: Annotated[bool, typer.Option("--yes", help="Really.")] = False) -> None:
+    """Drops the months that are older than HISTORY_MONTHS_KEPT; without --yes it only says which."""
+    names = run(drop_old_months if yes else list_old_months)
+    verb = "dropped" if yes else "would drop"
+    typer.echo(f"{verb} {', '.join(names)}" if names else "nothing is old enough")
+    if names and not yes:
+        typer.echo("This cannot be undone; add --yes.")

@@ -5,8 +5,8 @@ from pathlib import Path
 from alembic.config import Config
 
 from alembic import command
-from auth_service.commands.partitions import make
 from auth_service.commands.running import errors_in_words, read_settings, run, stop
+from auth_service.sessions.partition_upkeep import ensure_partitions
 
 
 def alembic_config() -> Config:
@@ -21,4 +21,4 @@ def migrate() -> list[str]:
     """To the newest revision, then the partitions of the coming months; the names of those made."""
     with errors_in_words(read_settings()):
         command.upgrade(alembic_config(), "head")
-    return run(make)
+    return run(ensure_partitions).made

@@ -26,6 +26,7 @@ CHECK_OTHERS = "permissions:check"
 OWN_CODES = frozenset(
     {
         CHECK_OTHERS,
+        "audit:read",
         "permissions:read",
         "permissions:write",
         "roles:read",

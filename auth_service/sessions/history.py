@@ -1,4 +1,4 @@
-"""The login history: failures are entries too, and an entry never fails a login."""
+"""The login history: failures are entries too; the user's own view of it and the administrator's."""
 
 import base64
 import binascii
@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from auth_service.core.connections import Resources
-from auth_service.core.errors import ValidationFailed
-from auth_service.models import LoginHistory
+from auth_service.core.errors import NotFound, ValidationFailed
+from auth_service.models import LoginHistory, new_id
 from auth_service.sessions import repository
 from auth_service.sessions.client import Client
+from auth_service.sessions.history_schemas import HistoryQuery
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -26,28 +27,36 @@ class HistoryPage:
 
 async def record_failure(resources: Resources, user_id: UUID | None, reason: str, client: Client) -> None:
     """An own transaction: it must survive the refusal that follows. Unknown logins have no user id."""
+    entry = {
+        "id": new_id(),
+        "login_at": resources.clock(),
+        "user_id": user_id,
+        "succeeded": False,
+        "reason": reason,
+        "device_name": client.device_name,
+        "user_agent": client.user_agent,
+        "ip": client.ip,
+    }
     async with resources.db.begin() as session:
-        session.add(
-            LoginHistory(
-                login_at=resources.clock(),
-                user_id=user_id,
-                succeeded=False,
-                reason=reason,
-                device_name=client.device_name,
-                user_agent=client.user_agent,
-                ip=client.ip,
-            )
-        )
+        await repository.insert_failure(session, entry)
 
 
-async def read_history(resources: Resources, user_id: UUID, cursor: str | None, limit: int) -> HistoryPage:
+async def read_history(resources: Resources, user_id: UUID, query: HistoryQuery) -> HistoryPage:
     """Newest first; raises ValidationFailed for a cursor that we did not give."""
-    before = None if cursor is None else _read_cursor(cursor)
+    before = None if query.cursor is None else _read_cursor(query.cursor)
     async with resources.db() as session:
-        rows = await repository.history_page(session, user_id, before, limit + 1)
-    items = rows[:limit]
-    more = len(rows) > limit
+        rows = await repository.history_page(session, user_id, before, query)
+    items = rows[: query.limit]
+    more = len(rows) > query.limit
     return HistoryPage(items, _write_cursor(items[-1].login_at, items[-1].id) if more else None)
+
+
+async def read_history_of(resources: Resources, user_id: UUID, query: HistoryQuery) -> HistoryPage:
+    """For the administrator, who may ask about anybody; raises NotFound for a user that does not exist."""
+    async with resources.db() as session:
+        if not await repository.user_exists(session, user_id):
+            raise NotFound("There is no such user.")
+    return await read_history(resources, user_id, query)
 
 
 def _write_cursor(moment: datetime, row_id: UUID) -> str:

@@ -1,4 +1,8 @@
-"""The monthly partitions of login_history, made ahead; a default partition takes what no month does (REL-1)."""
+"""The monthly partitions of login_history: their names, what there is, and whether all is well (REL-1).
+
+`partition_upkeep` makes and drops them, by the steps of `partition_steps`; a default partition takes what no month
+does.
+"""
 
 import re
 from dataclasses import dataclass
@@ -7,8 +11,20 @@ from datetime import UTC, datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-_LOCK = 0x70617274  # "part"
-_NAME = re.compile(r"login_history_(\d{4})_(\d{2})")
+from auth_service.core.connections import Resources
+
+DEFAULT = "login_history_default"
+# A default partition that was replaced because it had rows; gone once they all are in their months.
+SPENT = "login_history_spent"
+COUNTED_ROWS = 1000
+_NAME = re.compile(r"login_history_(\d{4})_(0[1-9]|1[0-2])")
+
+_STATE = f"""
+SELECT ARRAY(SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+             WHERE i.inhparent = 'login_history'::regclass) AS partitions,
+    (SELECT count(*) FROM (SELECT FROM {DEFAULT} LIMIT $1) AS counted) AS strays,
+    to_regclass('{SPENT}') IS NOT NULL AS unfinished
+"""  # noqa: S608  constants of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,37 +37,21 @@ class Partition:
     bytes: int
 
 
-async def ensure_partitions(session: AsyncSession, now: datetime, months_ahead: int) -> list[str]:
-    """Makes the partitions of this month and the next `months_ahead`; the names of those that were missing.
-
-    Rows that went to the default partition meanwhile, in whatever month, are moved into one of their own.
-    """
-    await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-    existing = {partition.name for partition in await list_partitions(session)}
-    months = {_month(now, offset) for offset in range(months_ahead + 1)} | await _months_in_default(session)
-    made = []
-    for start in sorted(months):
-        end = _month(start, 1)
-        name = f"login_history_{start:%Y_%m}"
-        if name not in existing:
-            await _create(session, name, start, end)
-            made.append(name)
-    return made
+def month_of(moment: datetime, offset: int = 0) -> datetime:
+    """The first moment of the month, in UTC, `offset` months later."""
+    moment = moment.astimezone(UTC)
+    years, month = divmod(moment.month - 1 + offset, 12)
+    return datetime(moment.year + years, month + 1, 1, tzinfo=UTC)
 
 
-async def _months_in_default(session: AsyncSession) -> set[datetime]:
-    query = "SELECT DISTINCT date_trunc('month', login_at, 'UTC') FROM login_history_default"
-    return set((await session.scalars(text(query))).all())
+def name_of(month: datetime) -> str:
+    return f"login_history_{month:%Y_%m}"
 
 
-async def _create(session: AsyncSession, name: str, start: datetime, end: datetime) -> None:
-    assert _NAME.fullmatch(name)  # noqa: S101  it goes into DDL, which takes no parameters
-    bounds = f"FROM ('{start.isoformat()}') TO ('{end.isoformat()}')"
-    await session.execute(text(f"CREATE TABLE {name} (LIKE login_history INCLUDING DEFAULTS)"))
-    moved = "DELETE FROM login_history_default WHERE login_at >= :start AND login_at < :end RETURNING *"
-    move = f"WITH moved AS ({moved}) INSERT INTO {name} SELECT * FROM moved"  # noqa: S608  the name was checked
-    await session.execute(text(move), {"start": start, "end": end})
-    await session.execute(text(f"ALTER TABLE login_history ATTACH PARTITION {name} FOR VALUES {bounds}"))
+def month_named(name: str) -> datetime | None:
+    """None for the default partition, and for tables that we did not name."""
+    match = _NAME.fullmatch(name)
+    return None if match is None else datetime(int(match[1]), int(match[2]), 1, tzinfo=UTC)
 
 
 async def list_partitions(session: AsyncSession) -> list[Partition]:
@@ -60,12 +60,22 @@ async def list_partitions(session: AsyncSession) -> list[Partition]:
         text(
             "SELECT c.relname, pg_get_expr(c.relpartbound, c.oid), c.reltuples::bigint, pg_total_relation_size(c.oid)"
             " FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
-            " WHERE i.inhparent = 'login_history'::regclass ORDER BY c.relname = 'login_history_default', c.relname"
-        )
+            " WHERE i.inhparent = 'login_history'::regclass ORDER BY c.relname = :default, c.relname"
+        ),
+        {"default": DEFAULT},
     )
     return [Partition(*row) for row in rows]
 
 
-def _month(now: datetime, offset: int) -> datetime:
-    years, month = divmod(now.astimezone(UTC).month - 1 + offset, 12)
-    return datetime(now.year + years, month + 1, 1, tzinfo=UTC)
+async def history_state(resources: Resources) -> str:
+    """For readiness: "ok", or what is wrong and what to do. Logins go on either way."""
+    now = resources.clock()
+    ((partitions, strays, unfinished),) = await resources.hot.fetch(_STATE, COUNTED_ROWS + 1)
+    missing = [f"{month:%Y-%m}" for month in (month_of(now), month_of(now, 1)) if name_of(month) not in partitions]
+    wrong = [f"there is no partition for {' and '.join(missing)}"] if missing else []
+    if strays:
+        count = f"more than {COUNTED_ROWS}" if strays > COUNTED_ROWS else strays
+        wrong.append(f"rows in the default partition: {count}")
+    if unfinished:
+        wrong.append("moving rows out of the default partition is not finished")
+    return f"{'; '.join(wrong)}: run auth-service partitions ensure" if wrong else "ok"

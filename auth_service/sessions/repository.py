@@ -7,10 +7,11 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import delete, select, tuple_, update
+from sqlalchemy import delete, exists, insert, literal, null, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.models import LoginHistory, Session, User
+from auth_service.sessions.history_schemas import HistoryQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +133,49 @@ async def mark_second_factor(session: AsyncSession, session_id: UUID, moment: da
     await session.execute(update(Session).where(Session.id == session_id).values(second_factor_at=moment))
 
 
+async def user_exists(session: AsyncSession, user_id: UUID) -> bool:
+    return bool(await session.scalar(select(exists().where(User.id == user_id))))
+
+
+async def insert_failure(session: AsyncSession, entry: dict[str, Any]) -> None:
+    """Nothing for a user who is gone, whose row it holds: no foreign key tidies after a deleted one (decisions).
+
+    One statement, the same for logins that nobody has (LOG-1).
+    """
+    user_id = literal(entry["user_id"], LoginHistory.user_id.type)
+    held = select(User.id).where(User.id == user_id).with_for_update(read=True, key_share=True)
+    columns = LoginHistory.__table__.c
+    values = [literal(value, columns[name].type) for name, value in entry.items()]
+    chosen = select(*values).where(or_(user_id.is_(null()), held.exists()))
+    await session.execute(insert(LoginHistory).from_select(list(entry), chosen))
+
+
+async def delete_history(session: AsyncSession, user_id: UUID) -> None:
+    await session.execute(delete(LoginHistory).where(LoginHistory.user_id == user_id))
+
+
 async def history_page(
-    session: AsyncSession, user_id: UUID, before: tuple[datetime, UUID] | None, limit: int
+    session: AsyncSession, user_id: UUID, before: tuple[datetime, UUID] | None, query: HistoryQuery
 ) -> Sequence[LoginHistory]:
-    """Newest first; keyset, so that page 1,000 costs what page 1 does."""
+    """Newest first, one more than asked for; keyset, so that page 1,000 costs what page 1 does."""
     statement = select(LoginHistory).where(LoginHistory.user_id == user_id)
+    if query.succeeded is not None:
+        statement = statement.where(LoginHistory.succeeded == query.succeeded)
+    if query.reason is not None:
+        statement = statement.where(LoginHistory.reason == query.reason)
+    if query.ip is not None:
+        statement = statement.where(LoginHistory.ip == query.ip)
+    if query.since is not None:
+        statement = statement.where(LoginHistory.login_at >= query.since)
+    if query.until is not None:
+        statement = statement.where(LoginHistory.login_at < query.until)
     if before is not None:
         moment, row_id = before
         # The first comparison lets Postgres skip whole partitions; the row comparison is exact.
         statement = statement.where(
             LoginHistory.login_at <= moment, tuple_(LoginHistory.login_at, LoginHistory.id) < tuple_(moment, row_id)
         )
-    statement = statement.order_by(LoginHistory.login_at.desc(), LoginHistory.id.desc()).limit(limit)
+    statement = statement.order_by(LoginHistory.login_at.desc(), LoginHistory.id.desc()).limit(query.limit + 1)
     return (await session.scalars(statement)).all()
 
 

@@ -1,10 +1,10 @@
-"""Answers about one's own sessions and logins."""
+"""Answers about sessions and devices."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from auth_service.core.schemas import Answer, Body, PlainText
 from auth_service.models import Device, Session
@@ -12,29 +12,6 @@ from auth_service.sessions.devices import is_trusted
 from auth_service.sessions.user_agent import in_words
 
 DeviceName = Annotated[PlainText, Field(min_length=1, max_length=100)]
-
-
-class HistoryEntry(Answer):
-    """`reason` only for failures: wrong_password, locked, inactive."""
-
-    id: UUID
-    login_at: datetime
-    succeeded: bool
-    reason: str | None
-    session_id: UUID | None
-    device_name: str | None
-    user_agent: str | None
-    ip: str | None
-
-    @field_validator("ip", mode="before")
-    @classmethod
-    def _as_text(cls, value: Any) -> Any:
-        return None if value is None else str(value)
-
-
-class HistoryAnswer(Answer):
-    items: list[HistoryEntry]
-    next_cursor: str | None
 
 
 class SessionAnswer(Answer):

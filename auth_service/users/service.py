@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
-from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -12,9 +11,9 @@ from auth_service.core.clock import Clock
 from auth_service.core.connections import Resources
 from auth_service.core.errors import Conflict, LastSuperuser, NotFound, WrongPassword
 from auth_service.core.passwords import normalize
-from auth_service.models import LoginHistory, User, UserRole, new_id
+from auth_service.models import User, UserRole, new_id
 from auth_service.permissions.repository import lock_access_rules
-from auth_service.sessions.repository import lock_user, origin_of
+from auth_service.sessions.repository import delete_history, lock_user, origin_of
 from auth_service.sessions.service import end_all_in, end_others_in
 from auth_service.users import attempts, repository
 from auth_service.users.credentials import Origin, Outcome, verify_password
@@ -168,7 +167,7 @@ async def delete_user(resources: Resources, user_id: UUID) -> None:
     async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock):
         denials = await end_all_in(resources, session, user_id, "deleted")
         await session.delete(_found(await lock_user(session, user_id)))  # the foreign keys take most with it
-        await session.execute(delete(LoginHistory).where(LoginHistory.user_id == user_id))
+        await delete_history(session, user_id)
         await attempts.forget_user(session, user_id)
     await resources.denylist.publish(denials)
 
