@@ -114,7 +114,7 @@ async def test_the_whole_history_is_exported_in_pieces(fresh: Fresh) -> None:
     pieces = [len(piece) async for piece in await export(api.resources, account.id)]
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert len(pieces) == 2 + 36
+    assert len(pieces) == 2 + 70
     assert peak < sum(pieces)  # bounded by the page: never the whole document at once
 
 
