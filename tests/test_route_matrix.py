@@ -64,6 +64,16 @@ TABLE: dict[tuple[str, str], str] = {
     ("DELETE", f"{V1}/mfa/totp"): USERS.format(403),
     ("POST", f"{V1}/mfa/recovery-codes"): USERS.format(403),
     ("POST", f"{V1}/admin/users/{{user_id}}/reset-mfa"): ADMINS.format(409),  # of nothing that is set up
+    ("POST", f"{V1}/auth/step-up"): USERS.format(403),  # with a wrong password
+    ("GET", f"{V1}/users/me/sessions"): USERS.format(200),
+    ("DELETE", f"{V1}/users/me/sessions/{{session_id}}"): USERS.format(404),
+    ("GET", f"{V1}/users/me/devices"): USERS.format(200),
+    ("PATCH", f"{V1}/users/me/devices/{{device_id}}"): USERS.format(404),
+    ("DELETE", f"{V1}/users/me/devices/{{device_id}}"): USERS.format(404),
+    ("GET", f"{V1}/admin/users/{{user_id}}/sessions"): "401 403 200 403 200 200 403",  # users:read
+    ("DELETE", f"{V1}/admin/users/{{user_id}}/sessions/{{session_id}}"): ADMINS.format(404),
+    ("POST", f"{V1}/admin/users/{{user_id}}/logout-all"): ADMINS.format(204),
+    ("POST", f"{V1}/admin/users/{{user_id}}/unlock"): ADMINS.format(204),
     ("GET", f"{V1}/services"): ADMINS.format(200),
     ("POST", f"{V1}/services"): ADMINS.format(201),
     ("POST", f"{V1}/services/{{service_id}}/secrets"): ADMINS.format(404),
@@ -71,7 +81,13 @@ TABLE: dict[tuple[str, str], str] = {
 }
 
 NOBODY = "01980000-0000-7000-8000-000000000000"
-PATHS = {"code": "films:read", "name": "unheard-of", "service_id": NOBODY}
+PATHS = {
+    "code": "films:read",
+    "name": "unheard-of",
+    "service_id": NOBODY,
+    "session_id": NOBODY,
+    "device_id": NOBODY,
+}
 
 
 @dataclass(frozen=True)
@@ -127,6 +143,8 @@ async def body_for(api: Api, method: str, path: str, actor: Actor, other: Accoun
         ("DELETE", "/mfa/totp"): {"current_password": "not the password", "code": "000000"},
         ("POST", "/mfa/recovery-codes"): {"current_password": "not the password", "code": "000000"},
         ("POST", "/admin/users/{user_id}/reset-mfa"): {"reason": "lost the phone"},
+        ("POST", "/auth/step-up"): {"current_password": "not the password"},
+        ("PATCH", "/users/me/devices/{device_id}"): {"name": "Kitchen"},
         ("PATCH", "/users/me"): {"full_name": "Someone"},
         ("DELETE", "/users/me"): {"current_password": "not the password"},
         ("POST", "/users/me/password"): {"current_password": PASSWORD, "new_password": PASSWORD + "2"},
@@ -156,8 +174,16 @@ async def body_for(api: Api, method: str, path: str, actor: Actor, other: Accoun
     return None
 
 
-# These end the caller's session or change its account.
-ONCE = {"/auth/refresh", "/auth/logout", "/auth/logout-others", "/auth/logout-all", "/users/me/password"}
+# These end the caller's session, change its account, or ask for a login of the last minutes.
+ONCE = {
+    "/auth/refresh",
+    "/auth/logout",
+    "/auth/logout-others",
+    "/auth/logout-all",
+    "/users/me/password",
+    "/users/me/sessions/{session_id}",
+    "/users/me/devices/{device_id}",
+}
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +247,13 @@ GUARDS = {
         ("POST", f"/services/{NOBODY}/secrets"),
         ("DELETE", f"/services/{NOBODY}"),
     ],
-    "users:write": [("POST", "/admin/users/{0}/reset-mfa")],
+    "users:read": [("GET", "/admin/users/{0}/sessions")],
+    "users:write": [
+        ("POST", "/admin/users/{0}/reset-mfa"),
+        ("POST", "/admin/users/{0}/logout-all"),
+        ("POST", "/admin/users/{0}/unlock"),
+        ("DELETE", f"/admin/users/{{0}}/sessions/{NOBODY}"),
+    ],
 }
 GUARD_BODIES: dict[str, dict[str, Any]] = {
     "/roles": {"name": "guest", "title": "x"},

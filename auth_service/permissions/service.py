@@ -33,6 +33,7 @@ OWN_CODES = frozenset(
         "roles:grant",
         "services:read",
         "services:write",
+        "users:read",
         "users:write",
     }
 )
