@@ -97,10 +97,13 @@ async def test_mfa_8_another_users_token_has_no_effect(viewer: Viewer) -> None:
     assert tokens.device_token is not None, "to them it is a new device"
     viewer.tokens = trusted
     assert device_of(tokens) not in {item["id"] for item in await devices_of(viewer.api, trusted)}
-    assert (await viewer.challenge(tokens.device_token)) is not None
-    await viewer.api.http.post(f"{V1}/auth/login", json={"login": other.account.login, "password": "x"})
-    keys = await viewer.api.resources.hot.fetch("SELECT key FROM login_attempts WHERE failures > 0")
-    assert f"device:{device_of(trusted)}" not in {row["key"] for row in keys}
+    assert await asks_for_a_code(viewer, tokens.device_token)
+    guess = {"login": other.account.login, "password": "wrong password", "device_token": trusted.device_token}
+    assert (await viewer.api.http.post(f"{V1}/auth/login", json=guess)).status_code == 401
+    failed = await viewer.api.resources.hot.fetch(
+        "SELECT key FROM login_attempts WHERE failures > 0 AND key NOT LIKE 'address:%'"
+    )
+    assert [row["key"] for row in failed] == [str(other.account.id)], "a stranger's failure"
 
 
 async def test_mfa_8_a_devices_secret_is_kept_only_as_a_hash(viewer: Viewer) -> None:
