@@ -111,6 +111,21 @@ async def test_a_mark_is_put_on_and_taken_off(viewer: Viewer) -> None:
         assert await api.check(tokens, code) == answer
 
 
+async def test_rbac_1_only_who_holds_a_permission_changes_its_mark(api: Api) -> None:
+    """Marking takes it from those without a second factor, and unmarking opens it to a stolen session."""
+    _, root = await api.as_role("superuser")
+    code = await marked_permission(api, root)
+    clerk, tokens = await api.as_role()
+    await granted(api, clerk, "permissions:write", root)
+    path = f"{V1}/permissions/{code}"
+    refused = await api.http.patch(path, json={"step_up": False}, headers=tokens.bearer)
+    assert error_of(refused) == (403, "exceeds_own_permissions")
+    for harmless in ({"title": "Renamed"}, {"step_up": True}):
+        assert (await api.http.patch(path, json=harmless, headers=tokens.bearer)).json()["step_up"] is True
+    await granted(api, clerk, code, root)
+    assert (await api.http.patch(path, json={"step_up": False}, headers=tokens.bearer)).status_code == 200
+
+
 async def test_chk_1_a_service_asks_about_one_session_and_no_other_one_helps(viewer: Viewer) -> None:
     api, account = viewer.api, viewer.account
     _, root = await api.as_role("superuser")
