@@ -40,6 +40,7 @@ class Tokens:
     access: str
     refresh: str
     session_id: str
+    device_token: str | None = None  # only of a device's first login
 
     @property
     def bearer(self) -> dict[str, str]:
@@ -49,7 +50,7 @@ class Tokens:
 def tokens_of(response: httpx.Response) -> Tokens:
     assert response.status_code == 200, response.text
     body = response.json()
-    return Tokens(body["access_token"], body["refresh_token"], body["session_id"])
+    return Tokens(body["access_token"], body["refresh_token"], body["session_id"], body.get("device_token"))
 
 
 class StoppedClock:

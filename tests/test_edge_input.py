@@ -47,7 +47,8 @@ class Target:
         return self.tokens.bearer if operation.needs_token else {}
 
     def url(self, operation: Operation, **changed: str) -> str:
-        sane = {"user_id": str(self.account.id), "service_id": NIL, "name": self.role, "code": self.permission}
+        ids = {"service_id": NIL, "session_id": NIL, "device_id": NIL}
+        sane = ids | {"user_id": str(self.account.id), "name": self.role, "code": self.permission}
         return operation.url(**(sane | changed))
 
     async def send(self, operation: Operation, body: bytes, **params: str) -> httpx.Response:

@@ -110,13 +110,13 @@ async def test_adm_2_unlisted_methods_are_405(api: Api) -> None:
 
 
 async def test_no_answer_for_foreign_pages(api: Api) -> None:
-    """No CORS: a browser gives our answers to no page of another origin (SEC-1)."""
+    """A browser gives our answers to no page of an origin that is not listed (SEC-1)."""
     headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     for answer in (
         await api.http.options(f"{V1}/auth/login", headers=headers),
         await api.http.get("/health/live", headers=headers),
     ):
-        assert not [name for name in answer.headers if name.startswith("access-control")]
+        assert "access-control-allow-origin" not in answer.headers
 
 
 @pytest.mark.parametrize("given", ["a1b2c3d4", "A_b.c-9" * 9, "0" * 64])

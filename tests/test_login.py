@@ -19,8 +19,8 @@ from sqlalchemy import event
 from auth_service.config import Settings
 from auth_service.core import passwords
 from auth_service.core.passwords import PasswordHasher
+from auth_service.sessions.client import Client
 from auth_service.sessions.history import record_failure
-from auth_service.sessions.service import Client
 from auth_service.users import attempts
 from auth_service.users.service import set_active
 from tests.api import PASSWORD, V1, Account, Api, StoppedClock, error_of, tokens_of, unique
@@ -107,7 +107,7 @@ async def test_log_1_every_way_to_be_wrong_does_the_same_work(api: Api, monkeypa
     by_mail = shapes.pop("unknown e-mail")
     for name, shape in shapes.items():
         assert shape == by_mail, name
-    assert len(by_mail) == 3, "the user, the try, the history entry"
+    assert len(by_mail) == 4, "the user, the address's try, the account's try, the history entry"
 
 
 @asynccontextmanager
@@ -159,7 +159,9 @@ async def test_log_2_unknown_logins_are_locked_too(fresh: Fresh) -> None:
     login = unique("nobody")
     for _ in range(5):
         assert error_of(await try_login(api, login, WRONG)) == INVALID
-    ((key, failures),) = await api.resources.hot.fetch("SELECT key, failures FROM login_attempts")
+    ((key, failures),) = await api.resources.hot.fetch(
+        "SELECT key, failures FROM login_attempts WHERE key NOT LIKE 'address:%'"
+    )
     assert failures == 3
     assert login not in key
     reasons = await api.resources.hot.fetch("SELECT DISTINCT reason, user_id FROM login_history")
@@ -201,12 +203,15 @@ async def test_log_3_unlocked_by_an_operator(api: Api) -> None:
 
 
 async def test_log_5_every_route_that_checks_a_password_takes_from_one_budget(fresh: Fresh) -> None:
+    """That of the session's device, which the logins from it share; strangers' logins have another one (LOG-4)."""
     api = await fresh.api(login_failure_limit=6)
     account, tokens = await api.as_role()
+    from_the_device = {"login": account.login, "password": WRONG, "device_token": tokens.device_token}
     answers = []
     for _ in range(3):
         answers += [
-            await try_login(api, account.login, WRONG),
+            await api.http.post(f"{V1}/auth/login", json=from_the_device),
+            await api.http.post(f"{V1}/auth/step-up", json={"current_password": WRONG}, headers=tokens.bearer),
             await api.http.post(
                 f"{V1}/users/me/password",
                 json={"current_password": WRONG, "new_password": "a new and long passphrase"},
@@ -215,14 +220,18 @@ async def test_log_5_every_route_that_checks_a_password_takes_from_one_budget(fr
             await api.http.post(
                 f"{V1}/users/me/login", json={"current_password": WRONG, "login": unique("new")}, headers=tokens.bearer
             ),
+            await api.http.post(f"{V1}/mfa/totp", json={"current_password": WRONG}, headers=tokens.bearer),
             await api.http.request("DELETE", f"{V1}/users/me", json={"current_password": WRONG}, headers=tokens.bearer),
         ]
     assert {error_of(answer) for answer in answers} == {INVALID, (403, "wrong_password")}
-    assert await failures_of(api, account) == 6
+    budgets = await api.resources.hot.fetch("SELECT key, failures FROM login_attempts WHERE key NOT LIKE 'address:%'")
+    assert [(key.partition(":")[0], failures) for key, failures in budgets] == [("device", 6)]
     body = {"current_password": account.password}
     refused = await api.http.request("DELETE", f"{V1}/users/me", json=body, headers=tokens.bearer)
-    assert error_of(refused) == (403, "wrong_password"), "the right one too: the account is locked"
-    assert error_of(await try_login(api, account.email, account.password)) == INVALID
+    assert error_of(refused) == (403, "wrong_password"), "the right one too: the device is locked"
+    right = from_the_device | {"login": account.email, "password": account.password}
+    assert error_of(await api.http.post(f"{V1}/auth/login", json=right)) == INVALID
+    assert (await try_login(api, account.email, account.password)).status_code == 200, "as a stranger"
 
 
 async def test_log_6_parallel_right_passwords_all_succeed(fresh: Fresh, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -14,71 +13,16 @@ from sqlalchemy import text
 from auth_service.mfa import recovery_codes, totp
 from auth_service.sessions.history import read_history
 from auth_service.sessions.history_schemas import HistoryQuery
-from tests.api import PASSWORD, V1, Account, Api, Tokens, error_of, tokens_of
+from tests.api import PASSWORD, V1, Api, error_of, tokens_of
 from tests.conftest import Fresh
 from tests.phone import shown_at
-
-STEP = timedelta(seconds=30)
-
-
-class Watch:
-    """A clock that stands still unless it is turned."""
-
-    def __init__(self) -> None:
-        self.now = datetime.now(UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def turn(self, by: timedelta = STEP) -> None:
-        self.now += by
-
-
-@dataclass
-class Viewer:
-    """One who has confirmed an authenticator."""
-
-    api: Api
-    watch: Watch
-    account: Account
-    tokens: Tokens
-    secret: str
-    codes: list[str]
-
-    def code(self, steps: int = 0) -> str:
-        return shown_at(self.secret, self.watch.now + steps * STEP)
-
-    async def challenge(self) -> str:
-        body = {"login": self.account.login, "password": PASSWORD}
-        answer = (await self.api.http.post(f"{V1}/auth/login", json=body)).json()
-        assert answer["mfa_required"] is True
-        assert answer.keys() == {"mfa_required", "challenge", "expires_in"}
-        return str(answer["challenge"])
-
-    async def answer(self, challenge: str, code: str) -> httpx.Response:
-        return await self.api.http.post(f"{V1}/auth/login/mfa", json={"challenge": challenge, "code": code})
-
-    async def send(self, method: str, path: str, **body: str) -> httpx.Response:
-        return await self.api.http.request(method, f"{V1}{path}", json=body, headers=self.tokens.bearer)
+from tests.viewer import STEP, Viewer, Watch, enrol
 
 
 @pytest.fixture
 async def viewer(fresh: Fresh) -> Viewer:
     watch = Watch()
     return await enrol(await fresh.api(watch), watch)
-
-
-async def enrol(api: Api, watch: Watch, *roles: str) -> Viewer:
-    account, tokens = await api.as_role(*roles)
-    started = await api.http.post(f"{V1}/mfa/totp", json={"current_password": PASSWORD}, headers=tokens.bearer)
-    assert started.status_code == 201, started.text
-    secret = started.json()["secret"]
-    confirmed = await api.http.post(
-        f"{V1}/mfa/totp/confirm", json={"code": shown_at(secret, watch.now)}, headers=tokens.bearer
-    )
-    assert confirmed.status_code == 200, confirmed.text
-    watch.turn()
-    return Viewer(api, watch, account, tokens, secret, confirmed.json()["recovery_codes"])
 
 
 async def test_a_login_asks_for_the_code(viewer: Viewer) -> None:

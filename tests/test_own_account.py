@@ -123,7 +123,10 @@ async def test_two_changes_at_once_leave_one_password_that_works(api: Api) -> No
 
 
 async def test_log_5_wrong_passwords_share_one_budget_with_the_login(fresh: Fresh) -> None:
-    """Whoever holds a stolen access token may not guess the password by the other routes."""
+    """Whoever holds a stolen access token may not guess the password by the other routes.
+
+    A session's routes and the logins from its device are one budget; strangers have another one (LOG-4).
+    """
     api = await fresh.api(login_failure_limit=6)
     account, tokens = await api.as_role()
     for _ in range(2):
@@ -133,7 +136,12 @@ async def test_log_5_wrong_passwords_share_one_budget_with_the_login(fresh: Fres
     # The budget is used up: now the right one is refused too, everywhere, and nothing says why.
     assert error_of(await change_password(api, tokens, PASSWORD)) == (403, "wrong_password")
     assert error_of(await delete_me(api, tokens, PASSWORD)) == (403, "wrong_password")
-    assert error_of(await try_login(api, account.login, PASSWORD)) == (401, "invalid_credentials")
+    from_the_device = {"login": account.login, "password": PASSWORD, "device_token": tokens.device_token}
+    assert error_of(await api.http.post(f"{V1}/auth/login", json=from_the_device)) == (401, "invalid_credentials")
+    assert (await try_login(api, account.login, PASSWORD)).status_code == 200, "a stranger's budget is another one"
+    assert error_of(await delete_me(api, tokens, PASSWORD)) == (403, "wrong_password"), (
+        "and gives the device's not back"
+    )
     assert (await api.me(tokens)).status_code == 200
 
 
@@ -160,6 +168,8 @@ async def test_an_account_is_deleted_for_good(api: Api) -> None:
 
 
 # --- REG-5: what a client may not set. ---
+
+UNHEARD_OF = {name: uuid4() for name in ("service_id", "session_id", "device_id")}
 
 
 def resolve(app: FastAPI, schema: dict[str, Any]) -> dict[str, Any]:
@@ -213,7 +223,7 @@ async def test_reg_5_unknown_and_privileged_fields_are_refused_on_every_route(ap
     tried = 0
     for method, path, schema in json_routes(app):
         assert schema["additionalProperties"] is False, path
-        url = path.format(user_id=uuid4(), name="unheard-of", code="unheard:of", service_id=uuid4())
+        url = path.format_map(UNHEARD_OF | {"user_id": uuid4(), "name": "unheard-of", "code": "unheard:of"})
         body = example(app, schema)
         for field in sorted(answer_fields(app) - schema["properties"].keys()):
             response = await api.http.request(method, url, json=body | {field: True}, headers=root.bearer)
@@ -259,16 +269,16 @@ def test_adm_1_no_answer_has_a_field_for_a_secret(app: FastAPI) -> None:
 
 
 async def test_adm_1_id_routes_are_closed_to_another_user(api: Api, app: FastAPI) -> None:
-    owner, _ = await api.as_role("moderator")
-    _, stranger = await api.as_role("moderator")
+    owner, _ = await api.as_role("content-manager")
+    _, stranger = await api.as_role("content-manager")
     seen = 0
     for path, item in app.openapi()["paths"].items():
         if "{" not in path:
             continue
         for method, operation in item.items():
-            url = path.format(user_id=owner.id, name="moderator", code="films:read", service_id=uuid4())
-            title = {"title": "x"} if method == "patch" else {}
-            body = title if "requestBody" in operation else None
+            url = path.format_map(UNHEARD_OF | {"user_id": owner.id, "name": "moderator", "code": "films:read"})
+            named = {"name" if "device" in path else "title": "x"} if method == "patch" else {}
+            body = named if "requestBody" in operation else None
             response = await api.http.request(method.upper(), url, json=body, headers=stranger.bearer)
             assert error_of(response)[0] in {403, 404}, (method, path)
             assert str(owner.id) not in response.text

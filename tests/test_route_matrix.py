@@ -73,6 +73,16 @@ TABLE: dict[tuple[str, str], str] = {
     ("DELETE", f"{V1}/users/me/email"): USERS.format(204),
     ("GET", f"{V1}/users/me/export"): USERS.format(200),
     ("POST", f"{V1}/admin/users/{{user_id}}/send-password-reset"): ADMINS.format(202),
+    ("POST", f"{V1}/auth/step-up"): USERS.format(403),  # with a wrong password
+    ("GET", f"{V1}/users/me/sessions"): USERS.format(200),
+    ("DELETE", f"{V1}/users/me/sessions/{{session_id}}"): USERS.format(404),
+    ("GET", f"{V1}/users/me/devices"): USERS.format(200),
+    ("PATCH", f"{V1}/users/me/devices/{{device_id}}"): USERS.format(404),
+    ("DELETE", f"{V1}/users/me/devices/{{device_id}}"): USERS.format(404),
+    ("GET", f"{V1}/admin/users/{{user_id}}/sessions"): ADMINS.format(200),
+    ("DELETE", f"{V1}/admin/users/{{user_id}}/sessions/{{session_id}}"): ADMINS.format(404),
+    ("POST", f"{V1}/admin/users/{{user_id}}/logout-all"): ADMINS.format(204),
+    ("POST", f"{V1}/admin/users/{{user_id}}/unlock"): ADMINS.format(204),
     ("GET", f"{V1}/services"): ADMINS.format(200),
     ("POST", f"{V1}/services"): ADMINS.format(201),
     ("POST", f"{V1}/services/{{service_id}}/secrets"): ADMINS.format(404),
@@ -80,7 +90,13 @@ TABLE: dict[tuple[str, str], str] = {
 }
 
 NOBODY = "01980000-0000-7000-8000-000000000000"
-PATHS = {"code": "films:read", "name": "unheard-of", "service_id": NOBODY}
+PATHS = {
+    "code": "films:read",
+    "name": "unheard-of",
+    "service_id": NOBODY,
+    "session_id": NOBODY,
+    "device_id": NOBODY,
+}
 
 
 @dataclass(frozen=True)
@@ -140,6 +156,8 @@ async def body_for(api: Api, method: str, path: str, actor: Actor, other: Accoun
         ("POST", "/auth/password/reset"): {"token": "junk", "new_password": PASSWORD + "2"},
         ("POST", "/auth/email/confirm"): {"token": "junk"},
         ("POST", "/users/me/email"): {"email": "new@example.com", "current_password": "not the password"},
+        ("POST", "/auth/step-up"): {"current_password": "not the password"},
+        ("PATCH", "/users/me/devices/{device_id}"): {"name": "Kitchen"},
         ("PATCH", "/users/me"): {"full_name": "Someone"},
         ("DELETE", "/users/me"): {"current_password": "not the password"},
         ("POST", "/users/me/password"): {"current_password": PASSWORD, "new_password": PASSWORD + "2"},
@@ -169,8 +187,16 @@ async def body_for(api: Api, method: str, path: str, actor: Actor, other: Accoun
     return None
 
 
-# These end the caller's session or change its account.
-ONCE = {"/auth/refresh", "/auth/logout", "/auth/logout-others", "/auth/logout-all", "/users/me/password"}
+# These end the caller's session, change its account, or ask for a login of the last minutes.
+ONCE = {
+    "/auth/refresh",
+    "/auth/logout",
+    "/auth/logout-others",
+    "/auth/logout-all",
+    "/users/me/password",
+    "/users/me/sessions/{session_id}",
+    "/users/me/devices/{device_id}",
+}
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +243,7 @@ async def test_rbac_8_strangers_learn_nothing_from_the_shape_of_an_id(api: Api, 
 
 
 GUARDS = {
-    "audit:read": [("GET", "/admin/users/{0}/login-history")],
+    "audit:read": [("GET", "/admin/users/{0}/login-history"), ("GET", "/admin/users/{0}/sessions")],
     "roles:read": [
         ("GET", "/roles"),
         ("GET", "/roles/guest"),
@@ -235,7 +261,13 @@ GUARDS = {
         ("POST", f"/services/{NOBODY}/secrets"),
         ("DELETE", f"/services/{NOBODY}"),
     ],
-    "users:write": [("POST", "/admin/users/{0}/reset-mfa"), ("POST", "/admin/users/{0}/send-password-reset")],
+    "users:write": [
+        ("POST", "/admin/users/{0}/reset-mfa"),
+        ("POST", "/admin/users/{0}/send-password-reset"),
+        ("POST", "/admin/users/{0}/logout-all"),
+        ("POST", "/admin/users/{0}/unlock"),
+        ("DELETE", f"/admin/users/{{0}}/sessions/{NOBODY}"),
+    ],
 }
 GUARD_BODIES: dict[str, dict[str, Any]] = {
     "/roles": {"name": "guest", "title": "x"},

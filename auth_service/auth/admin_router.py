@@ -16,7 +16,7 @@ router = APIRouter(prefix="/admin/users/{user_id}", tags=["admin"])
 
 @router.get("/sessions", response_model=SessionsAnswer)
 async def list_sessions(
-    user_id: UUID, caller: Annotated[Principal, Require("users:read")], resources: Res
+    user_id: UUID, caller: Annotated[Principal, Require("audit:read")], resources: Res
 ) -> SessionsAnswer:
     rows = await admin.list_sessions(resources, user_id)
     return SessionsAnswer(items=[session_answer(row, current=caller.session_id) for row in rows])

@@ -71,9 +71,9 @@ async def read(code: str, _caller: Annotated[Principal, Require("permissions:rea
 
 @router.patch("/permissions/{code}", response_model=PermissionAnswer)
 async def update(
-    code: str, body: PermissionPatch, _caller: Annotated[Principal, Require("permissions:write")], resources: Res
+    code: str, body: PermissionPatch, caller: Annotated[Principal, Require("permissions:write")], resources: Res
 ) -> Permission:
-    return await service.update_permission(resources, code, **body.model_dump())
+    return await service.update_permission(resources, caller, code, **body.model_dump())
 
 
 @router.delete("/permissions/{code}", status_code=204)

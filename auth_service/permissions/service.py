@@ -144,11 +144,21 @@ async def create_permission(
 
 
 async def update_permission(
-    resources: Resources, code: str, *, title: str | None, description: str | None, step_up: bool | None
+    resources: Resources,
+    caller: Principal | Actor,
+    code: str,
+    *,
+    title: str | None,
+    description: str | None,
+    step_up: bool | None,
 ) -> Permission:
-    """None leaves a part as it is."""
+    """None leaves a part as it is. The mark takes from people or opens to them, so the caller must hold the code."""
     async with resources.db.begin() as session:
+        await repository.lock_access_rules(session)
         permission = _found(await repository.find_permission(session, code))
+        if step_up not in {None, permission.step_up}:
+            actor = await load_actor(session, caller, resources.clock(), may="permissions:write")
+            actor.must_hold([code], until=None)
         permission.title = permission.title if title is None else title
         permission.description = permission.description if description is None else description
         permission.step_up = permission.step_up if step_up is None else step_up

@@ -51,8 +51,10 @@ def is_trusted(device: Device | None, now: datetime) -> bool:
 
 
 async def find_in(session: AsyncSession, user_id: UUID, device_id: UUID | None) -> Device | None:
-    """None too for a device of somebody else."""
-    device = None if device_id is None else await session.get(Device, device_id, populate_existing=True)
+    """Locked, so that nobody deletes it meanwhile; None too for a device of somebody else."""
+    if device_id is None:
+        return None
+    device = await session.get(Device, device_id, populate_existing=True, with_for_update=True)
     return device if device is not None and device.user_id == user_id else None
 
 
@@ -74,7 +76,7 @@ async def register_in(
         device.trusted_until = now + TRUST
     await session.flush()
     if token is not None:
-        await _keep_most_recent(session, user.id)
+        await _keep_most_recent(session, user.id, device.id)
     return Registered(device.id, token)
 
 
@@ -118,9 +120,11 @@ async def _tell_of_new_device(resources: Resources, session: AsyncSession, user:
         await enqueue(resources, session, user, MailKind.NEW_DEVICE, device=device, ip=ip)
 
 
-async def _keep_most_recent(session: AsyncSession, user_id: UUID) -> None:
-    newest_first = select(Device.id).where(Device.user_id == user_id).order_by(Device.last_seen_at.desc(), Device.id)
-    await session.execute(delete(Device).where(Device.id.in_(newest_first.offset(MOST_DEVICES))))
+async def _keep_most_recent(session: AsyncSession, user_id: UUID, here: UUID) -> None:
+    """With `here`, whatever a clock says."""
+    others = select(Device.id).where(Device.user_id == user_id, Device.id != here)
+    newest_first = others.order_by(Device.last_seen_at.desc(), Device.id.desc())
+    await session.execute(delete(Device).where(Device.id.in_(newest_first.offset(MOST_DEVICES - 1))))
 
 
 def _digest(secret: str) -> bytes:

@@ -9,17 +9,19 @@ from auth_service.core.connections import Res, Resources
 from auth_service.core.errors import StepUpRequired, Unauthenticated
 from auth_service.core.principal import CurrentUser, Principal
 from auth_service.sessions.repository import find_own
+from auth_service.sessions.service import idle_life
 
 FRESH = timedelta(minutes=5)  # LOG-9
 
 
 async def must_be_fresh(resources: Resources, me: Principal) -> None:
     """Raises StepUpRequired where the password or a code was last shown more than five minutes ago."""
+    now = resources.clock()
     async with resources.db() as session:
-        row = await find_own(session, me.subject, me.session_id)
+        row = await find_own(session, me.subject, me.session_id, now, idle_life(resources))
     if row is None:
         raise Unauthenticated
-    if row.authenticated_at + FRESH <= resources.clock():
+    if row.authenticated_at + FRESH <= now:
         raise StepUpRequired
 
 

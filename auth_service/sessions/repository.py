@@ -120,11 +120,11 @@ async def live_sessions(session: AsyncSession, user_id: UUID, now: datetime, idl
     return (await session.scalars(statement)).all()
 
 
-async def find_own(session: AsyncSession, user_id: UUID, session_id: UUID) -> Session | None:
-    """A session that has not been ended; None for somebody else's."""
-    statement = select(Session).where(
-        Session.id == session_id, Session.user_id == user_id, Session.revoked_at.is_(None)
-    )
+async def find_own(
+    session: AsyncSession, user_id: UUID, session_id: UUID, now: datetime, idle: timedelta
+) -> Session | None:
+    """A session that lives, by stored times too: an access token may outlive it. None for somebody else's."""
+    statement = select(Session).where(Session.id == session_id, *_live(user_id, now, idle))
     return (await session.scalars(statement)).one_or_none()
 
 

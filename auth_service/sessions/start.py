@@ -49,9 +49,9 @@ async def start_session(resources: Resources, user_id: UUID, client: Client, pro
     """Raises InvalidCredentials if, since the proof was looked at, the user was disabled, changed the password, or
     took the trust from the device that the proof rests on.
     """
-    now = resources.clock()
     async with resources.db.begin() as session:
         user = await repository.lock_user(session, user_id)
+        now = resources.clock()  # of one's turn, so that the last to start is the newest (SES-1)
         if user is None or not user.is_active or user.credentials_version != proof.credentials_version:
             raise InvalidCredentials
         device = await devices.find_in(session, user_id, proof.device_id)
@@ -71,9 +71,10 @@ async def start_session(resources: Resources, user_id: UUID, client: Client, pro
             rotated_at=now,
             expires_at=now + timedelta(seconds=resources.settings.session_absolute_seconds),
         )
+        # Before it is in the table: whatever a clock says, a login never ends its own session.
+        surplus = await _surplus(resources, session, user_id, now)
         session.add(row)
         await session.flush()
-        surplus = await _beyond_limit(resources, session, user_id, now)
         ended = await repository.end(session, now, "session_limit", Session.id.in_(surplus)) if surplus else []
         denials = await record_denials(resources, session, ended)
         session.add(
@@ -107,10 +108,10 @@ async def replace_session(resources: Resources, user_id: UUID, session_id: UUID,
 
     Its absolute life does not grow. Raises Unauthenticated if it has ended, or what the proof rests on has changed.
     """
-    now = resources.clock()
     async with resources.db.begin() as session:
         user = await repository.lock_user(session, user_id)
-        old = await repository.find_own(session, user_id, session_id)
+        now = resources.clock()
+        old = await repository.find_own(session, user_id, session_id, now, idle_life(resources))
         if user is None or old is None or user.credentials_version != proof.credentials_version:
             raise Unauthenticated
         row = _successor(old, now, second_factor=proof.second_factor)
@@ -140,10 +141,11 @@ def issue_tokens(
     return IssuedTokens(access, refresh, life, session_id, device_token, ended_sessions)
 
 
-async def _beyond_limit(resources: Resources, session: AsyncSession, user_id: UUID, now: datetime) -> list[UUID]:
+async def _surplus(resources: Resources, session: AsyncSession, user_id: UUID, now: datetime) -> list[UUID]:
+    """What has to end for one more."""
     by_role = await session_limit_of(session, user_id, now)
     limit = resources.settings.session_limit if by_role is None else by_role
-    return await repository.beyond_limit(session, user_id, now, idle_life(resources), limit)
+    return await repository.beyond_limit(session, user_id, now, idle_life(resources), limit - 1)
 
 
 def _successor(old: Session, now: datetime, *, second_factor: bool) -> Session:

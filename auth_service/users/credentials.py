@@ -14,7 +14,7 @@ from sqlalchemy import update
 
 from auth_service.core.connections import Resources
 from auth_service.core.errors import TooManyRequests
-from auth_service.mail.outbox import enqueue
+from auth_service.mail.outbox import enqueue, enqueue_nothing
 from auth_service.mail.texts import MailKind
 from auth_service.models import User
 from auth_service.users import attempts
@@ -66,12 +66,15 @@ async def verify_password(
         if failures is None:
             await slot.verify_nobody(password)
             return Outcome.LOCKED
+        closes = failures == resources.settings.login_total_failure_limit and not known
         if user is None:
             await slot.verify_nobody(password)
+            if closes:
+                await _tell_nobody(resources)
             return Outcome.WRONG_PASSWORD
         matches, upgraded = await slot.verify(password, user.password_hash)
         if not matches:
-            if failures == resources.settings.login_total_failure_limit and not known:
+            if closes:
                 await _tell_owner(resources, user)
             return Outcome.WRONG_PASSWORD
         if not user.is_active:
@@ -111,6 +114,12 @@ async def _tell_owner(resources: Resources, user: User) -> None:
     log.warning("account_closed_to_strangers", user_id=str(user.id))
     async with resources.db.begin() as session:
         await enqueue(resources, session, user, MailKind.MANY_FAILURES)
+
+
+async def _tell_nobody(resources: Resources) -> None:
+    """The same work for a login that nobody has (LOG-1)."""
+    async with resources.db.begin() as session:
+        await enqueue_nothing(resources, session)
 
 
 async def _replace_hash(resources: Resources, user_id: UUID, old: str, new: str) -> None:
