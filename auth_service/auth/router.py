@@ -20,7 +20,7 @@ from auth_service.auth.schemas import (
 from auth_service.core.connections import Res
 from auth_service.core.cookies import wants_cookies
 from auth_service.core.limits import limited
-from auth_service.core.principal import CurrentUser
+from auth_service.core.principal import CurrentUser, came_by_cookie
 from auth_service.mfa.challenges import OpenChallenge
 from auth_service.models import User
 from auth_service.sessions.client import RequestClient
@@ -59,7 +59,9 @@ async def log_in(
     issued = await service.log_in(resources, body.login, body.password, client)
     if isinstance(issued, OpenChallenge):
         return issued
-    return transport.deliver(response, resources, issued, as_cookies=as_cookies)
+    return await transport.deliver_login(
+        request, response, resources, issued, client.device_token, as_cookies=as_cookies
+    )
 
 
 @router.post("/auth/login/mfa", response_model=AnyTokens, dependencies=[limited("login")], **TERSE)
@@ -68,16 +70,19 @@ async def log_in_with_code(
 ) -> AnyTokens:
     """The second half of a login: the challenge and a code from the app, or a recovery code. Five tries."""
     as_cookies = wants_cookies(request, resources.settings)
+    client = transport.with_device(request, resources, client, None, cookies=as_cookies)
     issued = await service.log_in_with_code(
         resources, body.challenge, body.code, client, trust_device=body.trust_device
     )
-    return transport.deliver(response, resources, issued, as_cookies=as_cookies)
+    return await transport.deliver_login(
+        request, response, resources, issued, client.device_token, as_cookies=as_cookies
+    )
 
 
 @router.post("/auth/step-up", response_model=AnyTokens, dependencies=[limited("login")], **TERSE)
 async def step_up(body: StepUpBody, request: Request, response: Response, me: CurrentUser, resources: Res) -> AnyTokens:
     """Shows the password or a code again, for what answers step_up_required: new tokens, the old ones are dead."""
-    as_cookies = "authorization" not in request.headers
+    as_cookies = came_by_cookie(request)
     issued = await service.step_up(
         resources, me.subject, me.session_id, current_password=body.current_password, code=body.code
     )
@@ -108,8 +113,10 @@ async def log_out_others(me: CurrentUser, resources: Res) -> None:
 
 
 @router.post("/auth/logout-all", status_code=204)
-async def log_out_all(me: CurrentUser, resources: Res) -> None:
+async def log_out_all(request: Request, response: Response, me: CurrentUser, resources: Res) -> None:
     await end_all_sessions(resources, me.subject, "logout_all")
+    if came_by_cookie(request):
+        transport.clear(response, resources)
 
 
 @router.post("/auth/token", response_model=ServiceTokenAnswer, dependencies=[limited("token")])
