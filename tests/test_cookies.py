@@ -1,5 +1,6 @@
 """Tokens in cookies: what is set, what is taken for a credential, and what a login or a logout leaves behind."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
@@ -217,6 +218,15 @@ async def test_a_page_of_another_allowed_origin_may_use_them(site: Api) -> None:
     account, browser = await site.create_user(), Browser(site, FRONT)
     await browser.log_in(account)
     assert (await browser.send("PATCH", "/users/me", {"full_name": "Trinity"})).json()["full_name"] == "Trinity"
+
+
+async def test_tabs_that_refresh_at_once_stay_logged_in(site: Api) -> None:
+    account, browser = await logged_in(site)
+    tabs = [browser.copy() for _ in range(8)]
+    answers = await asyncio.gather(*(tab.send("POST", "/auth/refresh") for tab in tabs))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({tab.cookies[REFRESH] for tab in tabs}) == 1
+    assert [await tab.who() for tab in tabs] == [account.login] * 8
 
 
 # --- cookie and bearer together

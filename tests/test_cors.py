@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from pydantic import ValidationError
 
 from auth_service.config import Settings
 from tests.api import Api
@@ -89,3 +90,30 @@ async def test_cke_4_preflights_allow_no_more_than_is_used(site: Api) -> None:
     ]:
         answer = await Browser(site).send("OPTIONS", "/users/me", headers=preflight(FRONT, method, headers))
         assert (answer.status_code == 200) is allowed, (method, headers)
+
+
+@pytest.mark.parametrize(
+    ("issuer", "origin"),
+    [
+        ("https://auth.cinema.example:443/", ORIGIN),
+        ("https://AUTH.cinema.example/path", ORIGIN),
+        ("http://localhost:80", "http://localhost"),
+        ("http://localhost:443", "http://localhost:443"),
+        ("https://[::1]:8443", "https://[::1]:8443"),
+    ],
+)
+def test_cke_4_the_issuers_origin_is_written_as_browsers_do(issuer: str, origin: str) -> None:
+    assert Settings(_env_file=None, issuer=issuer).origins == {origin}
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        *("*", "null", "https://*.cinema.example", f"{FRONT}/", f"{FRONT}/page", f"{FRONT}:443", "http://localhost:80"),
+        *(FRONT.upper(), "www.cinema.example", f"{FRONT} {ORIGIN}", "https://user@www.cinema.example", "file:///"),
+        *(f"{FRONT}?x", f"{FRONT}#x", "https://", "wss://www.cinema.example", "https://www.cinema.example:99999999"),
+    ],
+)
+def test_cke_4_what_no_browser_sends_is_no_setting(listed: str) -> None:
+    with pytest.raises(ValidationError, match="exact origins"):
+        Settings(_env_file=None, allowed_origins=f"{FRONT},{listed}")
