@@ -11,7 +11,7 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --g
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
-.PHONY: help run venv test lint format lock audit quickstart bench-history compose-up compose-test clean
+.PHONY: help run venv test lint format lock audit quickstart browser bench-history bench-lockout compose-up compose-test clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,8 +45,14 @@ audit: $(STAMP) ## look for known vulnerabilities in what is installed in produc
 quickstart: $(STAMP) ## run the commands of the quickstart against BASE (a service that runs)
 	BASE=$(BASE) $(BIN)/python scripts/run_doc.py docs/quickstart.md
 
+browser: $(STAMP) ## walk through docs/browsers.md with Chromium against BASE, and attack it from hostile pages
+	BASE=$(BASE) $(BIN)/python -m tests.browser_walk
+
 bench-history: $(STAMP) ## measure the login history at 10,000,000 rows; ARGS="--rows 500000"
-	@exec $(BIN)/python bench/history.py $(ARGS)
+	@exec $(BIN)/python -m bench.history $(ARGS)
+
+bench-lockout: $(STAMP) ## attack an account with 10,000 wrong passwords; ARGS="--tries 500"
+	@exec $(BIN)/python -m bench.lockout $(ARGS)
 
 compose-up: ## start everything in Docker Compose
 	@exec $(COMPOSE) up --build

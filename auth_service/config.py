@@ -127,8 +127,11 @@ class Settings(BaseSettings):
     @field_validator("allowed_origins")
     @classmethod
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(re.fullmatch(_ORIGIN, item) for item in value):
-            raise ValueError("list exact origins, such as https://www.cinema.example, without a path and without *")
+        if not all(re.fullmatch(_ORIGIN, item) and item == _origin_of(item) for item in value):
+            raise ValueError(
+                "list exact origins as browsers write them, such as https://www.cinema.example: "
+                "no path, no *, no :443 or :80 where that goes without saying"
+            )
         return value
 
     @field_validator("account_url")
@@ -216,6 +219,8 @@ class Settings(BaseSettings):
             problems.append("ALLOWED_HOSTS must list the host names; * accepts forged Host headers")
         if not self.issuer.startswith("https://"):
             problems.append("ISSUER must be the public https:// address")
+        if not all(origin.startswith("https://") for origin in self.allowed_origins):
+            problems.append("ALLOWED_ORIGINS must be https:// pages; others can be changed on their way")
         if self.log_level == "DEBUG":
             problems.append("LOG_LEVEL must not be DEBUG")
         return problems
@@ -251,8 +256,7 @@ class Settings(BaseSettings):
     @cached_property
     def origins(self) -> frozenset[str]:
         """Web pages that may use cookies and read answers (CKE-2, CKE-4): our own origin and the listed ones."""
-        parts = urlsplit(self.issuer)
-        return frozenset({f"{parts.scheme}://{parts.netloc}".lower(), *self.allowed_origins})
+        return frozenset({_origin_of(self.issuer), *self.allowed_origins})
 
     @property
     def secure_cookies(self) -> bool:
@@ -277,6 +281,13 @@ class Settings(BaseSettings):
 
 def _parts(url: SecretStr) -> SplitResult:
     return urlsplit(url.get_secret_value())
+
+
+def _origin_of(address: str) -> str:
+    """As browsers write it: lower case, and no port where it is the scheme's own."""
+    parts = urlsplit(address.lower())
+    default = {"https": ":443", "http": ":80"}.get(parts.scheme, "")
+    return f"{parts.scheme}://{parts.netloc.removesuffix(default)}"
 
 
 def _scheme(url: SecretStr) -> str | None:

@@ -175,9 +175,11 @@ class Fresh:
         """One more app ("replica") on the stores of `settings`."""
         return await self._stack.enter_async_context(running_app(settings, clock))
 
-    async def service(self, settings: Settings, *, workers: int = 1, **environment: str) -> ServiceProcess:
+    async def service(
+        self, settings: Settings, *, workers: int = 1, port: int | None = None, **environment: str
+    ) -> ServiceProcess:
         """The shipped command `auth-service serve` as a process of its own, over TCP."""
-        return await self._stack.enter_async_context(running_service(settings, workers, environment))
+        return await self._stack.enter_async_context(running_service(settings, workers, environment, port))
 
 
 @pytest.fixture

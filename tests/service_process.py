@@ -49,9 +49,9 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 @asynccontextmanager
 async def running_service(
-    settings: Settings, workers: int, environment: dict[str, str]
+    settings: Settings, workers: int, environment: dict[str, str], port: int | None = None
 ) -> AsyncIterator[ServiceProcess]:
-    port = free_port()
+    port = port or free_port()
     log_path = Path(tempfile.gettempdir()) / f"auth-service-{os.getpid()}-{port}.log"
     with log_path.open("wb") as log:
         process = await asyncio.create_subprocess_exec(

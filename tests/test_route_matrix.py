@@ -73,6 +73,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("DELETE", f"{V1}/users/me/email"): USERS.format(204),
     ("GET", f"{V1}/users/me/export"): USERS.format(200),
     ("POST", f"{V1}/admin/users/{{user_id}}/send-password-reset"): ADMINS.format(202),
+    ("GET", f"{V1}/auth/csrf"): USERS.format(200),
     ("POST", f"{V1}/auth/step-up"): USERS.format(403),  # with a wrong password
     ("GET", f"{V1}/users/me/sessions"): USERS.format(200),
     ("DELETE", f"{V1}/users/me/sessions/{{session_id}}"): USERS.format(404),

@@ -126,6 +126,8 @@ NOT_IN_PRODUCTION = [
     ("ALLOWED_HOSTS", "auth.cinema.example,*"),
     ("ISSUER", "http://auth.cinema.example"),
     ("ISSUER", None),
+    ("ALLOWED_ORIGINS", "http://www.cinema.example"),
+    ("ALLOWED_ORIGINS", "https://www.cinema.example,http://localhost:3000"),
     ("LOG_LEVEL", "DEBUG"),
     ("LOG_LEVEL", "debug"),
 ]

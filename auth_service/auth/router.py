@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from auth_service.auth import client_credentials, service, transport
 from auth_service.auth.schemas import (
     CookieTokensAnswer,
+    CsrfAnswer,
     LoginBody,
     LogoutBody,
     MfaLoginBody,
@@ -18,9 +19,9 @@ from auth_service.auth.schemas import (
     TokensAnswer,
 )
 from auth_service.core.connections import Res
-from auth_service.core.cookies import wants_cookies
+from auth_service.core.cookies import csrf_tokens, wants_cookies
 from auth_service.core.limits import limited
-from auth_service.core.principal import CurrentUser
+from auth_service.core.principal import CurrentUser, came_by_cookie
 from auth_service.mfa.challenges import OpenChallenge
 from auth_service.models import User
 from auth_service.sessions.client import RequestClient
@@ -57,7 +58,9 @@ async def log_in(
     issued = await service.log_in(resources, body.login, body.password, client)
     if isinstance(issued, OpenChallenge):
         return issued
-    return transport.deliver(response, resources, issued, as_cookies=as_cookies)
+    return await transport.deliver_login(
+        request, response, resources, issued, client.device_token, as_cookies=as_cookies
+    )
 
 
 @router.post("/auth/login/mfa", response_model=AnyTokens, dependencies=[limited("login")], **TERSE)
@@ -66,16 +69,19 @@ async def log_in_with_code(
 ) -> AnyTokens:
     """The second half of a login: the challenge and a code from the app, or a recovery code. Five tries."""
     as_cookies = wants_cookies(request, resources.settings)
+    client = transport.with_device(request, resources, client, None, cookies=as_cookies)
     issued = await service.log_in_with_code(
         resources, body.challenge, body.code, client, trust_device=body.trust_device
     )
-    return transport.deliver(response, resources, issued, as_cookies=as_cookies)
+    return await transport.deliver_login(
+        request, response, resources, issued, client.device_token, as_cookies=as_cookies
+    )
 
 
 @router.post("/auth/step-up", response_model=AnyTokens, dependencies=[limited("login")], **TERSE)
 async def step_up(body: StepUpBody, request: Request, response: Response, me: CurrentUser, resources: Res) -> AnyTokens:
     """Shows the password or a code again, for what answers step_up_required: new tokens, the old ones are dead."""
-    as_cookies = "authorization" not in request.headers
+    as_cookies = came_by_cookie(request)
     issued = await service.step_up(
         resources, me.subject, me.session_id, current_password=body.current_password, code=body.code
     )
@@ -89,6 +95,12 @@ async def refresh(
     """Rotates; doubles within the grace get the same refresh token, later reuse ends the session."""
     token, as_cookies = transport.presented_refresh_token(request, resources, body)
     return transport.deliver(response, resources, await rotate(resources, token, client), as_cookies=as_cookies)
+
+
+@router.get("/auth/csrf", response_model=CsrfAnswer)
+async def csrf(me: CurrentUser, resources: Res) -> CsrfAnswer:
+    """The session's CSRF token once more, for a page that was loaded anew; only allowed origins can read the answer."""
+    return CsrfAnswer(csrf_token=csrf_tokens(resources.secrets, me.session_id)[0])
 
 
 @router.post("/auth/logout", status_code=204)
@@ -106,8 +118,10 @@ async def log_out_others(me: CurrentUser, resources: Res) -> None:
 
 
 @router.post("/auth/logout-all", status_code=204)
-async def log_out_all(me: CurrentUser, resources: Res) -> None:
+async def log_out_all(request: Request, response: Response, me: CurrentUser, resources: Res) -> None:
     await end_all_sessions(resources, me.subject, "logout_all")
+    if came_by_cookie(request):
+        transport.clear(response, resources)
 
 
 @router.post("/auth/token", response_model=ServiceTokenAnswer, dependencies=[limited("token")])

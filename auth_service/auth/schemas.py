@@ -71,6 +71,10 @@ class CookieTokensAnswer(Answer):
     ended_sessions: int | None = None
 
 
+class CsrfAnswer(Answer):
+    csrf_token: str
+
+
 class MfaRequired(Answer):
     """The password was right; now `POST /auth/login/mfa` with this challenge, within `expires_in` seconds."""
 

@@ -15,13 +15,15 @@ from auth_service.core.cookies import (
     check_origin,
     cookie_names,
     csrf_tokens,
+    read_cookie,
     set_cookie,
 )
 from auth_service.core.errors import InvalidRefreshToken, Unauthenticated, ValidationFailed
-from auth_service.core.principal import bearer_token, cookie_token
+from auth_service.core.principal import bearer_token, came_by_cookie, cookie_token
 from auth_service.core.tokens import InvalidToken
 from auth_service.sessions.client import Client
 from auth_service.sessions.refresh_token import read_refresh_token
+from auth_service.sessions.service import end_session
 from auth_service.sessions.start import IssuedTokens
 
 
@@ -47,6 +49,24 @@ def deliver(
     )
 
 
+async def deliver_login(
+    request: Request,
+    response: Response,
+    resources: Resources,
+    issued: IssuedTokens,
+    device_token: str | None,
+    *,
+    as_cookies: bool,
+) -> TokensAnswer | CookieTokensAnswer:
+    """As `deliver`; whatever session the browser's cookies were of is ended, since nothing of it is left (LOG-9)."""
+    if as_cookies:
+        for session_id in await _sessions_of(resources, *_stored(request, resources)) - {issued.session_id}:
+            await end_session(resources, session_id, "replaced_by_login")
+        # Set again, so that its 180 days begin anew: it is either new or the one that was recognised.
+        issued = replace(issued, device_token=issued.device_token or device_token)
+    return deliver(response, resources, issued, as_cookies=as_cookies)
+
+
 def clear(response: Response, resources: Resources) -> None:
     """But the device's: the next login comes from the same device."""
     names = cookie_names(resources.settings)
@@ -56,19 +76,19 @@ def clear(response: Response, resources: Resources) -> None:
 
 def with_device(request: Request, resources: Resources, client: Client, given: str | None, *, cookies: bool) -> Client:
     """The device's token from the body, or for a caller that uses cookies from its cookie."""
-    stored = request.cookies.get(cookie_names(resources.settings).device) if cookies else None
+    stored = read_cookie(request, cookie_names(resources.settings).device) if cookies else None
     return replace(client, device_token=given or stored)
 
 
 def presented_refresh_token(request: Request, resources: Resources, body: RefreshBody | None) -> tuple[str, bool]:
     """The token, and whether it came in a cookie: then only from a page of ours. Raises CsrfRefused among others."""
     given = body.refresh_token if body else None
-    stored = request.cookies.get(cookie_names(resources.settings).refresh)
+    stored = read_cookie(request, cookie_names(resources.settings).refresh)
     if stored is None:
         if given is None:
             raise ValidationFailed("refresh_token is required, in the body or as a cookie")
         return given, False
-    if given not in {None, stored}:
+    if given not in {None, stored} or not came_by_cookie(request):
         raise AmbiguousCredentials
     check_origin(request, resources.settings)
     session_id = read_refresh_token(resources.secrets, stored).session_id
@@ -79,21 +99,31 @@ def presented_refresh_token(request: Request, resources: Resources, body: Refres
 async def logout_tokens(
     request: Request, resources: Resources, body: LogoutBody | None
 ) -> tuple[str | None, str | None, bool]:
-    """(access token, refresh token, whether they are cookies). Cookies count only where nothing else was sent."""
+    """(access token, refresh token, whether to clear the cookies); cookies count only where nothing else was sent.
+
+    Raises AmbiguousCredentials where cookies of another session came along: a 204 would look as if that had ended.
+    """
+    access, refresh = _stored(request, resources)
+    by_cookie = access is not None or refresh is not None
+    of_cookies = await _sessions_of(resources, access, refresh)
+    if came_by_cookie(request) and not (body and body.refresh_token):
+        if by_cookie:
+            check_origin(request, resources.settings)
+        for session_id in of_cookies:
+            check_csrf(request, resources.settings, resources.secrets, session_id)
+        return access, refresh, by_cookie
     try:
         bearer = bearer_token(request)
     except Unauthenticated:
-        return None, body.refresh_token if body else None, False
-    if bearer is not None or (body and body.refresh_token):
-        return bearer, body.refresh_token if body else None, False
-    access = cookie_token(request, resources)
-    refresh = request.cookies.get(cookie_names(resources.settings).refresh)
-    if access is None and refresh is None:
-        return None, None, False
-    check_origin(request, resources.settings)
-    for session_id in await _sessions_of(resources, access, refresh):
-        check_csrf(request, resources.settings, resources.secrets, session_id)
-    return access, refresh, True
+        bearer = None
+    given = (bearer, body.refresh_token if body else None)
+    if not of_cookies <= await _sessions_of(resources, *given):
+        raise AmbiguousCredentials
+    return *given, by_cookie
+
+
+def _stored(request: Request, resources: Resources) -> tuple[str | None, str | None]:
+    return cookie_token(request, resources), read_cookie(request, cookie_names(resources.settings).refresh)
 
 
 async def _sessions_of(resources: Resources, access: str | None, refresh: str | None) -> set[UUID]:

@@ -52,12 +52,23 @@ def cookie_names(settings: Settings) -> CookieNames:
     return _SECURE if settings.secure_cookies else _PLAIN
 
 
+def read_cookie(request: Request, name: str) -> str | None:
+    """The value under exactly this name; empty, and so junk to whoever reads it, where the name is there twice.
+
+    Not Starlette's parser: it strips the bytes 0x85 and 0xA0 off a name, which browsers do not, and so takes a cookie
+    that a sibling host has set for a __Host- one.
+    """
+    pairs = (part.strip(" \t").partition("=") for line in request.headers.getlist("cookie") for part in line.split(";"))
+    values = [value for given, _, value in pairs if given == name]
+    return None if not values else values[0] if len(values) == 1 else ""
+
+
 def wants_cookies(request: Request, settings: Settings) -> bool:
     """Whether the caller asks for cookies; then it has to be a page of ours (login CSRF, CKE-2)."""
-    asked = request.headers.get(TRANSPORT_HEADER)
-    if asked is None:
+    asked = request.headers.getlist(TRANSPORT_HEADER)
+    if not asked:
         return False
-    if asked != "cookie":
+    if asked != ["cookie"]:
         raise UnknownTransport
     check_origin(request, settings)
     return True

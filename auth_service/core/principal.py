@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import Depends, Request
 
 from auth_service.core.connections import Res, Resources
-from auth_service.core.cookies import AmbiguousCredentials, check_csrf, cookie_names
+from auth_service.core.cookies import AmbiguousCredentials, check_csrf, cookie_names, read_cookie
 from auth_service.core.errors import Unauthenticated
 from auth_service.core.tokens import AccessClaims, InvalidToken
 
@@ -42,6 +42,11 @@ def bearer_token(request: Request) -> str | None:
     return token
 
 
+def came_by_cookie(request: Request) -> bool:
+    """Any Authorization header, a bad one too, is what counts instead (CKE-3)."""
+    return "authorization" not in request.headers
+
+
 async def authenticate(resources: Resources, token: str | None) -> Principal:
     """Signature and claims first, then the denylist; a store failure surfaces as 503, never as 401."""
     if token is None:
@@ -57,9 +62,7 @@ async def authenticate(resources: Resources, token: str | None) -> Principal:
 
 def cookie_token(request: Request, resources: Resources) -> str | None:
     """The access token of the cookie; None without one."""
-    if "cookie" not in request.headers:
-        return None
-    return request.cookies.get(cookie_names(resources.settings).access)
+    return read_cookie(request, cookie_names(resources.settings).access)
 
 
 async def current_principal(request: Request, resources: Res) -> Principal:
