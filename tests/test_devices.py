@@ -239,6 +239,8 @@ async def another_authenticator(viewer: Viewer) -> None:
     done = await viewer.send("DELETE", "/mfa/totp", current_password=viewer.account.password, code=viewer.code())
     assert done.status_code == 204
     viewer.watch.turn()
+    ((here),) = await devices_of(viewer.api, viewer.tokens)
+    assert (here["current"], here["trusted_until"]) == (True, None), "before another one is set up"
     viewer.secret, viewer.codes = await set_up(viewer.api, viewer.watch, viewer.tokens)
 
 
@@ -247,7 +249,8 @@ async def reset_by_an_admin(viewer: Viewer) -> None:
     path = f"{V1}/admin/users/{viewer.account.id}/reset-mfa"
     done = await viewer.api.http.post(path, json={"reason": "lost phone"}, headers=boss.bearer)
     assert done.status_code == 204
-    viewer.tokens = await viewer.api.log_in(viewer.account)
+    viewer.tokens = await viewer.api.log_in(viewer.account, device_token=viewer.tokens.device_token)
+    assert viewer.tokens.device_token is not None, "a stranger, before another one is set up"
     viewer.secret, viewer.codes = await set_up(viewer.api, viewer.watch, viewer.tokens)
 
 
