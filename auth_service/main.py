@@ -1,5 +1,6 @@
 """create_app(settings): lifespan, middleware, routers, error handlers. Nothing else."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -38,6 +39,7 @@ from auth_service.sessions.partition_upkeep import keep_up
 from auth_service.sessions.partitions import history_state
 from auth_service.sessions.repository import delete_ended
 from auth_service.sessions.router import router as sessions_router
+from auth_service.sessions.user_agent import warm_up
 from auth_service.users import attempts, email
 from auth_service.users.mail_router import router as mail_router
 from auth_service.users.router import router as users_router
@@ -53,6 +55,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(warm_up)
         async with open_resources(settings, clock) as resources, running(_jobs(resources)):
             app.state.resources = resources
             if not settings.has_mail:

@@ -333,7 +333,7 @@ async def test_rel_9_aborted_requests_leak_nothing(fresh: Fresh) -> None:
     async with asyncio.timeout(PATIENCE):
         while engine_pool.checkedout() or hot.get_idle_size() < hot.get_size():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
-    assert api.resources.hasher._inside == 0
+    assert api.resources.hasher.inside == 0
     open_transactions = await api.resources.hot.fetchval(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
         " AND state LIKE 'idle in transaction%' AND state_change < now() - interval '1 second'"

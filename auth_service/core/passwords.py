@@ -108,6 +108,11 @@ class PasswordHasher:
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    @property
+    def inside(self) -> int:
+        """How many hash, or wait for their turn."""
+        return self._turns.inside
+
     @asynccontextmanager
     async def slot(self, *, first: bool = False) -> AsyncIterator["HashingSlot"]:
         """A turn at a core. What must come right before the hash, such as counting the try, goes in the block.

@@ -12,10 +12,15 @@ class Turns:
     """`room` others may wait, and as many who go first; beyond that Busy (503) is raised at once."""
 
     def __init__(self, count: int, room: int) -> None:
-        self._free = count
+        self._count = self._free = count
         self._room = room
         self._first: deque[asyncio.Future[None]] = deque()
         self._others: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def inside(self) -> int:
+        """How many have a turn or wait for one."""
+        return self._count - self._free + len(self._first) + len(self._others)
 
     @asynccontextmanager
     async def turn(self, *, first: bool) -> AsyncIterator[None]:

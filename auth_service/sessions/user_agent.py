@@ -26,3 +26,8 @@ def in_words(user_agent: str | None) -> Words:
         " ".join(part for part in (agent.family, agent.major) if part) if agent else None,
         " ".join(part for part in (system.family, system.major) if part) if system else None,
     )
+
+
+def warm_up() -> None:
+    """Reads the rules, which takes 100 ms: before the first login that is told to its owner, not during it."""
+    in_words("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
