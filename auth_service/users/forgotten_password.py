@@ -13,6 +13,8 @@ from auth_service.mail.outbox import must_have_mail
 from auth_service.models import new_id
 from auth_service.permissions.actor import Actor, load_actor, load_subject
 from auth_service.permissions.repository import lock_access_rules
+from auth_service.sessions.client import Client
+from auth_service.sessions.devices import register_in
 from auth_service.sessions.repository import lock_user
 from auth_service.sessions.service import end_all_in
 from auth_service.users import attempts, mailed_tokens
@@ -49,8 +51,10 @@ async def ask(resources: Resources, email: str) -> None:
             await send_nothing(resources, session, Purpose.RESET_PASSWORD)
 
 
-async def reset(resources: Resources, text: str, new_password: str) -> None:
+async def reset(resources: Resources, text: str, new_password: str, client: Client) -> str:
     """Sets the password, ends every session, and trusts the mailbox; the second factor stays, nobody is logged in.
+
+    Gives the token of a known device: who has read the mail is not kept out by strangers' failures (LOG-3, LOG-4).
 
     Raises InvalidMailToken, or ValidationFailed for the password, which leaves the token as it was.
     """
@@ -71,9 +75,12 @@ async def reset(resources: Resources, text: str, new_password: str) -> None:
         user.email_verified_at = user.email_verified_at or now
         await replace_password(resources, session, user, hashed)
         denials = await end_all_in(resources, session, user.id, "password_reset", forget_devices=True)
+        device_token = (await register_in(resources, session, user, None, client, trust=False)).token
     await resources.denylist.publish(denials)
     await attempts.clear(resources, str(user.id))
     log.info("password_reset", user_id=str(user.id))
+    assert device_token is not None  # noqa: S101  the device is new
+    return device_token
 
 
 async def start_for(resources: Resources, caller: Principal | Actor, user_id: UUID) -> None:

@@ -3,12 +3,14 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 
 from auth_service.core.connections import Res
+from auth_service.core.cookies import DEVICE_COOKIE_SECONDS, cookie_names, set_cookie, wants_cookies
 from auth_service.core.limits import limited
 from auth_service.core.principal import CurrentUser, Principal
 from auth_service.permissions.require import Require
+from auth_service.sessions.client import RequestClient
 from auth_service.users import email, forgotten_password
 from auth_service.users.email import Confirmation
 from auth_service.users.schemas import (
@@ -18,6 +20,7 @@ from auth_service.users.schemas import (
     EmailChangeBody,
     ForgottenPasswordBody,
     MailUnderway,
+    ResetAnswer,
     ResetPasswordBody,
 )
 
@@ -31,10 +34,26 @@ async def forgot(body: ForgottenPasswordBody, resources: Res) -> MailUnderway:
     return MailUnderway(detail="If the address is known, a mail is on its way.")
 
 
-@router.post("/auth/password/reset", status_code=204, dependencies=[limited("login")])
-async def reset(body: ResetPasswordBody, resources: Res) -> None:
-    """With the token of the mailed link; ends all sessions, logs nobody in, and leaves the second factor."""
-    await forgotten_password.reset(resources, body.token, body.new_password)
+@router.post(
+    "/auth/password/reset",
+    response_model=ResetAnswer,
+    response_model_exclude_none=True,
+    dependencies=[limited("login")],
+)
+async def reset(
+    body: ResetPasswordBody, request: Request, response: Response, client: RequestClient, resources: Res
+) -> ResetAnswer:
+    """With the token of the mailed link; ends all sessions, logs nobody in, and leaves the second factor.
+
+    The device is a known one from now on, by `device_token` or, with X-Token-Transport: cookie, by its cookie.
+    """
+    settings = resources.settings
+    as_cookie = wants_cookies(request, settings)
+    device_token = await forgotten_password.reset(resources, body.token, body.new_password, client)
+    if not as_cookie:
+        return ResetAnswer(device_token=device_token)
+    set_cookie(response, settings, cookie_names(settings).device, device_token, DEVICE_COOKIE_SECONDS)
+    return ResetAnswer()
 
 
 @router.post("/auth/email/confirm", response_model=ConfirmationAnswer, dependencies=[limited("login")])

@@ -81,6 +81,12 @@ class MailUnderway(Answer):
     detail: str
 
 
+class ResetAnswer(Answer):
+    """Send `device_token` with the next login: it is not that of a stranger then."""
+
+    device_token: str | None = None
+
+
 class EmailChangeAnswer(Answer):
     """`waiting_for`: the ends that have yet to confirm."""
 
