@@ -13,6 +13,7 @@ from auth_service.config import Settings
 from auth_service.core.client_address import client_address
 from auth_service.core.errors import AppError, BadRequest, Unavailable, is_store_failure, render
 from auth_service.core.log import loggable_path
+from auth_service.core.metrics import Metrics
 from auth_service.core.strict_json import NotStrictJson, check_strict_json
 
 log = structlog.get_logger(__name__)
@@ -70,9 +71,10 @@ class Disconnected(Exception):
 class Edge:
     """Refuses what no route should see, before any route sees it (EDG-3, EDG-4, EDG-5)."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
         self._app = app
         self._settings = settings
+        self._metrics = metrics
         self._hosts = frozenset(host.lower() for host in settings.allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -114,12 +116,14 @@ class Edge:
                 log.exception("unhandled_error", path=loggable_path(scope["path"]))
                 await _send_error(send_with_headers, request_id, InternalError())
         finally:
+            seconds = time.perf_counter() - started
+            self._metrics.count_request(scope["method"], _route_of(scope), status, seconds)
             log.info(
                 "request",
                 method=scope["method"],
                 path=loggable_path(scope["path"]),
                 status=status,
-                ms=round((time.perf_counter() - started) * 1000, 1),
+                ms=round(seconds * 1000, 1),
             )
 
     def _check_head(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
@@ -136,6 +140,11 @@ class Edge:
             raise HostNotAllowed
         if _has_bad_text(scope["path"].encode()) or _has_bad_text(unquote_to_bytes(scope["query_string"])):
             raise InvalidPath
+
+
+def _route_of(scope: Scope) -> str:
+    """The route's template: an address of its own for each user would be a label without bound."""
+    return str(getattr(scope.get("route"), "path", "unmatched"))
 
 
 def _request_id(given: bytes | None) -> str:
