@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=1, le=65535)
     workers: int = Field(default=1, ge=1, le=64)
     log_level: str = "INFO"
+    log_file: Path | None = None
     log_format: str = Field(default="auto", pattern="^(auto|json|console)$")
 
     issuer: str = "http://localhost:8000"

@@ -25,6 +25,9 @@ BODY_LIMITS = {
 }
 HEADER_LIMIT = 16 * 1024
 FORM_PATH = "/api/v1/auth/token"  # RFC 6749 section 4.4.2 asks by form
+_TRACEPARENT = re.compile(
+    r"(?P<version>[0-9a-f]{2})-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?P<more>-.*)?"
+)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
 
 ANSWER_HEADERS = [
@@ -88,7 +91,8 @@ class Edge:
         peer = scope["client"][0] if scope.get("client") else ""
         state["client_address"] = client_address(peer, scope["headers"], self._settings.proxy_networks)
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id)
+        trace_id = _trace_id(headers.get(b"traceparent"))
+        structlog.contextvars.bind_contextvars(request_id=request_id, **({"trace_id": trace_id} if trace_id else {}))
         started = time.perf_counter()
         status = 0
 
@@ -151,6 +155,14 @@ def _request_id(given: bytes | None) -> str:
     """The caller's own id where it is harmless in a log line, else a new one."""
     text = (given or b"").decode("latin-1")
     return text if _REQUEST_ID.fullmatch(text) else secrets.token_hex(8)
+
+
+def _trace_id(given: bytes | None) -> str | None:
+    """The caller's trace, W3C Trace Context section 3.2; None for what the standard wants ignored."""
+    match = _TRACEPARENT.fullmatch((given or b"").decode("latin-1"))
+    if match is None or match["version"] == "ff" or (match["version"] == "00" and match["more"]):
+        return None
+    return match["trace"]
 
 
 def _has_bad_text(raw: bytes) -> bool:
