@@ -1,5 +1,6 @@
 """The `auth-service` command: serve, dev, migrate, seed-users here, its groups in `commands`."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import uvicorn
 
 from auth_service.commands import keys, partitions, roles, services, users
 from auth_service.commands.running import read_settings, run, stop
+from auth_service.core.metrics import shared_by_workers
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="The cinema's auth service.")
 app.add_typer(users.app, name="users")
@@ -29,12 +31,18 @@ def serve(
 ) -> None:
     """Answers requests; Postgres and Redis must run and be migrated."""
     settings = read_settings()
+    count = workers or settings.workers
+    with shared_by_workers() if count > 1 else nullcontext():
+        _run_server(host or settings.host, port or settings.port, count)
+
+
+def _run_server(host: str, port: int, workers: int) -> None:
     uvicorn.run(
         "auth_service.main:create_app_from_environment",
         factory=True,
-        host=host or settings.host,
-        port=port or settings.port,
-        workers=workers or settings.workers,
+        host=host,
+        port=port,
+        workers=workers,
         proxy_headers=False,  # the edge reads them, by TRUSTED_PROXIES
         server_header=False,
         log_config=None,

@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=1, le=65535)
     workers: int = Field(default=1, ge=1, le=64)
     log_level: str = "INFO"
+    log_file: Path | None = None
     log_format: str = Field(default="auto", pattern="^(auto|json|console)$")
 
     issuer: str = "http://localhost:8000"
@@ -77,6 +78,7 @@ class Settings(BaseSettings):
 
     allowed_hosts: CommaList = ("localhost", "127.0.0.1", "[::1]")
     trusted_proxies: CommaList = ()
+    metrics_clients: CommaList = ("127.0.0.1", "::1")
     allowed_origins: CommaList = ()
     rate_limit_login: str = "30/minute"
     rate_limit_register: str = "10/hour"
@@ -106,14 +108,14 @@ class Settings(BaseSettings):
         from_files = _FileVariables(settings_cls)
         return init_settings, env_settings, from_files, dotenv_settings
 
-    @field_validator("allowed_hosts", "trusted_proxies", "allowed_origins", mode="before")
+    @field_validator("allowed_hosts", "trusted_proxies", "metrics_clients", "allowed_origins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "metrics_clients")
     @classmethod
     def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for item in value:
@@ -265,8 +267,11 @@ class Settings(BaseSettings):
 
     @cached_property
     def proxy_networks(self) -> tuple[Network, ...]:
-        listed = ("0.0.0.0/0", "::/0") if "*" in self.trusted_proxies else self.trusted_proxies
-        return tuple(ipaddress.ip_network(item, strict=False) for item in listed)
+        return _networks(self.trusted_proxies)
+
+    @cached_property
+    def metrics_networks(self) -> tuple[Network, ...]:
+        return _networks(self.metrics_clients)
 
     @property
     def asyncpg_dsn(self) -> str:
@@ -277,6 +282,11 @@ class Settings(BaseSettings):
     def sqlalchemy_url(self) -> str:
         parts = urlsplit(self.database_url.get_secret_value())
         return urlunsplit(parts._replace(scheme="postgresql+asyncpg"))
+
+
+def _networks(listed: tuple[str, ...]) -> tuple[Network, ...]:
+    items = ("0.0.0.0/0", "::/0") if "*" in listed else listed
+    return tuple(ipaddress.ip_network(item, strict=False) for item in items)
 
 
 def _parts(url: SecretStr) -> SplitResult:

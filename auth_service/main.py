@@ -24,6 +24,7 @@ from auth_service.core.errors import install_error_handlers
 from auth_service.core.keys import RELOAD_SECONDS
 from auth_service.core.limits import create_edge_limits
 from auth_service.core.log import configure_logging
+from auth_service.core.metrics import Metrics, forget_worker
 from auth_service.core.upkeep import Job, running
 from auth_service.mail.delivery import DELIVERY_SECONDS, delete_old, deliver
 from auth_service.mail.dev_router import router as dev_mails_router
@@ -53,14 +54,17 @@ KEEP_ENDED_SESSIONS = timedelta(days=30)
 def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     """The whole service; its stores are opened when the server starts it, not here."""
 
+    metrics = Metrics()
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(warm_up)
-        async with open_resources(settings, clock) as resources, running(_jobs(resources)):
+        async with open_resources(settings, clock, metrics) as resources, running(_jobs(resources)):
             app.state.resources = resources
             if not settings.has_mail:
                 log.warning("mail_not_configured", remedy="set SMTP_URL, or nobody can reset a forgotten password")
             yield
+        forget_worker()
 
     docs = None if settings.production else "/auth"
     app = FastAPI(
@@ -82,7 +86,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         allow_headers=["Authorization", "Content-Type", "X-CSRF-Token", "X-Token-Transport", "X-Request-Id"],
         expose_headers=["X-Request-Id", "Retry-After"],
     )
-    app.add_middleware(Edge, settings=settings)  # the outermost
+    app.add_middleware(Edge, settings=settings, metrics=metrics)  # the outermost
     install_error_handlers(app)
     for router in (
         auth_router,

@@ -37,6 +37,7 @@ async def log_in(resources: Resources, identifier: str, password: str, client: C
         device = None
     origin = Origin(client.ip, device.id if device else None)
     outcome = await verify_password(resources, user, key, password, origin)
+    resources.metrics.logins.labels("unknown_login" if user is None else outcome).inc()
     if user is None or outcome is not Outcome.RIGHT:
         reason = "unknown_login" if user is None else str(outcome)
         await record_failure(resources, user.id if user else None, reason, client)

@@ -17,6 +17,7 @@ from auth_service.config import Settings
 from auth_service.core.clock import Clock, utc_now
 from auth_service.core.denylist import Denylist
 from auth_service.core.keys import KeyRing
+from auth_service.core.metrics import Metrics
 from auth_service.core.passwords import PasswordHasher
 from auth_service.core.secrets import Secrets
 
@@ -38,10 +39,13 @@ class Resources:
     hasher: PasswordHasher
     keys: KeyRing
     denylist: Denylist
+    metrics: Metrics
 
 
 @asynccontextmanager
-async def open_resources(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Resources]:
+async def open_resources(
+    settings: Settings, clock: Clock = utc_now, metrics: Metrics | None = None
+) -> AsyncIterator[Resources]:
     """Connects to nothing yet: a store that is down is met by the first request, as a 503 (REL-10)."""
     timeout = settings.database_timeout_seconds
     milliseconds = str(round(timeout * 1000))
@@ -90,6 +94,7 @@ async def open_resources(settings: Settings, clock: Clock = utc_now) -> AsyncIte
             hasher=hasher,
             keys=KeyRing(hot, secrets, settings, clock),
             denylist=Denylist(redis, hot, settings, clock),
+            metrics=metrics or Metrics(),
         )
     finally:
         hasher.close()

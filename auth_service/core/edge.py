@@ -13,6 +13,7 @@ from auth_service.config import Settings
 from auth_service.core.client_address import client_address
 from auth_service.core.errors import AppError, BadRequest, Unavailable, is_store_failure, render
 from auth_service.core.log import loggable_path
+from auth_service.core.metrics import Metrics
 from auth_service.core.strict_json import NotStrictJson, check_strict_json
 
 log = structlog.get_logger(__name__)
@@ -24,6 +25,9 @@ BODY_LIMITS = {
 }
 HEADER_LIMIT = 16 * 1024
 FORM_PATH = "/api/v1/auth/token"  # RFC 6749 section 4.4.2 asks by form
+_TRACEPARENT = re.compile(
+    r"(?P<version>[0-9a-f]{2})-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?P<more>-.*)?"
+)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
 
 ANSWER_HEADERS = [
@@ -70,9 +74,10 @@ class Disconnected(Exception):
 class Edge:
     """Refuses what no route should see, before any route sees it (EDG-3, EDG-4, EDG-5)."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
         self._app = app
         self._settings = settings
+        self._metrics = metrics
         self._hosts = frozenset(host.lower() for host in settings.allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,7 +91,8 @@ class Edge:
         peer = scope["client"][0] if scope.get("client") else ""
         state["client_address"] = client_address(peer, scope["headers"], self._settings.proxy_networks)
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id)
+        trace_id = _trace_id(headers.get(b"traceparent"))
+        structlog.contextvars.bind_contextvars(request_id=request_id, **({"trace_id": trace_id} if trace_id else {}))
         started = time.perf_counter()
         status = 0
 
@@ -114,12 +120,14 @@ class Edge:
                 log.exception("unhandled_error", path=loggable_path(scope["path"]))
                 await _send_error(send_with_headers, request_id, InternalError())
         finally:
+            seconds = time.perf_counter() - started
+            self._metrics.count_request(scope["method"], _route_of(scope), status, seconds)
             log.info(
                 "request",
                 method=scope["method"],
                 path=loggable_path(scope["path"]),
                 status=status,
-                ms=round((time.perf_counter() - started) * 1000, 1),
+                ms=round(seconds * 1000, 1),
             )
 
     def _check_head(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
@@ -138,10 +146,23 @@ class Edge:
             raise InvalidPath
 
 
+def _route_of(scope: Scope) -> str:
+    """The route's template: an address of its own for each user would be a label without bound."""
+    return str(getattr(scope.get("route"), "path", "unmatched"))
+
+
 def _request_id(given: bytes | None) -> str:
     """The caller's own id where it is harmless in a log line, else a new one."""
     text = (given or b"").decode("latin-1")
     return text if _REQUEST_ID.fullmatch(text) else secrets.token_hex(8)
+
+
+def _trace_id(given: bytes | None) -> str | None:
+    """The caller's trace, W3C Trace Context section 3.2; None for what the standard wants ignored."""
+    match = _TRACEPARENT.fullmatch((given or b"").decode("latin-1"))
+    if match is None or match["version"] == "ff" or (match["version"] == "00" and match["more"]):
+        return None
+    return match["trace"]
 
 
 def _has_bad_text(raw: bytes) -> bool:

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from ipaddress import ip_address
 
 import structlog
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from auth_service.core.connections import Res, Resources
-from auth_service.core.errors import AppError, is_store_failure
+from auth_service.core.errors import AppError, NotFound, is_store_failure
 from auth_service.core.keys import JWKS_MAX_AGE_SECONDS
+from auth_service.core.limits import client_of
+from auth_service.core.metrics import MEDIA_TYPE
 
 log = structlog.get_logger(__name__)
 Concern = Callable[[Resources], Awaitable[str]]
@@ -31,6 +34,16 @@ def create_router(concerns: Mapping[str, Concern]) -> APIRouter:
     async def live() -> dict[str, str]:
         """200 while the process answers; it asks nobody else."""
         return {"status": "alive"}
+
+    @router.get("/metrics", include_in_schema=False)
+    async def metrics(request: Request, resources: Res) -> Response:
+        """Prometheus' text format, for METRICS_CLIENTS only: to others it does not exist (ADM-2)."""
+        address = client_of(request)
+        if address is None or not any(
+            ip_address(address) in network for network in resources.settings.metrics_networks
+        ):
+            raise NotFound("There is nothing at this path.")
+        return Response(await asyncio.to_thread(resources.metrics.render), media_type=MEDIA_TYPE)
 
     @router.get("/health/ready")
     async def ready(resources: Res) -> Response:

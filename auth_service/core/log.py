@@ -7,7 +7,12 @@ import sys
 import structlog
 
 from auth_service.config import Settings
+from auth_service.core.log_file import DailyFile
 
+_AS_JSON: list[structlog.typing.Processor] = [
+    structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
+    structlog.processors.JSONRenderer(),
+]
 _LONG_SEGMENT = re.compile(r"[^/]{41,}")
 
 
@@ -30,24 +35,25 @@ def configure_logging(settings: Settings) -> None:
         plain = structlog.dev.RichTracebackFormatter(show_locals=False)
         last: list[structlog.typing.Processor] = [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
     else:
-        tracebacks = structlog.processors.ExceptionRenderer(
-            structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-        )
-        last = [tracebacks, structlog.processors.JSONRenderer()]
+        last = _AS_JSON
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level)),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
-        )
-    )
+    handlers: list[logging.Handler] = [_handler(logging.StreamHandler(sys.stderr), shared, last)]
+    if settings.log_file is not None:
+        handlers.append(_handler(DailyFile(settings.log_file), shared, _AS_JSON))
     root = logging.getLogger()
-    root.handlers = [handler]
+    root.handlers = handlers
     root.setLevel(settings.log_level)
     logging.getLogger("uvicorn.access").disabled = True  # its lines hold query strings; ours do not
+
+
+def _handler(
+    handler: logging.Handler, shared: list[structlog.typing.Processor], last: list[structlog.typing.Processor]
+) -> logging.Handler:
+    processors = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=processors))
+    return handler

@@ -82,8 +82,10 @@ async def answer_challenge(resources: Resources, text: str, code: str, client: C
     try:
         await check_code(resources, challenge.user_id, code)
     except WrongCode:
+        resources.metrics.logins.labels("wrong_code").inc()
         await record_failure(resources, challenge.user_id, "wrong_code", client)
         raise WrongLoginCode from None
+    resources.metrics.logins.labels("right_code").inc()
     if stranger:
         await attempts.give_back(resources, attempts.address_key(client.ip))
     async with resources.db.begin() as session:

@@ -1,5 +1,6 @@
 """Answers checks, and keeps the catalogue of permissions."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -74,7 +75,10 @@ async def answer_checks(
     questions = [_question(caller, *check) for check in checks]
     if any(question.user_id != caller.subject for question in questions) or caller.is_service:
         await allows(resources, caller, CHECK_OTHERS)
-    return await _decide(resources, questions)
+    decisions = await _decide(resources, questions)
+    for reason, count in Counter(decision.reason for decision in decisions).items():
+        resources.metrics.checks.labels(reason).inc(count)
+    return decisions
 
 
 def _question(caller: Principal, code: str, user_id: UUID | None, session_id: UUID | None) -> Question:
