@@ -52,7 +52,7 @@ async def ask(resources: Resources, email: str) -> None:
 async def reset(resources: Resources, text: str, new_password: str) -> None:
     """Sets the password, ends every session, and trusts the mailbox; the second factor stays, nobody is logged in.
 
-    Raises InvalidMailToken, or ValidationFailed for the password, which leaves the token as it was.
+    Raises InvalidMailToken, or ValidationFailed for the password or a store failure, which leave the token as it was.
     """
     now = resources.clock()
     async with resources.db() as session:
@@ -62,6 +62,7 @@ async def reset(resources: Resources, text: str, new_password: str) -> None:
         raise InvalidMailToken
     refuse_known_words(resources, new_password, login=user.login, email=user.email, field="new_password")
     hashed = await resources.hasher.hash(new_password)
+    await resources.denylist.must_be_there()
     async with resources.db.begin() as session:
         user = await lock_user(session, user.id)
         # Looked at again: until the lock the account may have been disabled, or have got another address.
