@@ -17,7 +17,9 @@ from pathlib import Path
 from types import FrameType
 
 import typer
+from pydantic_settings import DotEnvSettingsSource
 
+from auth_service.config import Settings
 from auth_service.embedded import (
     EmbeddedError,
     EmbeddedServer,
@@ -185,9 +187,7 @@ def _start_servers(
     data_dir: Path, port: int, signals: Signals, stack: contextlib.ExitStack
 ) -> tuple[list[EmbeddedServer], dict[str, str]]:
     servers: list[EmbeddedServer] = []
-    variables = {"APP_ENV": "development", "SECRET_KEY": _secret_key(data_dir)}
-    if "ALLOWED_ORIGINS" not in os.environ:  # pages of the service itself, on whatever port
-        variables["ALLOWED_ORIGINS"] = f"http://localhost:{port},http://127.0.0.1:{port}"
+    variables = {"APP_ENV": "development", "SECRET_KEY": _secret_key(data_dir), **_addresses(port)}
     for variable, name, start in (
         ("DATABASE_URL", "PostgreSQL", start_postgres),
         ("REDIS_URL", "Redis", start_redis),
@@ -205,6 +205,14 @@ def _start_servers(
         servers.append(server)
         variables[variable] = server.url
     return servers, variables
+
+
+def _addresses(port: int) -> dict[str, str]:
+    """Tokens and mails name the real port; its pages may use cookies, and so may those that the developer lists."""
+    kept = DotEnvSettingsSource(Settings, env_file=".env").env_vars
+    issuer, listed = (os.environ.get(name) or kept.get(name.lower()) for name in ("ISSUER", "ALLOWED_ORIGINS"))
+    own = (f"http://localhost:{port}", f"http://127.0.0.1:{port}")
+    return {"ISSUER": issuer or own[0], "ALLOWED_ORIGINS": ",".join(filter(None, (listed, *own)))}
 
 
 def _secret_key(data_dir: Path) -> str:

@@ -17,7 +17,7 @@ import pytest
 from auth_service import dev
 
 SECONDS = 60.0
-SETTINGS_OF_OURS = {"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "APP_ENV", "ALLOWED_ORIGINS"}
+SETTINGS_OF_OURS = {"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "APP_ENV", "ALLOWED_ORIGINS", "ISSUER"}
 
 
 class Dev:
@@ -119,7 +119,8 @@ def test_dev_from_first_start_to_its_end(start_dev: Callable[..., Dev], port: in
 
     # Another terminal finds the servers, and nobody else can read how.
     variables = dict(line.split("=", 1) for line in (first.data_dir / "env").read_text().splitlines())
-    assert variables.keys() == {"APP_ENV", "SECRET_KEY", "DATABASE_URL", "REDIS_URL", "ALLOWED_ORIGINS"}
+    assert variables.keys() == {"APP_ENV", "SECRET_KEY", "DATABASE_URL", "REDIS_URL", "ISSUER", "ALLOWED_ORIGINS"}
+    assert variables["ISSUER"] == f"http://localhost:{port}"
     assert variables["ALLOWED_ORIGINS"] == f"http://localhost:{port},http://127.0.0.1:{port}"
     assert variables["SECRET_KEY"] == secret_key
     for name in ("env", "secret_key"):
@@ -184,6 +185,24 @@ def test_failed_migration_ends_everything(start_dev: Callable[..., Dev], port: i
     assert failed.lines()[0] == "dev: using your PostgreSQL (DATABASE_URL is set)"
     assert failed.lines()[-1] == "dev: migrate failed with exit code 3; its output is above"
     assert not (failed.data_dir / "redis" / "redis.pid").exists()
+
+
+def test_pages_that_the_developer_lists_are_allowed_beside_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A page under development has a server of its own, and is listed in the environment or in .env."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("ISSUER", "ALLOWED_ORIGINS"):
+        monkeypatch.delenv(name, raising=False)
+    own = "http://localhost:8001,http://127.0.0.1:8001"
+    assert dev._addresses(8001) == {"ISSUER": "http://localhost:8001", "ALLOWED_ORIGINS": own}
+    (tmp_path / ".env").write_text("ALLOWED_ORIGINS=http://localhost:5173\nISSUER=http://auth.localhost:8001\n")
+    assert dev._addresses(8001) == {
+        "ISSUER": "http://auth.localhost:8001",
+        "ALLOWED_ORIGINS": f"http://localhost:5173,{own}",
+    }
+    monkeypatch.setenv("ALLOWED_ORIGINS", "http://localhost:3000")
+    assert dev._addresses(8001)["ALLOWED_ORIGINS"] == f"http://localhost:3000,{own}"
 
 
 def test_unsupported_python_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:

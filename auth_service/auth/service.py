@@ -54,6 +54,7 @@ async def log_in_with_code(
     resources: Resources, challenge: str, code: str, client: Client, *, trust_device: bool = False
 ) -> IssuedTokens:
     """The second half of a login; raises InvalidChallenge, WrongLoginCode or TooManyFailures."""
+    await resources.denylist.must_be_there()  # the session needs Redis too: no code is used up for a 503
     answered = await answer_challenge(resources, challenge, code, client)
     client = replace(client, device_name=answered.device_name)
     proof = Proof(

@@ -108,6 +108,10 @@ class Denylist:
                 [{"key": d.key, "value": d.value, "expires_at": d.expires_at} for d in denials],
             )
 
+    async def must_be_there(self) -> None:
+        """Raises a store failure while Redis cannot be told; ask it before what works only once is used up."""
+        await self._redis.ping()
+
     async def publish(self, denials: Sequence[Denial]) -> None:
         """After this no worker accepts them; raises a store failure (503) where Redis cannot be told."""
         now = self._clock()

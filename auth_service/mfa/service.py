@@ -103,6 +103,7 @@ async def confirm_enrolment(resources: Resources, user_id: UUID, session_id: UUI
     if step is None:
         raise WrongCode
     codes, rows = await _hashed_codes(resources)
+    await resources.denylist.must_be_there()  # or the codes would be lost with the answer
     async with resources.db.begin() as session:
         if not await repository.confirm(session, user_id, row.sealed_secret, step, now):
             raise NoEnrolment

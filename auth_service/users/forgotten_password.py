@@ -56,7 +56,7 @@ async def reset(resources: Resources, text: str, new_password: str, client: Clie
 
     Gives the token of a known device: who has read the mail is not kept out by strangers' failures (LOG-3, LOG-4).
 
-    Raises InvalidMailToken, or ValidationFailed for the password, which leaves the token as it was.
+    Raises InvalidMailToken, or ValidationFailed for the password or a store failure, which leave the token as it was.
     """
     now = resources.clock()
     async with resources.db() as session:
@@ -66,6 +66,7 @@ async def reset(resources: Resources, text: str, new_password: str, client: Clie
         raise InvalidMailToken
     refuse_known_words(resources, new_password, login=user.login, email=user.email, field="new_password")
     hashed = await resources.hasher.hash(new_password)
+    await resources.denylist.must_be_there()
     async with resources.db.begin() as session:
         user = await lock_user(session, user.id)
         # Looked at again: until the lock the account may have been disabled, or have got another address.

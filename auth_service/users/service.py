@@ -123,6 +123,7 @@ async def change_password(
     confirmed = await confirm_password(resources, user_id, session_id, current_password)
     refuse_known_words(resources, new_password, login=confirmed.login, email=confirmed.email, field="new_password")
     hashed = await resources.hasher.hash(new_password)
+    await resources.denylist.must_be_there()  # or a retry after the 503 would find the old password wrong
     async with resources.db.begin() as session:
         user = _found(await lock_user(session, user_id))
         if user.credentials_version != confirmed.credentials_version:
