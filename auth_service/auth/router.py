@@ -25,6 +25,7 @@ from auth_service.core.principal import CurrentUser, came_by_cookie
 from auth_service.mfa.challenges import OpenChallenge
 from auth_service.models import User
 from auth_service.sessions.client import RequestClient
+from auth_service.sessions.fresh import FreshUser
 from auth_service.sessions.rotation import rotate
 from auth_service.sessions.service import end_all_sessions, end_other_sessions
 from auth_service.users.schemas import RegisterBody, UserAnswer
@@ -113,7 +114,8 @@ async def log_out(request: Request, response: Response, resources: Res, body: Lo
 
 
 @router.post("/auth/logout-others", status_code=204)
-async def log_out_others(me: CurrentUser, resources: Res) -> None:
+async def log_out_others(me: FreshUser, resources: Res) -> None:
+    """The password or a code must have been shown within five minutes."""
     await end_other_sessions(resources, me.subject, me.session_id)
 
 

@@ -8,12 +8,14 @@ from datetime import timedelta
 from uuid import UUID
 
 from auth_service.core.connections import Resources
-from auth_service.core.errors import AppError
+from auth_service.core.errors import AppError, InvalidCredentials
 from auth_service.mfa import repository
 from auth_service.mfa.service import WrongCode, check_code
 from auth_service.models import LoginChallenge, User, new_id
 from auth_service.sessions.client import Client
+from auth_service.sessions.devices import find_in
 from auth_service.sessions.history import record_failure
+from auth_service.sessions.repository import lock_user
 from auth_service.users import attempts
 from auth_service.users.credentials import take_of_address
 
@@ -44,16 +46,19 @@ class OpenChallenge:
 async def open_challenge(
     resources: Resources, user: User, device_name: str | None, device_id: UUID | None
 ) -> OpenChallenge:
-    """Of its text only a hash is kept."""
+    """Of its text only a hash is kept. Raises InvalidCredentials where the account was deleted meanwhile."""
     challenge_id, secret, now = new_id(), secrets.token_urlsafe(32), resources.clock()
     async with resources.db.begin() as session:
+        if await lock_user(session, user.id) is None:
+            raise InvalidCredentials
+        device = await find_in(session, user.id, device_id)  # which may have been revoked
         session.add(
             LoginChallenge(
                 id=challenge_id,
                 user_id=user.id,
                 credentials_version=user.credentials_version,
                 secret_hash=_digest(secret),
-                device_id=device_id,
+                device_id=device.id if device else None,
                 device_name=device_name,
                 created_at=now,
                 expires_at=now + LIFE,

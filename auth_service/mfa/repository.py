@@ -15,9 +15,9 @@ async def find_totp(session: AsyncSession, user_id: UUID) -> Totp | None:
     return await session.get(Totp, user_id)
 
 
-async def find_confirmed(session: AsyncSession, user_id: UUID, *, lock: bool = False) -> Totp | None:
+async def find_confirmed(session: AsyncSession, user_id: UUID) -> Totp | None:
     """None too while it is pending."""
-    row = await session.get(Totp, user_id, with_for_update=True if lock else None)
+    row = await session.get(Totp, user_id)
     return row if row is not None and row.confirmed_at is not None else None
 
 

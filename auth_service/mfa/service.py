@@ -6,10 +6,9 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.connections import Resources
-from auth_service.core.errors import AppError, Conflict, NotFound, PermissionDenied
+from auth_service.core.errors import AppError, Conflict, NotFound, PermissionDenied, Unauthenticated
 from auth_service.core.principal import Principal
 from auth_service.mail.outbox import enqueue
 from auth_service.mail.texts import MailKind
@@ -17,11 +16,10 @@ from auth_service.mfa import recovery_codes, repository, totp
 from auth_service.models import Totp
 from auth_service.permissions.actor import Actor, load_actor, load_subject
 from auth_service.permissions.repository import lock_access_rules
-from auth_service.sessions.repository import mark_second_factor
-from auth_service.sessions.service import end_all_in, end_others_in
+from auth_service.sessions.repository import find_own, lock_user, mark_second_factor
+from auth_service.sessions.service import end_all_in, end_others_in, idle_life
 from auth_service.users import attempts
-from auth_service.users.repository import find_by_id
-from auth_service.users.service import confirm_password
+from auth_service.users.service import confirm_password, lock_confirmed
 
 log = structlog.get_logger(__name__)
 
@@ -79,10 +77,11 @@ async def start_enrolment(
     resources: Resources, user_id: UUID, session_id: UUID, current_password: str
 ) -> StartedEnrolment:
     """A pending secret, which changes nothing until it is confirmed (MFA-6); raises MfaEnabled."""
-    user = await confirm_password(resources, user_id, session_id, current_password)
+    confirmed = await confirm_password(resources, user_id, session_id, current_password)
     secret = totp.new_secret()
     sealed = resources.secrets.seal(secret.encode(), bound_to=_bound_to(user_id))
     async with resources.db.begin() as session:
+        user = await lock_confirmed(session, confirmed)
         if not await repository.replace_pending(session, user_id, sealed, resources.clock()):
             raise MfaEnabled
     uri = totp.otpauth_uri(secret, user.login, resources.settings.issuer_name)
@@ -92,7 +91,11 @@ async def start_enrolment(
 
 
 async def confirm_enrolment(resources: Resources, user_id: UUID, session_id: UUID, code: str) -> list[str]:
-    """Recovery codes, shown once; the user's other sessions end. Raises NoEnrolment or WrongCode."""
+    """Recovery codes, shown once; the user's other sessions end. Raises NoEnrolment or WrongCode.
+
+    Raises Unauthenticated where the session ended while the codes were hashed: else a thief who was just thrown out
+    could lock the owner out.
+    """
     now = resources.clock()
     async with resources.db() as session:
         row = await repository.find_totp(session, user_id)
@@ -105,13 +108,16 @@ async def confirm_enrolment(resources: Resources, user_id: UUID, session_id: UUI
     codes, rows = await _hashed_codes(resources)
     await resources.denylist.must_be_there()  # or the codes would be lost with the answer
     async with resources.db.begin() as session:
+        user = await lock_user(session, user_id)
+        if user is None or await find_own(session, user_id, session_id, now, idle_life(resources)) is None:
+            raise Unauthenticated
         if not await repository.confirm(session, user_id, row.sealed_secret, step, now):
             raise NoEnrolment
         await repository.replace_codes(session, user_id, rows)
         _, denials = await end_others_in(resources, session, user_id, session_id, "mfa_enabled", forget_devices=True)
         # The code was shown in this session; there is no need to ask for the next one at once.
         await mark_second_factor(session, session_id, now)
-        await _tell(resources, session, user_id, MailKind.MFA_ENABLED)
+        await enqueue(resources, session, user, MailKind.MFA_ENABLED)
     await resources.denylist.publish(denials)
     await attempts.clear(resources, budget_key(user_id))
     log.info("mfa_enabled", user_id=str(user_id))
@@ -120,13 +126,14 @@ async def confirm_enrolment(resources: Resources, user_id: UUID, session_id: UUI
 
 async def disable(resources: Resources, user_id: UUID, session_id: UUID, current_password: str, code: str) -> None:
     """Password and code (MFA-7); the user's other sessions end."""
-    await confirm_password(resources, user_id, session_id, current_password)
+    confirmed = await confirm_password(resources, user_id, session_id, current_password)
     await check_code(resources, user_id, code)
     async with resources.db.begin() as session:
+        user = await lock_confirmed(session, confirmed)
         await repository.delete_all(session, user_id)
         _, denials = await end_others_in(resources, session, user_id, session_id, "mfa_disabled", forget_devices=True)
         await mark_second_factor(session, session_id, None)
-        await _tell(resources, session, user_id, MailKind.MFA_DISABLED)
+        await enqueue(resources, session, user, MailKind.MFA_DISABLED)
     await resources.denylist.publish(denials)
     log.info("mfa_disabled", user_id=str(user_id))
 
@@ -135,14 +142,15 @@ async def new_recovery_codes(
     resources: Resources, user_id: UUID, session_id: UUID, current_password: str, code: str
 ) -> list[str]:
     """The old set is void."""
-    await confirm_password(resources, user_id, session_id, current_password)
+    confirmed = await confirm_password(resources, user_id, session_id, current_password)
     await check_code(resources, user_id, code)
     codes, rows = await _hashed_codes(resources)
     async with resources.db.begin() as session:
-        if await repository.find_confirmed(session, user_id, lock=True) is None:
+        user = await lock_confirmed(session, confirmed)
+        if await repository.find_confirmed(session, user_id) is None:
             raise MfaNotEnabled
         await repository.replace_codes(session, user_id, rows)
-        await _tell(resources, session, user_id, MailKind.RECOVERY_CODES_RENEWED)
+        await enqueue(resources, session, user, MailKind.RECOVERY_CODES_RENEWED)
     return codes
 
 
@@ -168,7 +176,8 @@ async def reset(resources: Resources, caller: Principal | Actor, user_id: UUID, 
     """
     async with resources.db.begin() as session:
         await lock_access_rules(session)
-        if await find_by_id(session, user_id) is None:
+        user = await lock_user(session, user_id)
+        if user is None:
             raise NotFound("There is no such user.")
         now = resources.clock()
         actor = await load_actor(session, caller, now, may="users:write")
@@ -178,7 +187,7 @@ async def reset(resources: Resources, caller: Principal | Actor, user_id: UUID, 
         if not await repository.delete_all(session, user_id):
             raise MfaNotEnabled
         denials = await end_all_in(resources, session, user_id, "mfa_reset", forget_devices=True)
-        await _tell(resources, session, user_id, MailKind.MFA_DISABLED)
+        await enqueue(resources, session, user, MailKind.MFA_DISABLED)
     await resources.denylist.publish(denials)
     await attempts.clear(resources, budget_key(user_id))
     log.warning("mfa_reset", user_id=str(user_id), reason=reason)
@@ -225,18 +234,12 @@ async def _use_recovery_code(resources: Resources, user_id: UUID, code: str) -> 
     if not matches:
         raise WrongCode
     async with resources.db.begin() as session:
-        if not await repository.use_code(session, user_id, row.code_hash, resources.clock()):
+        user = await lock_user(session, user_id)  # before the code's row, in the order of a deletion
+        if user is None or not await repository.use_code(session, user_id, row.code_hash, resources.clock()):
             raise WrongCode
         await repository.forget_misses(session, user_id)
-        await _tell(resources, session, user_id, MailKind.RECOVERY_CODE_USED)
+        await enqueue(resources, session, user, MailKind.RECOVERY_CODE_USED)
     log.info("recovery_code_used", user_id=str(user_id))
-
-
-async def _tell(resources: Resources, session: AsyncSession, user_id: UUID, kind: MailKind) -> None:
-    """In the transaction of what it tells of: neither is without the other (PWD-7)."""
-    user = await find_by_id(session, user_id)
-    if user is not None:
-        await enqueue(resources, session, user, kind)
 
 
 async def _hashed_codes(resources: Resources) -> tuple[list[str], list[dict[str, str]]]:

@@ -114,10 +114,12 @@ async def replace_session(resources: Resources, user_id: UUID, session_id: UUID,
         old = await repository.find_own(session, user_id, session_id, now, idle_life(resources))
         if user is None or old is None or user.credentials_version != proof.credentials_version:
             raise Unauthenticated
+        ended = await repository.end(session, now, "step_up", Session.id == session_id)
+        if not ended:
+            raise Unauthenticated  # by a logout since it was read: that does not wait for the user's row (REF-5)
         row = _successor(old, now, second_factor=proof.second_factor)
         session.add(row)
         await session.flush()
-        ended = await repository.end(session, now, "step_up", Session.id == session_id)
         denials = await record_denials(resources, session, ended)
         await families(resources).restore(row.id, 0, 0)
     await resources.denylist.publish(denials)

@@ -17,6 +17,7 @@ from auth_service.core.errors import TooManyRequests
 from auth_service.mail.outbox import enqueue, enqueue_nothing
 from auth_service.mail.texts import MailKind
 from auth_service.models import User
+from auth_service.sessions.repository import lock_user
 from auth_service.users import attempts
 
 log = structlog.get_logger(__name__)
@@ -113,7 +114,9 @@ async def _take_of_account(resources: Resources, key: str) -> int | None:
 async def _tell_owner(resources: Resources, user: User) -> None:
     log.warning("account_closed_to_strangers", user_id=str(user.id))
     async with resources.db.begin() as session:
-        await enqueue(resources, session, user, MailKind.MANY_FAILURES)
+        owner = await lock_user(session, user.id)  # None: deleted during the hash
+        if owner is not None:
+            await enqueue(resources, session, owner, MailKind.MANY_FAILURES)
 
 
 async def _tell_nobody(resources: Resources) -> None:

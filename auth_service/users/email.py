@@ -21,7 +21,7 @@ from auth_service.users import attempts, mailed_tokens, repository
 from auth_service.users.identifiers import canonical_email
 from auth_service.users.links import send_link
 from auth_service.users.mailed_tokens import EMAIL_CHANGE, LIVES, InvalidMailToken, Purpose
-from auth_service.users.service import PasswordChanged, confirm_password, get_user
+from auth_service.users.service import confirm_password, get_user, lock_confirmed
 
 log = structlog.get_logger(__name__)
 
@@ -84,9 +84,7 @@ async def ask_for_change(
     address, key = canonical_email(email)
     now = resources.clock()
     async with resources.db.begin() as session:
-        user = await _locked(session, user_id)
-        if user.credentials_version != confirmed.credentials_version:
-            raise PasswordChanged
+        user = await lock_confirmed(session, confirmed)
         if await repository.find_by_key(session, key, is_email=True) is not None:
             raise EmailTaken
         await _forget_change(session, user_id)

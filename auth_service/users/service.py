@@ -104,11 +104,11 @@ async def update_profile(resources: Resources, user_id: UUID, changes: dict[str,
 async def change_login(
     resources: Resources, user_id: UUID, session_id: UUID, login: str, current_password: str
 ) -> User:
-    """Asks for the password again; raises WrongPassword or LoginTaken."""
-    await confirm_password(resources, user_id, session_id, current_password)
+    """Asks for the password again; raises WrongPassword, PasswordChanged or LoginTaken."""
+    confirmed = await confirm_password(resources, user_id, session_id, current_password)
     try:
         async with resources.db.begin() as session:
-            user = _found(await lock_user(session, user_id))
+            user = await lock_confirmed(session, confirmed)
             user.login, user.login_key = login, canonical_login(login)
             user.updated_at = resources.clock()
     except IntegrityError as error:
@@ -125,9 +125,7 @@ async def change_password(
     hashed = await resources.hasher.hash(new_password)
     await resources.denylist.must_be_there()  # or a retry after the 503 would find the old password wrong
     async with resources.db.begin() as session:
-        user = _found(await lock_user(session, user_id))
-        if user.credentials_version != confirmed.credentials_version:
-            raise PasswordChanged
+        user = await lock_confirmed(session, confirmed)
         await replace_password(resources, session, user, hashed)
         _, denials = await end_others_in(
             resources, session, user_id, session_id, "password_changed", forget_devices=True
@@ -160,12 +158,14 @@ async def set_active(resources: Resources, user_id: UUID, active: bool) -> User:
     return user
 
 
-async def delete_user(resources: Resources, user_id: UUID) -> None:
+async def delete_user(resources: Resources, user_id: UUID, *, confirmed: User | None = None) -> None:
     """The account and all that is kept of it, but for the denials of its tokens until those expire.
 
-    Raises LastSuperuser.
+    Raises LastSuperuser, or PasswordChanged where its owner's confirmation is out of date.
     """
     async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock):
+        if confirmed is not None:
+            await lock_confirmed(session, confirmed)
         denials = await end_all_in(resources, session, user_id, "deleted")
         await session.delete(_found(await lock_user(session, user_id)))  # the foreign keys take most with it
         await delete_history(session, user_id)
@@ -174,8 +174,8 @@ async def delete_user(resources: Resources, user_id: UUID) -> None:
 
 
 async def delete_own_account(resources: Resources, user_id: UUID, session_id: UUID, current_password: str) -> None:
-    await confirm_password(resources, user_id, session_id, current_password)
-    await delete_user(resources, user_id)
+    confirmed = await confirm_password(resources, user_id, session_id, current_password)
+    await delete_user(resources, user_id, confirmed=confirmed)
 
 
 @asynccontextmanager
@@ -198,6 +198,18 @@ async def confirm_password(resources: Resources, user_id: UUID, session_id: UUID
     ip, device_id = await origin_of(resources.hot, session_id)
     if await verify_password(resources, user, user.login_key, password, Origin(ip, device_id)) is not Outcome.RIGHT:
         raise WrongPassword
+    return user
+
+
+async def lock_confirmed(session: AsyncSession, confirmed: User) -> User:
+    """The row of a user who was asked for the password, locked before any other row of theirs.
+
+    Raises PasswordChanged where what ends sessions happened since then: a thief who was just thrown out gets no
+    last word. NotFound where the account was deleted.
+    """
+    user = _found(await lock_user(session, confirmed.id))
+    if user.credentials_version != confirmed.credentials_version:
+        raise PasswordChanged
     return user
 
 
