@@ -20,7 +20,7 @@ from auth_service.users.credentials import Origin, Outcome, verify_password
 from auth_service.users.identifiers import canonical_email, canonical_login
 from auth_service.users.links import may_mail, send_link
 from auth_service.users.mailed_tokens import Purpose
-from auth_service.users.passwords import refuse_known_words, replace_password
+from auth_service.users.passwords import refuse_known_words, replace_password, void_what_waits
 
 
 class PasswordChanged(Conflict):
@@ -152,6 +152,8 @@ async def set_active(resources: Resources, user_id: UUID, active: bool) -> User:
         if not active:
             denials = await end_all_in(resources, session, user_id, "deactivated", forget_devices=True)
         user = _found(await lock_user(session, user_id))
+        if not active:
+            await void_what_waits(session, user)  # else it would be good again with the account
         user.is_active = active
         user.updated_at = resources.clock()
     await resources.denylist.publish(denials)
