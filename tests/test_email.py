@@ -320,3 +320,21 @@ async def test_the_second_factor_stays_with_the_account(api: Api) -> None:
 async def test_junk_is_refused(api: Api, token: Any) -> None:
     answer = await api.http.post(f"{V1}/auth/email/confirm", json={"token": token})
     assert error_of(answer) in {INVALID, (422, "validation_error")}
+
+
+async def test_twenty_links_an_hour_to_one_mailbox_over_all_accounts(fresh: Fresh) -> None:
+    """Else new accounts, or one that is deleted and made again, would flood a stranger with our mails."""
+    clock = StoppedClock()
+    api = await fresh.api(clock)
+    victim = "victim@example.com"
+    answers = []
+    for _ in range(3):
+        _, tokens = await register(api)
+        answers += [(await ask(api, tokens, victim)).status_code for _ in range(BUDGET)]
+    assert answers == [202] * 2 * BUDGET + [429] * BUDGET
+    assert len(await letters(api, victim)) == 2 * BUDGET
+    account, tokens = await register(api, email="Victim@Example.com")
+    assert error_of(await send_again(api, tokens)) == (429, "rate_limited")
+    assert len(await letters(api, "Victim@example.com")) == 0, "an account without a mail: its link can be had later"
+    clock.forward(hours=1, seconds=1)
+    assert (await send_again(api, await api.log_in(account))).status_code == 202

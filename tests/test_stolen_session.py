@@ -8,8 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api import PASSWORD, V1, Account, Api, StoppedClock, Tokens, error_of, tokens_of
+from auth_service.users.service import set_active
+from tests.api import PASSWORD, V1, Account, Api, StoppedClock, Tokens, error_of, tokens_of, unique
 from tests.conftest import Fresh
+from tests.mailbox import newest
 from tests.other_worker import unfinished, user_locked, waits_for_a_lock
 from tests.phone import shown_at
 from tests.viewer import Viewer, Watch, enrol
@@ -115,3 +117,20 @@ async def test_pwd_7_nor_is_the_owners_one_changed_after_it(fresh: Fresh, method
 async def new_challenge(viewer: Viewer) -> str:
     viewer.account = dataclasses.replace(viewer.account, password="nineteen wooden boats")
     return await viewer.challenge()
+
+
+async def test_log_10_a_disabled_account_forgets_what_waits_for_a_mailbox(api: Api) -> None:
+    """A thief's change of the address, which is why it was disabled, must not be confirmed once it is open again."""
+    account, stolen = await api.as_role()
+    foreign = f"{unique('thief')}@example.com"
+    asked = await send(api, stolen, "POST", "/users/me/email", email=foreign, current_password=PASSWORD)
+    assert (asked.status_code, asked.json()["waiting_for"]) == (202, ["new"])
+    assert (await api.http.post(f"{V1}/auth/password/forgot", json={"email": account.email})).status_code == 202
+    await set_active(api.resources, account.id, False)
+    await set_active(api.resources, account.id, True)
+    change, reset = await newest(api, foreign, "email_change_new"), await newest(api, account.email, "reset_password")
+    confirmed = await api.http.post(f"{V1}/auth/email/confirm", json={"token": change.token})
+    assert error_of(confirmed) == (401, "invalid_mail_token")
+    body = {"token": reset.token, "new_password": "nineteen wooden boats"}
+    assert error_of(await api.http.post(f"{V1}/auth/password/reset", json=body)) == (401, "invalid_mail_token")
+    assert (await api.me(await api.log_in(account))).json()["email"] == account.email

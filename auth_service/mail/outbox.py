@@ -22,8 +22,11 @@ async def enqueue(resources: Resources, session: AsyncSession, user: User, kind:
     if not settings.has_mail:
         return
     now = resources.clock()
-    known = {"login": user.login, "base": settings.mail_base, "when": f"at {now:%Y-%m-%d %H:%M} UTC", **facts}
-    letter = write_letter(kind, facts.get("to", user.email), known)
+    to = facts.get("to", user.email)
+    # Anyone can register www.evil.example with a stranger's address: only a confirmed one is called by its login.
+    hello = f"Hello {user.login}" if user.email_verified and to == user.email else "Hello"
+    known = {"hello": hello, "base": settings.mail_base, "when": f"at {now:%Y-%m-%d %H:%M} UTC", **facts}
+    letter = write_letter(kind, to, known)
     _add(resources, session, user.id, kind, letter)
 
 

@@ -35,61 +35,59 @@ _NOT_YOU = "If this was not you, set a new password at once: {base}"
 _TEXTS: dict[MailKind, tuple[str, str]] = {
     MailKind.VERIFY_EMAIL: (
         "Confirm your e-mail address",
-        "Hello {login},\n\nopen this link within 24 hours to confirm that this address is yours:\n\n{link}\n\n"
+        "{hello},\n\nopen this link within 24 hours to confirm that this address is yours:\n\n{link}\n\n"
         "If you have no account here, ignore this mail.",
     ),
     MailKind.RESET_PASSWORD: (
         "Set a new password",
-        "Hello {login},\n\nopen this link within 30 minutes to set a new password:\n\n{link}\n\n"
+        "{hello},\n\nopen this link within 30 minutes to set a new password:\n\n{link}\n\n"
         "It works once. If you did not ask for it, ignore this mail: nothing has changed.",
     ),
     MailKind.EMAIL_CHANGE_OLD: (
         "Confirm the change of your e-mail address",
-        "Hello {login},\n\nyour account is to have another e-mail address: {new_email}\n\n"
+        "{hello},\n\nyour account is to have another e-mail address: {new_email}\n\n"
         "Open this link within 24 hours to agree:\n\n{link}\n\n"
         "The change also has to be confirmed from the new address.\n" + _NOT_YOU,
     ),
     MailKind.EMAIL_CHANGE_NEW: (
         "Confirm your new e-mail address",
-        "Hello {login},\n\nopen this link within 24 hours to confirm that this address is yours:\n\n{link}\n\n"
+        "{hello},\n\nopen this link within 24 hours to confirm that this address is yours:\n\n{link}\n\n"
         "If you have no account here, ignore this mail.",
     ),
     MailKind.EMAIL_CHANGED: (
         "Your e-mail address was changed",
-        "Hello {login},\n\nyour account now has the e-mail address {new_email}.\n\n" + _NOT_YOU,
+        "{hello},\n\nyour account now has the e-mail address {new_email}.\n\n" + _NOT_YOU,
     ),
     MailKind.PASSWORD_CHANGED: (
         "Your password was changed",
-        "Hello {login},\n\nthe password of your account was changed {when}. Other devices were logged out.\n\n"
-        + _NOT_YOU,
+        "{hello},\n\nthe password of your account was changed {when}. Other devices were logged out.\n\n" + _NOT_YOU,
     ),
     MailKind.NEW_DEVICE: (
         "A login from a new device",
-        "Hello {login},\n\nsomebody logged in to your account {when} with {device}, from the address {ip}.\n\n"
-        + _NOT_YOU,
+        "{hello},\n\nsomebody logged in to your account {when} with {device}, from the address {ip}.\n\n" + _NOT_YOU,
     ),
     MailKind.MANY_FAILURES: (
         "Many wrong passwords for your account",
-        "Hello {login},\n\nsomebody has been trying passwords for your account. Devices that you have used before "
+        "{hello},\n\nsomebody has been trying passwords for your account. Devices that you have used before "
         "still let you in; for a login from any other one, set a new password first: {base}",
     ),
     MailKind.MFA_ENABLED: (
         "Two-step login is on",
-        "Hello {login},\n\nsince {when} a login to your account asks for a code of your authenticator app. "
+        "{hello},\n\nsince {when} a login to your account asks for a code of your authenticator app. "
         "Other devices were logged out.\n\n" + _NOT_YOU,
     ),
     MailKind.MFA_DISABLED: (
         "Two-step login is off",
-        "Hello {login},\n\nsince {when} a login to your account asks for the password alone. "
+        "{hello},\n\nsince {when} a login to your account asks for the password alone. "
         "Other devices were logged out.\n\n" + _NOT_YOU,
     ),
     MailKind.RECOVERY_CODES_RENEWED: (
         "New recovery codes",
-        "Hello {login},\n\nyou made new recovery codes {when}; the old ones no longer work.\n\n" + _NOT_YOU,
+        "{hello},\n\nyou made new recovery codes {when}; the old ones no longer work.\n\n" + _NOT_YOU,
     ),
     MailKind.RECOVERY_CODE_USED: (
         "A recovery code was used",
-        "Hello {login},\n\na recovery code of your account was used {when}.\n\n" + _NOT_YOU,
+        "{hello},\n\na recovery code of your account was used {when}.\n\n" + _NOT_YOU,
     ),
 }
 

@@ -1,8 +1,14 @@
 """Browser and system of a User-Agent in words, as people call them. Pure."""
 
+import re
 from dataclasses import dataclass
 
 import ua_parser
+
+# Some rules of the parser take any text for a name, and the words stand in mails about security: a few short words
+# make no sentence, and no link or telephone number.
+_NAME = re.compile(r"(?=.{1,30}$)[A-Za-z][A-Za-z0-9+-]*(?:[ /][A-Za-z][A-Za-z0-9+-]*){0,3}")
+_VERSION = re.compile(r"[A-Za-z0-9]{1,8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +29,15 @@ def in_words(user_agent: str | None) -> Words:
     parsed = ua_parser.parse(user_agent)
     agent, system = parsed.user_agent, parsed.os
     return Words(
-        " ".join(part for part in (agent.family, agent.major) if part) if agent else None,
-        " ".join(part for part in (system.family, system.major) if part) if system else None,
+        _words(agent.family, agent.major) if agent else None,
+        _words(system.family, system.major) if system else None,
     )
+
+
+def _words(name: str, version: str | None) -> str | None:
+    if not _NAME.fullmatch(name):
+        return None
+    return f"{name} {version}" if version and _VERSION.fullmatch(version) else name
 
 
 def warm_up() -> None:

@@ -47,6 +47,12 @@ def nobody_key(resources: Resources, identifier: str) -> str:
     return f"nobody:{hashlib.sha256(mac).hexdigest()}"
 
 
+def mailbox_key(resources: Resources, email_key: str, prefix: str = "mailbox") -> str:
+    """A keyed hash too, for known and unknown alike: no other work, and what strangers type is kept nowhere."""
+    mac = resources.secrets.mac(f"{prefix}:{email_key}".encode())
+    return f"{prefix}:{hashlib.sha256(mac).hexdigest()}"
+
+
 def device_key(device_id: UUID) -> str:
     return f"device:{device_id}"
 

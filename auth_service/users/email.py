@@ -19,7 +19,7 @@ from auth_service.models import EmailChange, MailedToken, User
 from auth_service.sessions.repository import lock_user
 from auth_service.users import attempts, mailed_tokens, repository
 from auth_service.users.identifiers import canonical_email
-from auth_service.users.links import send_link
+from auth_service.users.links import may_mail, send_link
 from auth_service.users.mailed_tokens import EMAIL_CHANGE, LIVES, InvalidMailToken, Purpose
 from auth_service.users.service import confirm_password, get_user, lock_confirmed
 
@@ -43,11 +43,15 @@ class Confirmation:
 
 
 async def send_verification(resources: Resources, user_id: UUID) -> None:
-    """Once more; older links are void. Raises EmailVerified, or TooManyRequests after ten in an hour."""
+    """Once more; older links are void.
+
+    Raises EmailVerified, or TooManyRequests after ten in an hour, or twenty to that mailbox.
+    """
     must_have_mail(resources)
-    if (await get_user(resources, user_id)).email_verified:
+    known = await get_user(resources, user_id)
+    if known.email_verified:
         raise EmailVerified
-    await _take_budget(resources, f"verify-email:{user_id}")
+    await _take_budget(resources, f"verify-email:{user_id}", known.email_key)
     async with resources.db.begin() as session:
         user = await _locked(session, user_id)
         if not user.email_verified:  # meanwhile, by an older link
@@ -76,12 +80,12 @@ async def ask_for_change(
 ) -> Confirmation:
     """Letters to both ends; an address that was never confirmed has no say. Replaces a change that waits.
 
-    Raises WrongPassword, EmailTaken, or TooManyRequests after ten in an hour.
+    Raises WrongPassword, EmailTaken, or TooManyRequests after ten in an hour, or twenty to that mailbox.
     """
     must_have_mail(resources)
     confirmed = await confirm_password(resources, user_id, session_id, current_password)
-    await _take_budget(resources, f"change-email:{user_id}")
     address, key = canonical_email(email)
+    await _take_budget(resources, f"change-email:{user_id}", key)
     now = resources.clock()
     async with resources.db.begin() as session:
         user = await lock_confirmed(session, confirmed)
@@ -159,8 +163,10 @@ async def _forget_change(session: AsyncSession, user_id: UUID) -> None:
     await mailed_tokens.void(session, user_id, EMAIL_CHANGE)
 
 
-async def _take_budget(resources: Resources, key: str) -> None:
-    if not await attempts.take(resources, key, limit=BUDGET, window=BUDGET_WINDOW):
+async def _take_budget(resources: Resources, key: str, email_key: str) -> None:
+    """Of the account, and of the mailbox that is written to."""
+    by_account = await attempts.take(resources, key, limit=BUDGET, window=BUDGET_WINDOW)
+    if not (by_account and await may_mail(resources, email_key)):
         raise TooManyRequests(headers={"Retry-After": str(round(BUDGET_WINDOW.total_seconds()))})
 
 

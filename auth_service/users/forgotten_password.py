@@ -1,6 +1,5 @@
 """A new password by a link to the mailbox (PWD-8): asked for by anyone, or started by an admin who never sees it."""
 
-import hashlib
 from datetime import timedelta
 from uuid import UUID
 
@@ -40,7 +39,8 @@ async def ask(resources: Resources, email: str) -> None:
     """
     must_have_mail(resources)
     key = canonical_email(email)[1]
-    if not await attempts.take(resources, _budget_key(resources, key), limit=BUDGET, window=BUDGET_WINDOW):
+    budget = attempts.mailbox_key(resources, key, "forgot")
+    if not await attempts.take(resources, budget, limit=BUDGET, window=BUDGET_WINDOW):
         return
     async with resources.db.begin() as session:
         found = await find_by_key(session, key, is_email=True)
@@ -107,9 +107,3 @@ async def start_for(resources: Resources, caller: Principal | Actor, user_id: UU
 def _owner(user_id: UUID | None) -> UUID:
     assert user_id is not None  # noqa: S101  `find` returns no token without one
     return user_id
-
-
-def _budget_key(resources: Resources, email_key: str) -> str:
-    # A keyed hash for known and unknown alike: no other work, and what strangers type is kept nowhere.
-    mac = resources.secrets.mac(f"forgot:{email_key}".encode())
-    return f"forgot:{hashlib.sha256(mac).hexdigest()}"

@@ -1,21 +1,33 @@
 """Mails with a link: the token and the letter that carries it, in one step."""
 
+from datetime import timedelta
+
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.connections import Resources
 from auth_service.mail.outbox import enqueue, enqueue_nothing, link
 from auth_service.mail.texts import MailKind
 from auth_service.models import User
-from auth_service.users import mailed_tokens
+from auth_service.users import attempts, mailed_tokens
 from auth_service.users.identifiers import canonical_email
 from auth_service.users.mailed_tokens import Purpose
 
+MAILBOX_BUDGET, MAILBOX_WINDOW = 20, timedelta(hours=1)
 _PAGES = {
     Purpose.RESET_PASSWORD: "reset-password",
     Purpose.VERIFY_EMAIL: "confirm-email",
     Purpose.EMAIL_CHANGE_OLD: "confirm-email",
     Purpose.EMAIL_CHANGE_NEW: "confirm-email",
 }
+
+
+async def may_mail(resources: Resources, email_key: str) -> bool:
+    """An atomic step of its own: so many links an hour to an address that somebody named, over all accounts.
+
+    Else new accounts, or one that is deleted and made again, would flood a stranger's mailbox.
+    """
+    key = attempts.mailbox_key(resources, email_key)
+    return await attempts.take(resources, key, limit=MAILBOX_BUDGET, window=MAILBOX_WINDOW)
 
 
 async def send_link(

@@ -28,6 +28,11 @@ async def replace_password(resources: Resources, session: AsyncSession, user: Us
     """
     user.password_hash = hashed
     user.updated_at = resources.clock()
+    await void_what_waits(session, user)
+    await enqueue(resources, session, user, MailKind.PASSWORD_CHANGED)
+
+
+async def void_what_waits(session: AsyncSession, user: User) -> None:
+    """A link to a new password, and a change of the address."""
     await void(session, user.id, [Purpose.RESET_PASSWORD, *EMAIL_CHANGE])
     await session.execute(delete(EmailChange).where(EmailChange.user_id == user.id))
-    await enqueue(resources, session, user, MailKind.PASSWORD_CHANGED)

@@ -18,9 +18,9 @@ from auth_service.sessions.service import end_all_in, end_others_in
 from auth_service.users import attempts, repository
 from auth_service.users.credentials import Origin, Outcome, verify_password
 from auth_service.users.identifiers import canonical_email, canonical_login
-from auth_service.users.links import send_link
+from auth_service.users.links import may_mail, send_link
 from auth_service.users.mailed_tokens import Purpose
-from auth_service.users.passwords import refuse_known_words, replace_password
+from auth_service.users.passwords import refuse_known_words, replace_password, void_what_waits
 
 
 class PasswordChanged(Conflict):
@@ -47,7 +47,8 @@ async def create_user(
     """With the default role, and with `role` for the operator's command line.
 
     Raises ValidationFailed for a password made of login, mailbox and brand, LoginTaken or EmailTaken. `only_first`
-    raises SuperuserExists where there is a superuser (SEC-3); `verify` mails a link that confirms the address.
+    raises SuperuserExists where there is a superuser (SEC-3); `verify` mails a link that confirms the address, unless
+    that mailbox got too many within the hour.
     """
     refuse_known_words(resources, password, login=login, email=email, field="password")
     hashed = await resources.hasher.hash(password)
@@ -74,7 +75,7 @@ async def create_user(
             await session.flush()
             for name in {resources.settings.default_role, role} - {None}:
                 session.add(UserRole(user_id=user.id, role_name=name, valid_from=now, granted_at=now))
-            if verify:
+            if verify and await may_mail(resources, email_key):
                 await send_link(resources, session, user, Purpose.VERIFY_EMAIL)
     except IntegrityError as error:
         raise repository.taken(error) from None
@@ -152,6 +153,8 @@ async def set_active(resources: Resources, user_id: UUID, active: bool) -> User:
         if not active:
             denials = await end_all_in(resources, session, user_id, "deactivated", forget_devices=True)
         user = _found(await lock_user(session, user_id))
+        if not active:
+            await void_what_waits(session, user)  # else it would be good again with the account
         user.is_active = active
         user.updated_at = resources.clock()
     await resources.denylist.publish(denials)
