@@ -16,6 +16,7 @@ from auth_service.auth.export_router import router as export_router
 from auth_service.auth.router import router as auth_router
 from auth_service.config import Settings, load_settings
 from auth_service.core import health
+from auth_service.core.api_docs import DESCRIPTION, EVERYWHERE
 from auth_service.core.clock import Clock, utc_now
 from auth_service.core.connections import Resources, open_resources
 from auth_service.core.denylist import CATCH_UP_SECONDS
@@ -70,7 +71,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     app = FastAPI(
         title="Cinema auth service",
         version=__version__,
-        description="Accounts, sessions, tokens, roles, and the permission check.",
+        description=DESCRIPTION,
         lifespan=lifespan,
         docs_url=docs and f"{docs}/docs",
         redoc_url=docs and f"{docs}/redoc",
@@ -101,7 +102,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         services_router,
         admin_router,
     ):
-        app.include_router(router, prefix=API)
+        app.include_router(router, prefix=API, responses=EVERYWHERE)
     app.include_router(health.create_router({"login_history": history_state}))
     if settings.prints_mails:
         app.include_router(dev_mails_router)

@@ -289,7 +289,8 @@ def _operation(schema: dict[str, Any], method: str, path: str, operation: dict[s
         fields = tuple(Field((name,), frozenset({"string"})) for name in sample)
     answers = [
         content.get("schema", {})
-        for answer in operation["responses"].values()
+        for status, answer in operation["responses"].items()
+        if status.startswith("2")
         for content in answer.get("content", {}).values()
     ]
     return Operation(

@@ -104,7 +104,8 @@ def test_no_dependency_runs_in_a_thread() -> None:
 
     def plain(dependant: Dependant) -> Iterator[str]:
         for below in dependant.dependencies:
-            if below.call is not None and not inspect.iscoroutinefunction(below.call):
+            runs = below.call if inspect.isfunction(below.call) else getattr(below.call, "__call__", None)  # noqa: B004
+            if below.call is not None and not inspect.iscoroutinefunction(runs):
                 yield getattr(below.call, "__qualname__", repr(below.call))
             yield from plain(below)
 

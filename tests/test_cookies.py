@@ -199,6 +199,7 @@ ROUTES: list[tuple[str, str, dict[str, Any] | None, int]] = [
 
 async def test_cookies_open_the_same_routes_as_bearer_tokens(site: Api) -> None:
     outcomes: list[list[int]] = []
+    await site.create_user("superuser")  # who remains when the others delete themselves
     for by_cookie in (True, False):
         account, browser = await logged_in(site, "superuser")
         tokens = await site.log_in(account)

@@ -20,7 +20,9 @@ from alembic import command
 from auth_service.config import Settings
 from auth_service.models import Base
 from auth_service.permissions.patterns import EVERYTHING, is_code, is_pattern
+from tests.api import PASSWORD, error_of, tokens_of
 from tests.conftest import ROOT, Fresh, Servers, test_settings
+from tests.viewer import Watch, enrol
 
 ROLES = {"guest", "viewer", "subscriber", "moderator", "content-manager", "admin", "superuser"}
 
@@ -115,6 +117,60 @@ async def test_down_with_users_and_roles_of_the_cinema_own(fresh: Fresh) -> None
         assert await connection.fetchval("SELECT login FROM users WHERE id = $1", account.id) == account.login
         assert await connection.fetchval("SELECT title FROM roles WHERE name = 'projectionist'") == "Projectionist"
         assert await connection.fetchval("SELECT count(*) FROM roles") == len(ROLES) + 1
+
+
+async def test_rel_8_sessions_and_logins_of_the_schema_before_go_on(fresh: Fresh) -> None:
+    """Down with rows in every table of 0005, and up again: nobody is logged out, and no old session seems fresh."""
+    watch = Watch()
+    api = await fresh.api(watch)
+    settings = api.resources.settings
+    viewer = await enrol(api, watch)
+    trusted = await viewer.log_in(trust_device=True)
+    challenge = await viewer.challenge()
+    account, tokens = await api.as_role()
+    other = await api.log_in(account)
+    change = {"email": f"new.{account.email}", "current_password": PASSWORD}
+    await api.http.post("/api/v1/users/me/email", json=change, headers=tokens.bearer)
+
+    await _move(settings, "0004")
+    await _move(settings, "head")
+
+    api = await fresh.on(settings, watch)
+    refreshed = tokens_of(await api.refresh(tokens.refresh))
+    ending = await api.http.delete(f"/api/v1/users/me/sessions/{other.session_id}", headers=refreshed.bearer)
+    assert error_of(ending) == (403, "step_up_required")
+    history = await api.http.get("/api/v1/users/me/login-history", headers=refreshed.bearer)
+    assert [item["session_id"] for item in history.json()["items"]] == [other.session_id, tokens.session_id]
+    proof = {"current_password": PASSWORD}
+    stepped = tokens_of(await api.http.post("/api/v1/auth/step-up", json=proof, headers=refreshed.bearer))
+    assert (await api.http.get("/api/v1/users/me/export", headers=stepped.bearer)).status_code == 200
+    viewer.api = api
+    assert (await viewer.answer(challenge, viewer.code())).status_code == 200
+    # Its devices are gone with their table: the token of one is only a stranger's.
+    known = await viewer.give_password(trusted.device_token)
+    assert known.json()["mfa_required"] is True
+
+
+async def test_rel_8_0005_holds_no_lock_for_as_long_as_there_are_sessions(fresh: Fresh) -> None:
+    """Counted and not timed: not one row of the old sessions is written again."""
+    settings = await fresh.settings()
+    await _move(settings, "0004")
+    async with _connected(settings.asyncpg_dsn) as connection:
+        await connection.execute(
+            "INSERT INTO users (id, login, login_key, email, email_key, password_hash)"
+            " VALUES (gen_random_uuid(), 'old', 'old', 'old@example.com', 'old@example.com', '')"
+        )
+        await connection.execute(
+            "INSERT INTO sessions (id, user_id, expires_at)"
+            " SELECT gen_random_uuid(), id, now() + interval '1 day' FROM users, generate_series(1, 100)"
+        )
+        question = "SELECT array_agg(xmin::text ORDER BY id) FROM sessions"
+        before = await connection.fetchval(question)
+    await _move(settings, "head")
+    async with _connected(settings.asyncpg_dsn) as connection:
+        assert len(before) == 100
+        assert await connection.fetchval(question) == before
+        assert await connection.fetchval("SELECT count(*) FROM sessions WHERE authenticated_at < created_at") == 100
 
 
 @pytest.mark.filterwarnings("ignore:Computed default on")  # the next test compares them

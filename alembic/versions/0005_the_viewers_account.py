@@ -85,11 +85,15 @@ def upgrade() -> None:
     op.add_column("roles", sa.Column("session_limit", sa.BigInteger(), nullable=True))
     op.create_check_constraint(op.f("ck_roles_session_limit"), "roles", "session_limit BETWEEN 1 AND 1000")
     op.add_column("sessions", sa.Column("device_id", sa.Uuid(), nullable=True))
+    # Sessions of before count as authenticated long ago. Their real time is created_at, but an UPDATE of all rows under
+    # this lock would stop logins for seconds; a constant default touches no row.
     op.add_column(
         "sessions",
-        sa.Column("authenticated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column(
+            "authenticated_at", sa.DateTime(timezone=True), server_default="1970-01-01T00:00:00Z", nullable=False
+        ),
     )
-    op.execute("UPDATE sessions SET authenticated_at = created_at")
+    op.alter_column("sessions", "authenticated_at", server_default=sa.text("now()"))
     op.add_column("sessions", sa.Column("second_factor_at", sa.DateTime(timezone=True), nullable=True))
     op.create_index(op.f("ix_sessions_device_id"), "sessions", ["device_id"], unique=False)
     op.create_foreign_key(

@@ -4,14 +4,21 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from auth_service.auth.export import export
+from auth_service.core.api_docs import refusals
 from auth_service.core.connections import Res
+from auth_service.core.errors import StepUpRequired, TooManyRequests
 from auth_service.core.limits import limited
 from auth_service.sessions.fresh import FreshUser
 
 router = APIRouter(tags=["own account"])
 
 
-@router.get("/users/me/export", response_class=StreamingResponse, dependencies=[limited("login")])
+@router.get(
+    "/users/me/export",
+    response_class=StreamingResponse,
+    dependencies=[limited("login")],
+    responses=refusals(StepUpRequired, TooManyRequests),
+)
 async def export_own_data(me: FreshUser, resources: Res) -> StreamingResponse:
     """Everything that is kept about oneself, as one JSON file: account, roles, sessions, devices, whole history.
 

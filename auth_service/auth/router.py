@@ -18,25 +18,45 @@ from auth_service.auth.schemas import (
     StepUpBody,
     TokensAnswer,
 )
+from auth_service.core.api_docs import SETS_COOKIES, TAKES_TRANSPORT, refusals
 from auth_service.core.connections import Res
-from auth_service.core.cookies import csrf_tokens, wants_cookies
+from auth_service.core.cookies import AmbiguousCredentials, CsrfRefused, UnknownTransport, csrf_tokens, wants_cookies
+from auth_service.core.errors import (
+    EmailTaken,
+    InvalidCredentials,
+    InvalidRefreshToken,
+    LoginTaken,
+    TooManyRequests,
+    Unauthenticated,
+    ValidationFailed,
+    WrongPassword,
+)
 from auth_service.core.limits import limited
 from auth_service.core.principal import CurrentUser, came_by_cookie
-from auth_service.mfa.challenges import OpenChallenge
+from auth_service.mfa.challenges import InvalidChallenge, OpenChallenge, WrongLoginCode
+from auth_service.mfa.service import MfaNotEnabled, WrongCode
 from auth_service.models import User
 from auth_service.sessions.client import RequestClient
 from auth_service.sessions.fresh import FreshUser
 from auth_service.sessions.rotation import rotate
 from auth_service.sessions.service import end_all_sessions, end_other_sessions
+from auth_service.users.credentials import TooManyFailures
 from auth_service.users.schemas import RegisterBody, UserAnswer
 from auth_service.users.service import create_user
 
 router = APIRouter(tags=["auth"])
 AnyTokens = TokensAnswer | CookieTokensAnswer
+TOO_MANY = (TooManyRequests, TooManyFailures)
 TERSE: dict[str, Any] = {"response_model_exclude_none": True}
 
 
-@router.post("/auth/register", response_model=UserAnswer, status_code=201, dependencies=[limited("register")])
+@router.post(
+    "/auth/register",
+    response_model=UserAnswer,
+    status_code=201,
+    dependencies=[limited("register")],
+    responses=refusals(LoginTaken, EmailTaken, ValidationFailed, TooManyRequests),
+)
 async def register(body: RegisterBody, resources: Res) -> User:
     """A new account with the default role; a mailed link confirms its address."""
     return await create_user(
@@ -44,7 +64,14 @@ async def register(body: RegisterBody, resources: Res) -> User:
     )
 
 
-@router.post("/auth/login", response_model=AnyTokens | MfaRequired, dependencies=[limited("login")], **TERSE)
+@router.post(
+    "/auth/login",
+    response_model=AnyTokens | MfaRequired,
+    dependencies=[limited("login")],
+    responses=SETS_COOKIES | refusals(InvalidCredentials, CsrfRefused, UnknownTransport, *TOO_MANY),
+    openapi_extra=TAKES_TRANSPORT,
+    **TERSE,
+)
 async def log_in(
     body: LoginBody, request: Request, response: Response, client: RequestClient, resources: Res
 ) -> AnyTokens | OpenChallenge:
@@ -64,7 +91,14 @@ async def log_in(
     )
 
 
-@router.post("/auth/login/mfa", response_model=AnyTokens, dependencies=[limited("login")], **TERSE)
+@router.post(
+    "/auth/login/mfa",
+    response_model=AnyTokens,
+    dependencies=[limited("login")],
+    responses=SETS_COOKIES | refusals(WrongLoginCode, InvalidChallenge, CsrfRefused, UnknownTransport, *TOO_MANY),
+    openapi_extra=TAKES_TRANSPORT,
+    **TERSE,
+)
 async def log_in_with_code(
     body: MfaLoginBody, request: Request, response: Response, client: RequestClient, resources: Res
 ) -> AnyTokens:
@@ -79,7 +113,13 @@ async def log_in_with_code(
     )
 
 
-@router.post("/auth/step-up", response_model=AnyTokens, dependencies=[limited("login")], **TERSE)
+@router.post(
+    "/auth/step-up",
+    response_model=AnyTokens,
+    dependencies=[limited("login")],
+    responses=SETS_COOKIES | refusals(Unauthenticated, WrongPassword, WrongCode, CsrfRefused, MfaNotEnabled, *TOO_MANY),
+    **TERSE,
+)
 async def step_up(body: StepUpBody, request: Request, response: Response, me: CurrentUser, resources: Res) -> AnyTokens:
     """Shows the password or a code again, for what answers step_up_required: new tokens, the old ones are dead."""
     as_cookies = came_by_cookie(request)
@@ -89,7 +129,13 @@ async def step_up(body: StepUpBody, request: Request, response: Response, me: Cu
     return transport.deliver(response, resources, issued, as_cookies=as_cookies)
 
 
-@router.post("/auth/refresh", response_model=AnyTokens, dependencies=[limited("refresh")], **TERSE)
+@router.post(
+    "/auth/refresh",
+    response_model=AnyTokens,
+    dependencies=[limited("refresh")],
+    responses=SETS_COOKIES | refusals(InvalidRefreshToken, CsrfRefused, AmbiguousCredentials, TooManyRequests),
+    **TERSE,
+)
 async def refresh(
     request: Request, response: Response, client: RequestClient, resources: Res, body: RefreshBody | None = None
 ) -> AnyTokens:
@@ -104,7 +150,7 @@ async def csrf(me: CurrentUser, resources: Res) -> CsrfAnswer:
     return CsrfAnswer(csrf_token=csrf_tokens(resources.secrets, me.session_id)[0])
 
 
-@router.post("/auth/logout", status_code=204)
+@router.post("/auth/logout", status_code=204, responses=refusals(CsrfRefused, AmbiguousCredentials))
 async def log_out(request: Request, response: Response, resources: Res, body: LogoutBody | None = None) -> None:
     """Ends the session of the access token, the refresh token, or both; tokens that are dead already are no error."""
     access_token, refresh_token, cookies = await transport.logout_tokens(request, resources, body)

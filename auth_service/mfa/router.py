@@ -5,7 +5,9 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
+from auth_service.core.api_docs import refusals
 from auth_service.core.connections import Res
+from auth_service.core.errors import TooManyRequests, WrongPassword
 from auth_service.core.limits import limited
 from auth_service.core.principal import CurrentUser, Principal
 from auth_service.mfa import service
@@ -18,7 +20,7 @@ from auth_service.mfa.schemas import (
     SecondFactorBody,
     StartBody,
 )
-from auth_service.mfa.service import StartedEnrolment, State
+from auth_service.mfa.service import MfaEnabled, MfaNotEnabled, NoEnrolment, StartedEnrolment, State, WrongCode
 from auth_service.permissions.require import Require
 
 router = APIRouter(tags=["second factor"])
@@ -29,26 +31,47 @@ async def read(me: CurrentUser, resources: Res) -> State:
     return await service.state(resources, me.subject)
 
 
-@router.post("/mfa/totp", response_model=Enrolment, status_code=201, dependencies=[limited("login")])
+@router.post(
+    "/mfa/totp",
+    response_model=Enrolment,
+    status_code=201,
+    dependencies=[limited("login")],
+    responses=refusals(WrongPassword, MfaEnabled, TooManyRequests),
+)
 async def start(body: StartBody, me: CurrentUser, resources: Res) -> StartedEnrolment:
     """A secret for an authenticator app; nothing changes until it is confirmed with a code."""
     return await service.start_enrolment(resources, me.subject, me.session_id, body.current_password)
 
 
-@router.post("/mfa/totp/confirm", response_model=RecoveryCodes, dependencies=[limited("login")])
+@router.post(
+    "/mfa/totp/confirm",
+    response_model=RecoveryCodes,
+    dependencies=[limited("login")],
+    responses=refusals(WrongCode, NoEnrolment, TooManyRequests),
+)
 async def confirm(body: ConfirmBody, me: CurrentUser, resources: Res) -> RecoveryCodes:
     """From now on every login asks for a code; the recovery codes are shown this once. Ends the other sessions."""
     codes = await service.confirm_enrolment(resources, me.subject, me.session_id, body.code)
     return RecoveryCodes(recovery_codes=codes)
 
 
-@router.delete("/mfa/totp", status_code=204, dependencies=[limited("login")])
+@router.delete(
+    "/mfa/totp",
+    status_code=204,
+    dependencies=[limited("login")],
+    responses=refusals(WrongPassword, WrongCode, MfaNotEnabled, TooManyRequests),
+)
 async def disable(body: SecondFactorBody, me: CurrentUser, resources: Res) -> None:
     """Ends the other sessions."""
     await service.disable(resources, me.subject, me.session_id, body.current_password, body.code)
 
 
-@router.post("/mfa/recovery-codes", response_model=RecoveryCodes, dependencies=[limited("login")])
+@router.post(
+    "/mfa/recovery-codes",
+    response_model=RecoveryCodes,
+    dependencies=[limited("login")],
+    responses=refusals(WrongPassword, WrongCode, MfaNotEnabled, TooManyRequests),
+)
 async def new_codes(body: SecondFactorBody, me: CurrentUser, resources: Res) -> RecoveryCodes:
     """Ten new ones; the old ones stop working."""
     codes = await service.new_recovery_codes(resources, me.subject, me.session_id, body.current_password, body.code)

@@ -4,7 +4,9 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
+from auth_service.core.api_docs import refusals
 from auth_service.core.connections import Res
+from auth_service.core.errors import NotFound, StepUpRequired
 from auth_service.core.principal import CurrentUser
 from auth_service.sessions import devices, service
 from auth_service.sessions.fresh import FreshUser, must_be_fresh
@@ -28,7 +30,7 @@ async def list_sessions(me: CurrentUser, resources: Res) -> SessionsAnswer:
     return SessionsAnswer(items=[session_answer(row, current=me.session_id) for row in rows])
 
 
-@router.delete("/sessions/{session_id}", status_code=204)
+@router.delete("/sessions/{session_id}", status_code=204, responses=refusals(NotFound, StepUpRequired))
 async def end_session(session_id: UUID, me: CurrentUser, resources: Res) -> None:
     """The password or a code must have been shown within five minutes, unless it is the session that asks."""
     if session_id != me.session_id:
@@ -44,14 +46,14 @@ async def list_devices(me: CurrentUser, resources: Res) -> DevicesAnswer:
     return DevicesAnswer(items=[device_answer(row, resources.clock(), current=here) for row in rows])
 
 
-@router.patch("/devices/{device_id}", response_model=DeviceAnswer)
+@router.patch("/devices/{device_id}", response_model=DeviceAnswer, responses=refusals(NotFound))
 async def rename_device(device_id: UUID, body: DevicePatch, me: CurrentUser, resources: Res) -> DeviceAnswer:
     _, here = await origin_of(resources.hot, me.session_id)
     row = await devices.rename(resources, me.subject, device_id, body.name)
     return device_answer(row, resources.clock(), current=here)
 
 
-@router.delete("/devices/{device_id}", status_code=204)
+@router.delete("/devices/{device_id}", status_code=204, responses=refusals(NotFound, StepUpRequired))
 async def revoke_device(device_id: UUID, me: FreshUser, resources: Res) -> None:
     """Ends the device's sessions; its next login is that of a stranger."""
     await service.revoke_device(resources, me.subject, device_id)

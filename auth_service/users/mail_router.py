@@ -5,14 +5,27 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
+from auth_service.core.api_docs import refusals
 from auth_service.core.connections import Res
 from auth_service.core.cookies import DEVICE_COOKIE_SECONDS, cookie_names, set_cookie, wants_cookies
+from auth_service.core.errors import (
+    EmailTaken,
+    LackingYourself,
+    NotFound,
+    PermissionDenied,
+    StepUpRequired,
+    TooManyRequests,
+    ValidationFailed,
+    WrongPassword,
+)
 from auth_service.core.limits import limited
 from auth_service.core.principal import CurrentUser, Principal
 from auth_service.permissions.require import Require
 from auth_service.sessions.client import RequestClient
 from auth_service.users import email, forgotten_password
-from auth_service.users.email import Confirmation
+from auth_service.users.email import Confirmation, EmailVerified
+from auth_service.users.forgotten_password import AccountDisabled
+from auth_service.users.mailed_tokens import InvalidMailToken
 from auth_service.users.schemas import (
     ConfirmationAnswer,
     ConfirmEmailBody,
@@ -39,6 +52,7 @@ async def forgot(body: ForgottenPasswordBody, resources: Res) -> MailUnderway:
     response_model=ResetAnswer,
     response_model_exclude_none=True,
     dependencies=[limited("login")],
+    responses=refusals(InvalidMailToken, ValidationFailed, TooManyRequests),
 )
 async def reset(
     body: ResetPasswordBody, request: Request, response: Response, client: RequestClient, resources: Res
@@ -56,20 +70,37 @@ async def reset(
     return ResetAnswer()
 
 
-@router.post("/auth/email/confirm", response_model=ConfirmationAnswer, dependencies=[limited("login")])
+@router.post(
+    "/auth/email/confirm",
+    response_model=ConfirmationAnswer,
+    dependencies=[limited("login")],
+    responses=refusals(InvalidMailToken, EmailTaken, TooManyRequests),
+)
 async def confirm(body: ConfirmEmailBody, resources: Res) -> Confirmation:
     """With the token of a mailed link. `waiting_for`: which end of an e-mail change has yet to confirm."""
     return await email.confirm(resources, body.token)
 
 
-@router.post("/users/me/email/verify", response_model=MailUnderway, status_code=202, dependencies=[limited("login")])
+@router.post(
+    "/users/me/email/verify",
+    response_model=MailUnderway,
+    status_code=202,
+    dependencies=[limited("login")],
+    responses=refusals(EmailVerified, TooManyRequests),
+)
 async def verify(me: CurrentUser, resources: Res) -> MailUnderway:
     """Mails the link that confirms one's address once more."""
     await email.send_verification(resources, me.subject)
     return MailUnderway(detail="A mail is on its way.")
 
 
-@router.post("/users/me/email", response_model=EmailChangeAnswer, status_code=202, dependencies=[limited("login")])
+@router.post(
+    "/users/me/email",
+    response_model=EmailChangeAnswer,
+    status_code=202,
+    dependencies=[limited("login")],
+    responses=refusals(WrongPassword, EmailTaken, TooManyRequests),
+)
 async def change(body: EmailChangeBody, me: CurrentUser, resources: Res) -> Confirmation:
     """Mails a link to the old and to the new address; it changes when both have confirmed, within 24 hours."""
     return await email.ask_for_change(resources, me.subject, me.session_id, body.email, body.current_password)
@@ -81,7 +112,12 @@ async def cancel_change(me: CurrentUser, resources: Res) -> None:
     await email.cancel_change(resources, me.subject)
 
 
-@router.post("/admin/users/{user_id}/send-password-reset", response_model=MailUnderway, status_code=202)
+@router.post(
+    "/admin/users/{user_id}/send-password-reset",
+    response_model=MailUnderway,
+    status_code=202,
+    responses=refusals(NotFound, PermissionDenied, LackingYourself, StepUpRequired, AccountDisabled),
+)
 async def send_reset(
     user_id: UUID, caller: Annotated[Principal, Require("users:write")], resources: Res
 ) -> MailUnderway:
