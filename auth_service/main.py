@@ -16,7 +16,7 @@ from auth_service.auth.export_router import router as export_router
 from auth_service.auth.router import router as auth_router
 from auth_service.config import Settings, load_settings
 from auth_service.core import health
-from auth_service.core.api_docs import DESCRIPTION, EVERYWHERE
+from auth_service.core.api_docs import DESCRIPTION, EVERYWHERE, show_security
 from auth_service.core.clock import Clock, utc_now
 from auth_service.core.connections import Resources, open_resources
 from auth_service.core.denylist import CATCH_UP_SECONDS
@@ -103,6 +103,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         admin_router,
     ):
         app.include_router(router, prefix=API, responses=EVERYWHERE)
+    show_security(app, API)
     app.include_router(health.create_router({"login_history": history_state}))
     if settings.prints_mails:
         app.include_router(dev_mails_router)

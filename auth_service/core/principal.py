@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Request
 
-from auth_service.core.api_docs import BEARER, COOKIE
 from auth_service.core.connections import Res, Resources
 from auth_service.core.cookies import AmbiguousCredentials, check_csrf, cookie_names, read_cookie
 from auth_service.core.errors import Unauthenticated
@@ -66,12 +65,7 @@ def cookie_token(request: Request, resources: Resources) -> str | None:
     return read_cookie(request, cookie_names(resources.settings).access)
 
 
-async def current_principal(
-    request: Request,
-    resources: Res,
-    _bearer: Annotated[None, Security(BEARER)] = None,
-    _cookie: Annotated[None, Security(COOKIE)] = None,
-) -> Principal:
+async def current_principal(request: Request, resources: Res) -> Principal:
     """A bad bearer token never falls back to the cookie, and both together must be of one session (CKE-3)."""
     bearer, cookie = bearer_token(request), cookie_token(request, resources)
     if bearer is None:
