@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import httpx
 import pytest
 
-from tests.api import PASSWORD, V1, Account, Api, Tokens, error_of, tokens_of
+from auth_service.users.attempts import forget_old
+from auth_service.users.service import delete_user
+from tests.api import PASSWORD, V1, Account, Api, StoppedClock, Tokens, error_of, tokens_of
 from tests.conftest import Fresh
 from tests.other_worker import user_locked, waits_for_a_lock
 from tests.phone import shown_at
@@ -107,3 +110,22 @@ async def test_a_device_revoked_during_its_login_is_a_stranger_in_the_second_ste
     assert (await revocation).status_code == 204
     challenge = (await login).json()["challenge"]
     assert tokens_of(await viewer.answer(challenge, viewer.code())).device_token not in {None, known.device_token}
+
+
+async def test_a_failure_counted_after_the_deletion_is_forgotten(fresh: Fresh) -> None:
+    """The login has read the user and waits for a core; failures of an account that exists are kept for ever."""
+    clock = StoppedClock()
+    api = await fresh.api(clock, hash_workers=1)
+    account, kept = await api.create_user(), await api.create_user()
+    await api.log_in_as(kept.login, "a wrong password")
+    async with api.resources.hasher.slot():
+        login = asyncio.create_task(api.log_in_as(account.login, "a wrong password"))
+        async with asyncio.timeout(20):
+            while api.resources.hasher.inside < 2:  # noqa: ASYNC110  it has no event for it
+                await asyncio.sleep(0.01)
+        await delete_user(api.resources, account.id)
+    assert error_of(await login) == (401, "invalid_credentials")
+    clock.forward(days=31)
+    await forget_old(api.resources, clock() - timedelta(hours=1))
+    rows = await api.resources.hot.fetch("SELECT key FROM login_attempts WHERE key NOT LIKE 'address:%'")
+    assert [row["key"] for row in rows] == [str(kept.id)]

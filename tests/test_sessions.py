@@ -254,6 +254,19 @@ async def test_ses_1_the_largest_of_several_roles_counts_and_no_ended_or_coming_
     assert await live_after(api, account, 1) == 3
 
 
+async def test_rbac_1_an_admin_ends_no_sessions_of_a_superuser_by_a_roles_limit(fresh: Fresh) -> None:
+    """Every superuser is a viewer too; ending their sessions by logout-all is refused to that admin."""
+    api = await fresh.api()
+    boss, first = await api.as_role("superuser")
+    _, admin = await api.as_role("admin")
+    for role in ("viewer", await create_role(api, admin, 1)):
+        changed = await api.http.patch(f"{V1}/roles/{role}", json={"session_limit": 1}, headers=admin.bearer)
+        assert changed.status_code == 200
+        await grant(api, admin, boss.id, role)
+    assert await live_after(api, boss, 2) == 3
+    assert (await api.me(first)).status_code == 200
+
+
 async def test_ses_1_a_roles_limit_is_changed_and_taken_away(api: Api, root: Tokens) -> None:
     role = await create_role(api, root, 1)
     path = f"{V1}/roles/{role}"

@@ -66,7 +66,8 @@ async def load_facts(
     return subjects, known
 
 
-# A role that says nothing has what its parents say; the walk stops at the first that does.
+# A role that says nothing has what its parents say; the walk stops at the first that does. Superusers have no limit
+# by role: any admin could set one for the viewers that they are too, and so end their sessions (RBAC-1).
 _SESSION_LIMIT = """
 WITH RECURSIVE walk AS (
     SELECT r.name, r.session_limit FROM user_roles u JOIN roles r ON r.name = u.role_name
@@ -76,7 +77,7 @@ WITH RECURSIVE walk AS (
     FROM walk w JOIN role_parents p ON p.role_name = w.name JOIN roles r ON r.name = p.parent_name
     WHERE w.session_limit IS NULL
 )
-SELECT max(session_limit) FROM walk
+SELECT max(session_limit) FROM walk HAVING bool_and(name <> 'superuser')
 """
 
 
@@ -91,7 +92,7 @@ async def second_factors_of(source: Fetches, session_ids: Collection[UUID]) -> d
 
 
 async def session_limit_of(session: AsyncSession, user_id: UUID, now: datetime) -> int | None:
-    """The largest that an active grant gives; None where no role says any."""
+    """The largest that an active grant gives; None where no role says any, and for superusers."""
     limit: int | None = await session.scalar(text(_SESSION_LIMIT), {"user_id": user_id, "now": now})
     return limit
 

@@ -105,9 +105,13 @@ async def forget_user(session: AsyncSession, user_id: UUID) -> None:
 
 
 async def forget_old(resources: Resources, before: datetime) -> None:
-    """Counts that no lock needs any more; failures in a row against a user's account are kept until it succeeds."""
+    """Counts that no lock needs any more; failures in a row against a user's account are kept until it succeeds.
+
+    Not those of a user who was deleted while they were counted.
+    """
     await resources.hot.execute(
-        "DELETE FROM login_attempts WHERE last_at < $1 AND (unbroken = 0 OR (last_at < $2 AND key LIKE '%:%'))",
+        "DELETE FROM login_attempts WHERE last_at < $1 AND (unbroken = 0 OR (last_at < $2"
+        " AND NOT EXISTS (SELECT FROM users WHERE id = CASE WHEN key LIKE '%:%' THEN NULL ELSE key::uuid END)))",
         before,
         resources.clock() - KEEP_UNBROKEN,
     )
