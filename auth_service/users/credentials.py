@@ -14,6 +14,8 @@ from sqlalchemy import update
 
 from auth_service.core.connections import Resources
 from auth_service.core.errors import TooManyRequests
+from auth_service.events.kinds import AccountClosedToStrangers
+from auth_service.events.outbox import record
 from auth_service.mail.outbox import enqueue, enqueue_nothing
 from auth_service.mail.texts import MailKind
 from auth_service.models import User
@@ -114,6 +116,7 @@ async def _tell_owner(resources: Resources, user: User) -> None:
     log.warning("account_closed_to_strangers", user_id=str(user.id))
     async with resources.db.begin() as session:
         await enqueue(resources, session, user, MailKind.MANY_FAILURES)
+        await record(resources, session, AccountClosedToStrangers(user_id=user.id))
 
 
 async def _tell_nobody(resources: Resources) -> None:
