@@ -7,6 +7,7 @@ import typer
 import uvicorn
 
 from auth_service.commands import keys, partitions, roles, services, users
+from auth_service.commands.relay import relay
 from auth_service.commands.running import read_settings, run, stop
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="The cinema's auth service.")
@@ -15,6 +16,7 @@ app.add_typer(roles.app, name="roles")
 app.add_typer(services.app, name="services")
 app.add_typer(keys.app, name="keys")
 app.add_typer(partitions.app, name="partitions")
+app.command()(relay)
 
 
 def main() -> None:

@@ -198,7 +198,7 @@ async def test_ref_3_reuse_is_one_event_however_many_replay(fresh: Fresh) -> Non
 
 async def test_a_revoked_device_and_what_it_ends(api: Api) -> None:
     account, tokens = await api.as_role()
-    (device,) = (await api.http.get(f"{V1}/users/me/devices", headers=tokens.bearer)).json()["devices"]
+    (device,) = (await api.http.get(f"{V1}/users/me/devices", headers=tokens.bearer)).json()["items"]
     url = f"{V1}/users/me/devices/{device['id']}"
     assert (await api.http.delete(url, headers=tokens.bearer)).status_code == 204
     device_id = UUID(device["id"])
