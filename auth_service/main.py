@@ -26,7 +26,7 @@ from auth_service.core.keys import RELOAD_SECONDS
 from auth_service.core.limits import create_edge_limits
 from auth_service.core.log import configure_logging
 from auth_service.core.upkeep import Job, running
-from auth_service.events.relay import delete_old_events, run_relay
+from auth_service.events.relay import RESTART_SECONDS, delete_old_events, run_relay
 from auth_service.mail.delivery import DELIVERY_SECONDS, delete_old, deliver
 from auth_service.mail.dev_router import router as dev_mails_router
 from auth_service.mfa.repository import delete_expired
@@ -136,5 +136,5 @@ def _jobs(resources: Resources) -> list[Job]:
         Job("login_history", partial(keep_up, resources), TIDY_SECONDS),
     ]
     if resources.settings.kafka_bootstrap is not None and resources.settings.relay_in_workers:
-        jobs.append(Job("relay", partial(run_relay, resources), 0))
+        jobs.append(Job("relay", partial(run_relay, resources), RESTART_SECONDS))
     return jobs

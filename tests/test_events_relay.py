@@ -22,11 +22,11 @@ from auth_service.config import Settings
 from auth_service.core.connections import Resources, open_resources
 from auth_service.core.upkeep import Job, running
 from auth_service.events.cloud_event import to_message
-from auth_service.events.kafka import Kafka, Sent
+from auth_service.events.kafka import BadKafkaOptions, Kafka, Sent
 from auth_service.events.kinds import LoginChanged, NewUser, ProfileChanged
 from auth_service.events.outbox import record
 from auth_service.events.positions import Positioned
-from auth_service.events.relay import MOST_TRIES, delete_old_events, run_relay
+from auth_service.events.relay import MOST_TRIES, RESTART_SECONDS, delete_old_events, run_relay
 from auth_service.models import new_id
 from auth_service.users.importer import ImportedUser, import_users
 from auth_service.users.service import update_profile
@@ -104,7 +104,7 @@ async def relaying(resources: Resources) -> AsyncIterator[None]:
     async def relay() -> None:
         await run_relay(resources)
 
-    async with running([Job("relay", relay, 0)]):
+    async with running([Job("relay", relay, RESTART_SECONDS)]):
         yield
 
 
@@ -301,6 +301,21 @@ async def test_rel_4_no_try_is_counted_while_the_broker_is_away(fresh: Fresh, tm
             await asyncio.sleep(7)
         assert await resources.hot.fetch("SELECT FROM outbox WHERE tries > 0 OR parked_at IS NOT NULL") == []
         assert await unsent(resources) == 2
+
+
+async def test_aud_2_an_option_that_librdkafka_refuses_is_not_shown(fresh: Fresh) -> None:
+    canary = "canary-of-the-broker"
+    options = f'{{"sasl.mechanism": "PLAIN", "security.protocol": "{canary}"}}'
+    settings = await fresh.settings(kafka_bootstrap="127.0.0.1:1", kafka_options=options)
+    with structlog.testing.capture_logs() as logs:
+        async with stores(settings) as resources, relaying(resources):
+            await asyncio.sleep(0.5)
+    assert {entry["kind"] for entry in logs if entry["event"] == "upkeep_failed"} == {"BadKafkaOptions"}
+    assert canary not in str(logs)
+    with pytest.raises(BadKafkaOptions) as caught:
+        Kafka(settings)
+    assert canary not in str(caught.value)
+    assert caught.value.__suppress_context__
 
 
 def _event(kind: str) -> Positioned:

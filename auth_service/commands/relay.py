@@ -23,7 +23,7 @@ def relay() -> None:
 
 
 async def _until_stopped() -> None:
-    from auth_service.events.relay import run_relay
+    from auth_service.events.relay import RESTART_SECONDS, run_relay
 
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -32,6 +32,6 @@ async def _until_stopped() -> None:
     # As in the service: Postgres may be away at the start and later, the job goes on when it is back.
     async with (
         open_resources(read_settings()) as resources,
-        running([Job("relay", partial(run_relay, resources), 0)]),
+        running([Job("relay", partial(run_relay, resources), RESTART_SECONDS)]),
     ):
         await stopped.wait()

@@ -11,6 +11,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from auth_service.config import Settings
+from auth_service.core.errors import AppError
 from auth_service.events.cloud_event import Message
 
 log = structlog.get_logger(__name__)
@@ -22,6 +23,10 @@ _REFUSALS = frozenset(
 )
 
 
+class BadKafkaOptions(AppError):
+    detail = "KAFKA_OPTIONS has something that librdkafka does not take."
+
+
 class Sent(StrEnum):
     """`acknowledged`: by all in-sync replicas. `failed`: nothing is known of it, it may arrive yet."""
 
@@ -31,7 +36,7 @@ class Sent(StrEnum):
 
 
 class Kafka:
-    """An idempotent producer with acks=all; one that has failed is to be replaced.
+    """An idempotent producer with acks=all; one that has failed is to be replaced. Raises BadKafkaOptions.
 
     librdkafka waits for ever where a broker has come back without its memory of the producer; a new one is known.
     """
@@ -52,7 +57,10 @@ class Kafka:
         }
         self.why: str | None = None
         # It connects in a thread of its own, and to nothing yet if there is nothing.
-        self._producer = Producer(options)
+        try:
+            self._producer = Producer(options)
+        except KafkaException:
+            raise BadKafkaOptions from None  # its text may hold a value
 
     async def __aenter__(self) -> Self:
         return self

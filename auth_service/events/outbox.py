@@ -22,6 +22,11 @@ _ERASE = text(
     " FROM jsonb_each(CAST(:erased AS jsonb)) WHERE data ? key) WHERE user_id = :user_id"
 )
 
+_NOTHING = text(
+    "INSERT INTO outbox (id, kind, key, bucket, data, created_at)"
+    " SELECT gen_random_uuid(), '', '', 0, '{}', now() WHERE false"
+)
+
 
 async def record(resources: Resources, session: AsyncSession, *events: Event) -> None:
     """In the caller's transaction; call it after the change, while its locks are held.
@@ -33,6 +38,12 @@ async def record(resources: Resources, session: AsyncSession, *events: Event) ->
     await session.flush()
     now = resources.clock()
     await session.execute(insert(Outbox.__table__), [_row(event, now) for event in events])  # type: ignore[arg-type]
+
+
+async def record_nothing(session: AsyncSession) -> None:
+    """As many round trips as an event, for a login that nobody has (LOG-1)."""
+    await session.flush()
+    await session.execute(_NOTHING)
 
 
 async def erase_user(session: AsyncSession, user_id: UUID) -> None:

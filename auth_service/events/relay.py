@@ -21,6 +21,7 @@ from auth_service.events.positions import Positioned, give_positions, positioned
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.2
+RESTART_SECONDS = 1.0  # after a failure of Postgres
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 EACH_BUCKET = 32
 MOST_TRIES = 10

@@ -15,7 +15,7 @@ from sqlalchemy import update
 from auth_service.core.connections import Resources
 from auth_service.core.errors import TooManyRequests
 from auth_service.events.kinds import AccountClosedToStrangers
-from auth_service.events.outbox import record
+from auth_service.events.outbox import record, record_nothing
 from auth_service.mail.outbox import enqueue, enqueue_nothing
 from auth_service.mail.texts import MailKind
 from auth_service.models import User
@@ -123,6 +123,7 @@ async def _tell_nobody(resources: Resources) -> None:
     """The same work for a login that nobody has (LOG-1)."""
     async with resources.db.begin() as session:
         await enqueue_nothing(resources, session)
+        await record_nothing(session)
 
 
 async def _replace_hash(resources: Resources, user_id: UUID, old: str, new: str) -> None:
