@@ -8,6 +8,7 @@ import typer
 import uvicorn
 
 from auth_service.commands import keys, partitions, roles, services, users
+from auth_service.commands.relay import relay
 from auth_service.commands.running import read_settings, run, stop
 from auth_service.core.metrics import shared_by_workers
 
@@ -17,6 +18,7 @@ app.add_typer(roles.app, name="roles")
 app.add_typer(services.app, name="services")
 app.add_typer(keys.app, name="keys")
 app.add_typer(partitions.app, name="partitions")
+app.command()(relay)
 
 
 def main() -> None:

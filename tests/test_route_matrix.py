@@ -38,6 +38,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("POST", f"{V1}/users/me/login"): USERS.format(200),
     ("GET", f"{V1}/users/me/login-history"): USERS.format(200),
     ("GET", f"{V1}/admin/users/{{user_id}}/login-history"): ADMINS.format(200),
+    ("GET", f"{V1}/admin/events"): ADMINS.format(200),
     ("POST", f"{V1}/permissions/check"): CALLERS.format(200),  # without user_id: about oneself
     ("POST", f"{V1}/permissions/check/batch"): CALLERS.format(200),
     ("POST", f"{V1}/permissions/check of another"): "401 403 403 403 200 200 200",
@@ -244,7 +245,11 @@ async def test_rbac_8_strangers_learn_nothing_from_the_shape_of_an_id(api: Api, 
 
 
 GUARDS = {
-    "audit:read": [("GET", "/admin/users/{0}/login-history"), ("GET", "/admin/users/{0}/sessions")],
+    "audit:read": [
+        ("GET", "/admin/users/{0}/login-history"),
+        ("GET", "/admin/users/{0}/sessions"),
+        ("GET", "/admin/events"),
+    ],
     "roles:read": [
         ("GET", "/roles"),
         ("GET", "/roles/guest"),

@@ -88,6 +88,11 @@ BAD = {
     "REDIS_POOL_SIZE": ["0", "501"],
     "REDIS_TIMEOUT_MS": ["9", "10001"],
     "HISTORY_MONTHS_AHEAD": ["2", "25"],
+    "KAFKA_BOOTSTRAP": [CANARY, "broker", f"kafka://{CANARY}:9092"],
+    "KAFKA_OPTIONS": [CANARY, f'["{CANARY}"]', f'{{"acks": "0", "sasl.password": "{CANARY}"}}', '{"linger.ms": {}}'],
+    "KAFKA_TOPIC_NEW_USER": ["new users", "x" * 250],
+    "KAFKA_TOPIC_EVENTS": ["a/b"],
+    "EVENTS_KEPT_DAYS": ["0", "366"],
 }
 
 
@@ -257,6 +262,8 @@ def _as_written(value: Any) -> str:
         return value.get_secret_value()
     if isinstance(value, tuple):
         return ",".join(value)
+    if isinstance(value, bool):
+        return str(value).lower()
     return str(getattr(value, "value", value))
 
 

@@ -6,14 +6,17 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.connections import Resources
 from auth_service.core.errors import AppError, Conflict, NotFound, PermissionDenied, Unauthenticated
 from auth_service.core.principal import Principal
+from auth_service.events import kinds
+from auth_service.events.outbox import record
 from auth_service.mail.outbox import enqueue
 from auth_service.mail.texts import MailKind
 from auth_service.mfa import recovery_codes, repository, totp
-from auth_service.models import Totp
+from auth_service.models import Totp, User
 from auth_service.permissions.actor import Actor, load_actor, load_subject
 from auth_service.permissions.repository import lock_access_rules
 from auth_service.sessions.repository import find_own, lock_user, mark_second_factor
@@ -117,7 +120,7 @@ async def confirm_enrolment(resources: Resources, user_id: UUID, session_id: UUI
         _, denials = await end_others_in(resources, session, user_id, session_id, "mfa_enabled", forget_devices=True)
         # The code was shown in this session; there is no need to ask for the next one at once.
         await mark_second_factor(session, session_id, now)
-        await enqueue(resources, session, user, MailKind.MFA_ENABLED)
+        await _tell(resources, session, user, kinds.MfaEnabled(user_id=user_id), MailKind.MFA_ENABLED)
     await resources.denylist.publish(denials)
     await attempts.clear(resources, budget_key(user_id))
     log.info("mfa_enabled", user_id=str(user_id))
@@ -133,7 +136,7 @@ async def disable(resources: Resources, user_id: UUID, session_id: UUID, current
         await repository.delete_all(session, user_id)
         _, denials = await end_others_in(resources, session, user_id, session_id, "mfa_disabled", forget_devices=True)
         await mark_second_factor(session, session_id, None)
-        await enqueue(resources, session, user, MailKind.MFA_DISABLED)
+        await _tell(resources, session, user, kinds.MfaDisabled(user_id=user_id), MailKind.MFA_DISABLED)
     await resources.denylist.publish(denials)
     log.info("mfa_disabled", user_id=str(user_id))
 
@@ -150,7 +153,9 @@ async def new_recovery_codes(
         if await repository.find_confirmed(session, user_id) is None:
             raise MfaNotEnabled
         await repository.replace_codes(session, user_id, rows)
-        await enqueue(resources, session, user, MailKind.RECOVERY_CODES_RENEWED)
+        await _tell(
+            resources, session, user, kinds.RecoveryCodesRenewed(user_id=user_id), MailKind.RECOVERY_CODES_RENEWED
+        )
     return codes
 
 
@@ -187,7 +192,7 @@ async def reset(resources: Resources, caller: Principal | Actor, user_id: UUID, 
         if not await repository.delete_all(session, user_id):
             raise MfaNotEnabled
         denials = await end_all_in(resources, session, user_id, "mfa_reset", forget_devices=True)
-        await enqueue(resources, session, user, MailKind.MFA_DISABLED)
+        await _tell(resources, session, user, kinds.MfaReset(user_id=user_id, by=actor.user_id), MailKind.MFA_DISABLED)
     await resources.denylist.publish(denials)
     await attempts.clear(resources, budget_key(user_id))
     log.warning("mfa_reset", user_id=str(user_id), reason=reason)
@@ -238,8 +243,16 @@ async def _use_recovery_code(resources: Resources, user_id: UUID, code: str) -> 
         if user is None or not await repository.use_code(session, user_id, row.code_hash, resources.clock()):
             raise WrongCode
         await repository.forget_misses(session, user_id)
-        await enqueue(resources, session, user, MailKind.RECOVERY_CODE_USED)
+        await _tell(resources, session, user, kinds.RecoveryCodeUsed(user_id=user_id), MailKind.RECOVERY_CODE_USED)
     log.info("recovery_code_used", user_id=str(user_id))
+
+
+async def _tell(
+    resources: Resources, session: AsyncSession, user: User, event: kinds.UserEvent, kind: MailKind
+) -> None:
+    """The user by mail, the others by an event; in the transaction of what it tells of (PWD-7)."""
+    await enqueue(resources, session, user, kind)
+    await record(resources, session, event)
 
 
 async def _hashed_codes(resources: Resources) -> tuple[list[str], list[dict[str, str]]]:

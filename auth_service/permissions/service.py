@@ -15,6 +15,8 @@ from auth_service.core.errors import (
     StepUpRequired,
 )
 from auth_service.core.principal import Principal
+from auth_service.events.kinds import PermissionChanged, PermissionCreated, PermissionDeleted
+from auth_service.events.outbox import record
 from auth_service.models import Permission
 from auth_service.permissions import repository
 from auth_service.permissions.actor import Actor, load_actor
@@ -144,6 +146,7 @@ async def create_permission(
             code=code, title=title, description=description, step_up=step_up, created_at=resources.clock()
         )
         session.add(permission)
+        await record(resources, session, PermissionCreated(permission=code, title=title, step_up=step_up))
     return permission
 
 
@@ -166,6 +169,8 @@ async def update_permission(
         permission.title = permission.title if title is None else title
         permission.description = permission.description if description is None else description
         permission.step_up = permission.step_up if step_up is None else step_up
+        changed = PermissionChanged(permission=code, title=permission.title, step_up=permission.step_up)
+        await record(resources, session, changed)
     return permission
 
 
@@ -185,6 +190,7 @@ async def delete_permission(resources: Resources, caller: Principal | Actor, cod
         if await repository.uses_of(session, code):
             raise PermissionInUse
         await session.delete(permission)
+        await record(resources, session, PermissionDeleted(permission=code, by=actor.user_id))
 
 
 def _found(permission: Permission | None) -> Permission:

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from datetime import datetime
 from types import EllipsisType
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -10,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from auth_service.core.connections import Resources
 from auth_service.core.errors import NotFound, RoleBuiltIn, RoleExists, RoleInUse, ValidationFailed
 from auth_service.core.principal import Principal
+from auth_service.events.kinds import RoleChanged, RoleCreated, RoleDeleted, RoleGranted, RoleRevoked
+from auth_service.events.outbox import record
 from auth_service.models import Role, UserRole
 from auth_service.permissions.actor import Actor, load_actor
 from auth_service.permissions.repository import lock_access_rules, unknown_patterns
@@ -62,7 +65,9 @@ async def create_role(
         session.add(role)
         await session.flush()
         await repository.replace_links(session, name, set(permissions), set(parents))
-        return await _current_view(session, role)
+        view = await _current_view(session, role)
+        await record(resources, session, RoleCreated(by=actor.user_id, **_event_data(view)))
+        return view
 
 
 async def update_role(
@@ -98,7 +103,9 @@ async def update_role(
         role.updated_at = now
         await repository.replace_links(session, name, set(permissions), set(parents))
         await session.flush()
-        return await _current_view(session, role)
+        view = await _current_view(session, role)
+        await record(resources, session, RoleChanged(by=actor.user_id, **_event_data(view)))
+        return view
 
 
 async def delete_role(resources: Resources, caller: Principal | Actor, name: str) -> None:
@@ -112,6 +119,7 @@ async def delete_role(resources: Resources, caller: Principal | Actor, name: str
         if name == resources.settings.default_role or await repository.uses_of(session, name):
             raise RoleInUse
         await session.delete(role)
+        await record(resources, session, RoleDeleted(role=name, by=actor.user_id))
 
 
 async def list_grants(resources: Resources, user_id: UUID) -> list[RoleGrantAnswer]:
@@ -149,6 +157,8 @@ async def grant_role(
             session.add(grant)
         grant.valid_from, grant.valid_until = starts, valid_until
         grant.granted_by, grant.granted_at, grant.reason = actor.user_id, now, reason
+        dates = {"valid_from": starts, "valid_until": valid_until}
+        await record(resources, session, RoleGranted(user_id=user_id, role=name, by=actor.user_id, **dates))
     return _grant_view(grant, now)
 
 
@@ -162,6 +172,7 @@ async def revoke_role(resources: Resources, caller: Principal | Actor, user_id: 
         if grant is None:
             raise NotFound("The user does not have this role.")
         await session.delete(grant)
+        await record(resources, session, RoleRevoked(user_id=user_id, role=name, by=actor.user_id))
 
 
 async def _must_manage(session: AsyncSession, actor: Actor, name: str, *, until: datetime | None) -> None:
@@ -203,6 +214,11 @@ def _view(role: Role, permissions: list[str], parents: list[str]) -> RoleAnswer:
         created_at=role.created_at,
         updated_at=role.updated_at,
     )
+
+
+def _event_data(view: RoleAnswer) -> dict[str, Any]:
+    parts = view.model_dump(include={"title", "permissions", "parents", "session_limit"})
+    return {"role": view.name, **parts}
 
 
 def _grant_view(grant: UserRole, now: datetime) -> RoleGrantAnswer:

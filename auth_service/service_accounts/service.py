@@ -9,6 +9,8 @@ from uuid import UUID
 from auth_service.core.connections import Resources
 from auth_service.core.errors import InvalidClient, NotFound, ServiceExists, ValidationFailed
 from auth_service.core.principal import Principal
+from auth_service.events.kinds import ServiceCreated, ServiceDeleted, ServiceSecretAdded
+from auth_service.events.outbox import record
 from auth_service.models import ServiceAccount, ServiceSecret
 from auth_service.permissions.actor import Actor, load_actor
 from auth_service.permissions.repository import lock_access_rules, unknown_patterns
@@ -46,6 +48,8 @@ async def create_service(
         await session.flush()
         secret, row = _new_secret(account.id, None, resources.clock())
         session.add(row)
+        created = ServiceCreated(service_id=account.id, name=name, scopes=account.scopes, by=actor.user_id)
+        await record(resources, session, created)
     return account, secret
 
 
@@ -61,11 +65,14 @@ async def add_secret(
         account = _found(await repository.find_service(session, service_id))
         # Whoever has the secret has the scopes, and what is done with them has no end: not even one that expires
         # is for a temporary admin to make.
-        (await load_actor(session, caller, now, may=MANAGE)).must_hold(account.scopes, until=None)
+        actor = await load_actor(session, caller, now, may=MANAGE)
+        actor.must_hold(account.scopes, until=None)
         kept = await repository.secrets_of(session, service_id)
         await repository.delete_secrets(session, [row.id for row in kept[SECRETS_AT_ONCE - 1 :]])
         secret, row = _new_secret(service_id, expires_at, now)
         session.add(row)
+        added = ServiceSecretAdded(service_id=service_id, expires_at=expires_at, by=actor.user_id)
+        await record(resources, session, added)
     return secret
 
 
@@ -75,8 +82,10 @@ async def delete_service(resources: Resources, caller: Principal | Actor, servic
         await lock_access_rules(session)
         account = _found(await repository.find_service(session, service_id))
         now = resources.clock()
-        (await load_actor(session, caller, now, may=MANAGE)).must_hold(account.scopes, until=now)
+        actor = await load_actor(session, caller, now, may=MANAGE)
+        actor.must_hold(account.scopes, until=now)
         await session.delete(account)
+        await record(resources, session, ServiceDeleted(service_id=service_id, by=actor.user_id))
         denials = [resources.denylist.session(service_id, service_id)]
         await resources.denylist.record(session, denials)
     await resources.denylist.publish(denials)

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.connections import Resources
 from auth_service.core.errors import NotFound
+from auth_service.events.kinds import DeviceAdded, DevicesRevoked
+from auth_service.events.outbox import record
 from auth_service.mail.outbox import enqueue
 from auth_service.mail.texts import MailKind
 from auth_service.models import Device, Session, User, new_id
@@ -76,16 +78,19 @@ async def register_in(
         device.trusted_until = now + TRUST
     await session.flush()
     if token is not None:
-        await _keep_most_recent(session, user.id, device.id)
+        await record(resources, session, DeviceAdded(user_id=user.id, device_id=device.id))
+        await _keep_most_recent(resources, session, user.id, device.id)
     return Registered(device.id, token)
 
 
-async def forget_in(session: AsyncSession, user_id: UUID, *, keep_of_session: UUID | None = None) -> None:
+async def forget_in(
+    resources: Resources, session: AsyncSession, user_id: UUID, *, keep_of_session: UUID | None = None
+) -> None:
     """After a change of the password or the second factor: no device is trusted, none is known but the one at hand."""
     here = None
     if keep_of_session is not None:
         here = await session.scalar(select(Session.device_id).where(Session.id == keep_of_session))
-    await session.execute(delete(Device).where(Device.user_id == user_id, Device.id.is_distinct_from(here)))
+    await _revoke(resources, session, user_id, Device.user_id == user_id, Device.id.is_distinct_from(here))
     await session.execute(update(Device).where(Device.user_id == user_id).values(trusted_until=None))
 
 
@@ -120,11 +125,17 @@ async def _tell_of_new_device(resources: Resources, session: AsyncSession, user:
         await enqueue(resources, session, user, MailKind.NEW_DEVICE, device=device, ip=ip)
 
 
-async def _keep_most_recent(session: AsyncSession, user_id: UUID, here: UUID) -> None:
+async def _keep_most_recent(resources: Resources, session: AsyncSession, user_id: UUID, here: UUID) -> None:
     """With `here`, whatever a clock says."""
     others = select(Device.id).where(Device.user_id == user_id, Device.id != here)
     newest_first = others.order_by(Device.last_seen_at.desc(), Device.id.desc())
-    await session.execute(delete(Device).where(Device.id.in_(newest_first.offset(MOST_DEVICES - 1))))
+    await _revoke(resources, session, user_id, Device.id.in_(newest_first.offset(MOST_DEVICES - 1)))
+
+
+async def _revoke(resources: Resources, session: AsyncSession, user_id: UUID, *conditions: ColumnElement[bool]) -> None:
+    revoked = (await session.scalars(delete(Device).where(*conditions).returning(Device.id))).all()
+    if revoked:
+        await record(resources, session, DevicesRevoked(user_id=user_id, device_ids=sorted(revoked)))
 
 
 def _digest(secret: str) -> bytes:

@@ -12,7 +12,7 @@ from auth_service.sessions.client import Client
 from auth_service.sessions.families import Verdict
 from auth_service.sessions.refresh_token import RefreshToken, read_refresh_token
 from auth_service.sessions.repository import SessionRecord
-from auth_service.sessions.service import end_session, families, idle_life
+from auth_service.sessions.service import REFRESH_REUSE, end_session, families, idle_life
 from auth_service.sessions.start import IssuedTokens, issue_tokens
 
 log = structlog.get_logger(__name__)
@@ -50,7 +50,7 @@ async def rotate(resources: Resources, text: str, client: Client) -> IssuedToken
         grace = timedelta(seconds=resources.settings.refresh_grace_seconds)
         ruling = rule(record, token.generation, verdict, now, idle=idle_life(resources), grace=grace)
         resources.metrics.refreshes.labels(ruling).inc()
-        if ruling is Ruling.REUSE and await end_session(resources, token.session_id, "refresh_reuse"):
+        if ruling is Ruling.REUSE and await end_session(resources, token.session_id, REFRESH_REUSE):
             log.warning("refresh_token_reused", session_id=str(token.session_id), generation=token.generation)
         if ruling is not Ruling.SAME_SUCCESSOR or record is None:
             raise InvalidRefreshToken

@@ -9,9 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from auth_service.core.connections import Resources
 from auth_service.core.denylist import Denial
 from auth_service.core.errors import NotFound
+from auth_service.events.kinds import DevicesRevoked, RefreshTokenReused, SessionEnded, SessionsEnded
+from auth_service.events.outbox import record
 from auth_service.models import Session
 from auth_service.sessions import devices, repository
 from auth_service.sessions.families import Families
+
+REFRESH_REUSE = "refresh_reuse"
 
 
 def idle_life(resources: Resources) -> timedelta:
@@ -37,7 +41,7 @@ async def end_own_session(resources: Resources, user_id: UUID, session_id: UUID,
     mine = (Session.id == session_id, Session.user_id == user_id)
     async with resources.db.begin() as session:
         ended = await repository.end(session, resources.clock(), reason, *mine)
-        denials = await record_denials(resources, session, ended)
+        denials = await record_ended(resources, session, ended, reason)
     if not ended:
         raise NotFound("There is no such session.")
     await _announce(resources, denials, ended)
@@ -51,8 +55,9 @@ async def revoke_device(resources: Resources, user_id: UUID, device_id: UUID) ->
         if device is None:
             raise NotFound("You have no such device.")
         ended = await repository.end(session, resources.clock(), "device_revoked", Session.device_id == device_id)
-        denials = await record_denials(resources, session, ended)
+        denials = await record_ended(resources, session, ended, "device_revoked")
         await session.delete(device)
+        await record(resources, session, DevicesRevoked(user_id=user_id, device_ids=[device_id]))
     await _announce(resources, denials, ended)
 
 
@@ -60,7 +65,10 @@ async def end_session(resources: Resources, session_id: UUID, reason: str) -> bo
     """True if it was live until now; raises a store failure (503) where that is not certain to hold."""
     async with resources.db.begin() as session:
         ended = await repository.end(session, resources.clock(), reason, Session.id == session_id)
-        denials = await record_denials(resources, session, ended)
+        if reason == REFRESH_REUSE:
+            reused = [RefreshTokenReused(user_id=user_id, session_id=session_id) for user_id, session_id in ended]
+            await record(resources, session, *reused)
+        denials = await record_ended(resources, session, ended, reason)
     await _announce(resources, denials, ended)
     return bool(ended)
 
@@ -81,8 +89,10 @@ async def end_others_in(
     if user is not None:
         user.credentials_version += 1
     if forget_devices:
-        await devices.forget_in(session, user_id, keep_of_session=keep)
+        await devices.forget_in(resources, session, user_id, keep_of_session=keep)
     ended = await repository.end(session, resources.clock(), reason, Session.user_id == user_id, Session.id != keep)
+    if ended:
+        await record(resources, session, SessionsEnded(user_id=user_id, reason=reason, kept_session_id=keep))
     return ended, await record_denials(resources, session, ended)
 
 
@@ -103,11 +113,21 @@ async def end_all_in(
     user.epoch += 1
     user.credentials_version += 1
     if forget_devices:
-        await devices.forget_in(session, user_id)
-    await repository.end(session, resources.clock(), reason, Session.user_id == user_id)
+        await devices.forget_in(resources, session, user_id)
+    if await repository.end(session, resources.clock(), reason, Session.user_id == user_id):
+        await record(resources, session, SessionsEnded(user_id=user_id, reason=reason, kept_session_id=None))
     denials = [resources.denylist.older_epochs(user_id, user.epoch)]
     await resources.denylist.record(session, denials)
     return denials
+
+
+async def record_ended(
+    resources: Resources, session: AsyncSession, ended: Sequence[tuple[UUID, UUID]], reason: str
+) -> list[Denial]:
+    """`record_denials`, and an event for each."""
+    events = [SessionEnded(user_id=user_id, session_id=session_id, reason=reason) for user_id, session_id in ended]
+    await record(resources, session, *events)
+    return await record_denials(resources, session, ended)
 
 
 async def record_denials(

@@ -8,12 +8,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.connections import Resources
 from auth_service.core.errors import InvalidCredentials, Unauthenticated
+from auth_service.events.kinds import SessionStarted
+from auth_service.events.outbox import record
 from auth_service.models import LoginHistory, Session
 from auth_service.permissions.repository import session_limit_of
 from auth_service.sessions import devices, repository
 from auth_service.sessions.client import Client
 from auth_service.sessions.refresh_token import write_refresh_token
-from auth_service.sessions.service import families, idle_life, record_denials
+from auth_service.sessions.service import families, idle_life, record_ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,8 @@ async def start_session(resources: Resources, user_id: UUID, client: Client, pro
         session.add(row)
         await session.flush()
         ended = await repository.end(session, now, "session_limit", Session.id.in_(surplus)) if surplus else []
-        denials = await record_denials(resources, session, ended)
+        denials = await record_ended(resources, session, ended, "session_limit")
+        await record(resources, session, SessionStarted(user_id=user_id, session_id=row.id, device_id=registered.id))
         session.add(
             LoginHistory(
                 login_at=now,
@@ -120,7 +123,8 @@ async def replace_session(resources: Resources, user_id: UUID, session_id: UUID,
         row = _successor(old, now, second_factor=proof.second_factor)
         session.add(row)
         await session.flush()
-        denials = await record_denials(resources, session, ended)
+        denials = await record_ended(resources, session, ended, "step_up")
+        await record(resources, session, SessionStarted(user_id=user_id, session_id=row.id, device_id=row.device_id))
         await families(resources).restore(row.id, 0, 0)
     await resources.denylist.publish(denials)
     return issue_tokens(resources, user_id=user_id, epoch=user.epoch, session_id=row.id, generation=0)

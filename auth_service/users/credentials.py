@@ -14,6 +14,8 @@ from sqlalchemy import update
 
 from auth_service.core.connections import Resources
 from auth_service.core.errors import TooManyRequests
+from auth_service.events.kinds import AccountClosedToStrangers
+from auth_service.events.outbox import record, record_nothing
 from auth_service.mail.outbox import enqueue, enqueue_nothing
 from auth_service.mail.texts import MailKind
 from auth_service.models import User
@@ -117,12 +119,14 @@ async def _tell_owner(resources: Resources, user: User) -> None:
         owner = await lock_user(session, user.id)  # None: deleted during the hash
         if owner is not None:
             await enqueue(resources, session, owner, MailKind.MANY_FAILURES)
+            await record(resources, session, AccountClosedToStrangers(user_id=owner.id))
 
 
 async def _tell_nobody(resources: Resources) -> None:
     """The same work for a login that nobody has (LOG-1)."""
     async with resources.db.begin() as session:
         await enqueue_nothing(resources, session)
+        await record_nothing(session)
 
 
 async def _replace_hash(resources: Resources, user_id: UUID, old: str, new: str) -> None:

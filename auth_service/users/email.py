@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.connections import Resources
 from auth_service.core.errors import Conflict, EmailTaken, NotFound, TooManyRequests
+from auth_service.events import kinds
+from auth_service.events.outbox import record
 from auth_service.mail.outbox import enqueue, must_have_mail
 from auth_service.mail.texts import MailKind
 from auth_service.models import EmailChange, MailedToken, User
@@ -69,7 +71,7 @@ async def confirm(resources: Resources, text: str) -> Confirmation:
                 raise InvalidMailToken
             await mailed_tokens.use(session, token, now)
             if token.purpose == Purpose.VERIFY_EMAIL:
-                return _verify(user, token, now)
+                return await _verify(resources, session, user, token, now)
             return await _confirm_end(resources, session, user, token, now)
     except IntegrityError as error:
         raise repository.taken(error) from None  # somebody registered it meanwhile
@@ -126,10 +128,14 @@ async def delete_expired(session: AsyncSession, now: datetime) -> None:
     await mailed_tokens.delete_expired(session, now)
 
 
-def _verify(user: User, token: MailedToken, now: datetime) -> Confirmation:
+async def _verify(
+    resources: Resources, session: AsyncSession, user: User, token: MailedToken, now: datetime
+) -> Confirmation:
     if user.email_key != token.email_key:
         raise InvalidMailToken
-    user.email_verified_at = user.email_verified_at or now
+    if user.email_verified_at is None:
+        user.email_verified_at = now
+        await record(resources, session, kinds.EmailVerified(user_id=user.id))
     return Confirmation(user.email, True, [])
 
 
@@ -153,7 +159,7 @@ async def _confirm_end(
     user.email_verified_at = user.updated_at = now
     await _forget_change(session, user.id)
     await mailed_tokens.void(session, user.id, list(Purpose))  # they were sent to the old address
-    await session.flush()
+    await record(resources, session, kinds.EmailChanged(user_id=user.id, email=user.email))
     log.info("email_changed", user_id=str(user.id))
     return Confirmation(user.email, True, [])
 

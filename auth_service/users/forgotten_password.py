@@ -8,6 +8,8 @@ import structlog
 from auth_service.core.connections import Resources
 from auth_service.core.errors import Conflict, NotFound
 from auth_service.core.principal import Principal
+from auth_service.events.kinds import EmailVerified
+from auth_service.events.outbox import record
 from auth_service.mail.outbox import must_have_mail
 from auth_service.models import new_id
 from auth_service.permissions.actor import Actor, load_actor, load_subject
@@ -73,8 +75,10 @@ async def reset(resources: Resources, text: str, new_password: str, client: Clie
         if user is None or not user.is_active or user.email_key != token.email_key:
             raise InvalidMailToken
         await mailed_tokens.use(session, token, resources.clock())
-        user.email_verified_at = user.email_verified_at or now
-        await replace_password(resources, session, user, hashed)
+        if user.email_verified_at is None:
+            user.email_verified_at = now
+            await record(resources, session, EmailVerified(user_id=user.id))
+        await replace_password(resources, session, user, hashed, how="reset")
         denials = await end_all_in(resources, session, user.id, "password_reset", forget_devices=True)
         device_token = (await register_in(resources, session, user, None, client, trust=False)).token
     await resources.denylist.publish(denials)

@@ -10,6 +10,8 @@ from sqlalchemy.exc import IntegrityError
 
 from auth_service.core.connections import Resources
 from auth_service.core.passwords import is_known_hash
+from auth_service.events.kinds import Event, NewUser, RoleGranted
+from auth_service.events.outbox import record
 from auth_service.models import new_id
 from auth_service.users import repository
 from auth_service.users.identifiers import canonical_email, canonical_login
@@ -102,6 +104,12 @@ async def _import_users(
                 for row in rows
             ]
             await repository.insert_many(session, rows, grants)
+            events: list[Event] = []
+            for row in rows:
+                created = {"username": row["login"], "full_name": row["full_name"], "created_at": now}
+                granted = {"role": role, "valid_from": now, "valid_until": None, "by": None}
+                events += [NewUser(user_id=row["id"], **created), RoleGranted(user_id=row["id"], **granted)]
+            await record(resources, session, *events)
             on_progress(len(chunk))
 
 

@@ -6,6 +6,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from auth_service.core.connections import Resources
 from auth_service.core.errors import ValidationFailed
 from auth_service.core.passwords import check_context
+from auth_service.events.kinds import PasswordChanged
+from auth_service.events.outbox import record
 from auth_service.mail.outbox import enqueue
 from auth_service.mail.texts import MailKind
 from auth_service.models import EmailChange, User
@@ -21,7 +23,7 @@ def refuse_known_words(resources: Resources, password: str, *, login: str, email
         raise ValidationFailed(str(error), field=f"body.{field}") from None
 
 
-async def replace_password(resources: Resources, session: AsyncSession, user: User, hashed: str) -> None:
+async def replace_password(resources: Resources, session: AsyncSession, user: User, hashed: str, *, how: str) -> None:
     """In the transaction that ends sessions, with the user's row locked; tells the user (PWD-7).
 
     What the former password asked for by mail is void: a thief who is locked out must not have the last word.
@@ -30,6 +32,7 @@ async def replace_password(resources: Resources, session: AsyncSession, user: Us
     user.updated_at = resources.clock()
     await void_what_waits(session, user)
     await enqueue(resources, session, user, MailKind.PASSWORD_CHANGED)
+    await record(resources, session, PasswordChanged(user_id=user.id, how=how))
 
 
 async def void_what_waits(session: AsyncSession, user: User) -> None:

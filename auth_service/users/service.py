@@ -11,6 +11,16 @@ from auth_service.core.clock import Clock
 from auth_service.core.connections import Resources
 from auth_service.core.errors import Conflict, LastSuperuser, NotFound, WrongPassword
 from auth_service.core.passwords import normalize
+from auth_service.events.kinds import (
+    LoginChanged,
+    NewUser,
+    ProfileChanged,
+    RoleGranted,
+    UserActivated,
+    UserDeactivated,
+    UserDeleted,
+)
+from auth_service.events.outbox import erase_user, record
 from auth_service.models import User, UserRole, new_id
 from auth_service.permissions.repository import lock_access_rules
 from auth_service.sessions.repository import delete_history, lock_user, origin_of
@@ -73,13 +83,20 @@ async def create_user(
                     raise SuperuserExists
             session.add(user)
             await session.flush()
+            await record(resources, session, new_user(user))
             for name in {resources.settings.default_role, role} - {None}:
                 session.add(UserRole(user_id=user.id, role_name=name, valid_from=now, granted_at=now))
+                granted = RoleGranted(user_id=user.id, role=name or "", valid_from=now, valid_until=None, by=None)
+                await record(resources, session, granted)
             if verify and await may_mail(resources, email_key):
                 await send_link(resources, session, user, Purpose.VERIFY_EMAIL)
     except IntegrityError as error:
         raise repository.taken(error) from None
     return user
+
+
+def new_user(user: User) -> NewUser:
+    return NewUser(user_id=user.id, username=user.login, full_name=user.full_name, created_at=user.created_at)
 
 
 async def get_user(resources: Resources, user_id: UUID) -> User:
@@ -96,9 +113,12 @@ async def update_profile(resources: Resources, user_id: UUID, changes: dict[str,
     """`changes` holds only the fields that were sent."""
     async with resources.db.begin() as session:
         user = _found(await lock_user(session, user_id))
+        name_before = user.full_name
         for name, value in changes.items():
             setattr(user, name, value)
         user.updated_at = resources.clock()
+        if user.full_name != name_before:
+            await record(resources, session, ProfileChanged(user_id=user_id, full_name=user.full_name))
     return user
 
 
@@ -110,8 +130,11 @@ async def change_login(
     try:
         async with resources.db.begin() as session:
             user = await lock_confirmed(session, confirmed)
+            before = user.login
             user.login, user.login_key = login, canonical_login(login)
             user.updated_at = resources.clock()
+            if user.login != before:
+                await record(resources, session, LoginChanged(user_id=user_id, username=login))
     except IntegrityError as error:
         raise repository.taken(error) from None
     return user
@@ -127,7 +150,7 @@ async def change_password(
     await resources.denylist.must_be_there()  # or a retry after the 503 would find the old password wrong
     async with resources.db.begin() as session:
         user = await lock_confirmed(session, confirmed)
-        await replace_password(resources, session, user, hashed)
+        await replace_password(resources, session, user, hashed, how="changed")
         _, denials = await end_others_in(
             resources, session, user_id, session_id, "password_changed", forget_devices=True
         )
@@ -142,7 +165,7 @@ async def set_password(resources: Resources, user_id: UUID, new_password: str) -
     async with resources.db.begin() as session:
         denials = await end_all_in(resources, session, user_id, "password_set", forget_devices=True)
         user = _found(await repository.find_by_id(session, user_id))
-        await replace_password(resources, session, user, hashed)
+        await replace_password(resources, session, user, hashed, how="set_by_operator")
     await resources.denylist.publish(denials)
 
 
@@ -153,16 +176,21 @@ async def set_active(resources: Resources, user_id: UUID, active: bool) -> User:
         if not active:
             denials = await end_all_in(resources, session, user_id, "deactivated", forget_devices=True)
         user = _found(await lock_user(session, user_id))
+        changed = user.is_active != active
         if not active:
             await void_what_waits(session, user)  # else it would be good again with the account
         user.is_active = active
         user.updated_at = resources.clock()
+        if changed:
+            event = UserActivated(user_id=user_id) if active else UserDeactivated(user_id=user_id)
+            await record(resources, session, event)
     await resources.denylist.publish(denials)
     return user
 
 
 async def delete_user(resources: Resources, user_id: UUID, *, confirmed: User | None = None) -> None:
-    """The account and all that is kept of it, but for the denials of its tokens until those expire.
+    """The account and all that is kept of it, but for the denials of its tokens until those expire, and its events,
+    which lose name and address.
 
     Raises LastSuperuser, or PasswordChanged where its owner's confirmation is out of date.
     """
@@ -171,6 +199,8 @@ async def delete_user(resources: Resources, user_id: UUID, *, confirmed: User | 
             await lock_confirmed(session, confirmed)
         denials = await end_all_in(resources, session, user_id, "deleted")
         await session.delete(_found(await lock_user(session, user_id)))  # the foreign keys take most with it
+        await record(resources, session, UserDeleted(user_id=user_id))
+        await erase_user(session, user_id)
         await delete_history(session, user_id)
         await attempts.forget_user(session, user_id)
     await resources.denylist.publish(denials)

@@ -1,0 +1,1 @@
+"""Events: written with the change they tell of, published later."""

@@ -1,0 +1,68 @@
+"""The outbox: a row in the transaction of the change it tells of, so that neither is without the other (REL-4)."""
+
+import zlib
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import insert, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from auth_service.core.connections import Resources
+from auth_service.events.kinds import Event
+from auth_service.models import Outbox, new_id
+
+BUCKETS = 64
+# What is put in the place of personal data when its user is deleted.
+ERASED = {"username": "deleted", "email": "deleted", "full_name": None}
+
+_ERASE = text(
+    "UPDATE outbox SET data = data || (SELECT coalesce(jsonb_object_agg(key, value), '{}')"
+    " FROM jsonb_each(CAST(:erased AS jsonb)) WHERE data ? key) WHERE user_id = :user_id"
+)
+
+_NOTHING = text(
+    "INSERT INTO outbox (id, kind, key, bucket, data, created_at)"
+    " SELECT gen_random_uuid(), '', '', 0, '{}', now() WHERE false"
+)
+
+
+async def record(resources: Resources, session: AsyncSession, *events: Event) -> None:
+    """In the caller's transaction; call it after the change, while its locks are held.
+
+    The lock is what orders two changes of one user, and the rows get their numbers here and now.
+    """
+    if not events:
+        return
+    await session.flush()
+    now = resources.clock()
+    await session.execute(insert(Outbox.__table__), [_row(event, now) for event in events])  # type: ignore[arg-type]
+
+
+async def record_nothing(session: AsyncSession) -> None:
+    """As many round trips as an event, for a login that nobody has (LOG-1)."""
+    await session.flush()
+    await session.execute(_NOTHING)
+
+
+async def erase_user(session: AsyncSession, user_id: UUID) -> None:
+    """In the transaction that deletes the user: the events stay, without name and address, whether sent or not."""
+    await session.execute(_ERASE, {"user_id": user_id, "erased": orjson.dumps(ERASED).decode()})
+
+
+def bucket_of(key: str) -> int:
+    """One relay at a time publishes a bucket: all events of a key are in one."""
+    return zlib.crc32(key.encode()) % BUCKETS
+
+
+def _row(event: Event, now: datetime) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "kind": event.kind,
+        "key": event.key,
+        "bucket": bucket_of(event.key),
+        "user_id": event.about_user,
+        "data": event.model_dump(mode="json"),
+        "created_at": now,
+    }
