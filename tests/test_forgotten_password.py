@@ -332,7 +332,7 @@ async def test_bodies_that_are_refused(api: Api, body: dict[str, Any]) -> None:
 
 
 async def test_log_3_the_mailbox_opens_an_account_that_is_closed_to_strangers(fresh: Fresh) -> None:
-    """Under an attack that goes on: no password of a stranger is looked at, but that of the device at the mailbox is."""
+    """Under an attack that goes on: no stranger's password is looked at, but that of the device at the mailbox is."""
     api = await fresh.api(login_failure_limit=3, login_total_failure_limit=3)
     account = await api.create_user()
 

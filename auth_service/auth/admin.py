@@ -30,7 +30,7 @@ async def list_sessions(resources: Resources, user_id: UUID) -> Sequence[Session
 async def end_session(resources: Resources, caller: Principal | Actor, user_id: UUID, session_id: UUID) -> None:
     """Raises NotFound or LackingYourself."""
     async with resources.db.begin() as session:
-        await _may_act_on(resources, session, caller, user_id)
+        await may_act_on(resources, session, caller, user_id)
     await service.end_own_session(resources, user_id, session_id, "ended_by_admin")
     log.warning("session_ended_by_admin", user_id=str(user_id), session_id=str(session_id))
 
@@ -38,7 +38,7 @@ async def end_session(resources: Resources, caller: Principal | Actor, user_id: 
 async def log_out_all(resources: Resources, caller: Principal | Actor, user_id: UUID) -> None:
     """Raises NotFound or LackingYourself."""
     async with resources.db.begin() as session:
-        await _may_act_on(resources, session, caller, user_id)
+        await may_act_on(resources, session, caller, user_id)
         denials = await service.end_all_in(resources, session, user_id, "ended_by_admin", forget_devices=True)
     await resources.denylist.publish(denials)
     log.warning("logged_out_by_admin", user_id=str(user_id))
@@ -47,17 +47,20 @@ async def log_out_all(resources: Resources, caller: Principal | Actor, user_id: 
 async def unlock(resources: Resources, caller: Principal | Actor, user_id: UUID) -> None:
     """Raises NotFound or LackingYourself: new tries at an account are not for one who has less than it."""
     async with resources.db.begin() as session:
-        await _may_act_on(resources, session, caller, user_id)
+        await may_act_on(resources, session, caller, user_id)
     own = [attempts.device_key(device.id) for device in await devices.list_devices(resources, user_id)]
     await attempts.clear(resources, str(user_id), budget_key(user_id), *own)
     log.warning("unlocked", user_id=str(user_id))
 
 
-async def _may_act_on(resources: Resources, session: AsyncSession, caller: Principal | Actor, user_id: UUID) -> None:
+async def may_act_on(
+    resources: Resources, session: AsyncSession, caller: Principal | Actor, user_id: UUID, *, may: str = "users:write"
+) -> Actor:
     """The caller must hold all that the user holds: nobody throws out or opens those above them."""
     await lock_access_rules(session)
     if await find_by_id(session, user_id) is None:
         raise NotFound("There is no such user.")
     now = resources.clock()
-    actor = await load_actor(session, caller, now, may="users:write")
+    actor = await load_actor(session, caller, now, may=may)
     actor.must_hold((await load_subject(session, user_id)).grants, until=now)
+    return actor

@@ -34,6 +34,8 @@ OWN_CODES = frozenset(
         "roles:grant",
         "services:read",
         "services:write",
+        "users:delete",
+        "users:read",
         "users:write",
     }
 )
@@ -60,6 +62,15 @@ async def allows(resources: Resources, principal: Principal, code: str) -> Decis
     if not decision.allowed:
         raise PermissionDenied(f"You need the permission {code} ({decision.reason}).")
     return decision
+
+
+async def holds(resources: Resources, principal: Principal, code: str) -> bool:
+    """Whether `allows` lets the caller; raises a store failure (503), which is no answer."""
+    try:
+        await allows(resources, principal, code)
+    except (PermissionDenied, StepUpRequired):
+        return False
+    return True
 
 
 async def answer_checks(

@@ -141,15 +141,33 @@ async def grant_role(
         if valid_until is not None and valid_until <= starts:
             raise ValidationFailed("valid_until must lie after valid_from, or after now without it")
         actor = await load_actor(session, caller, now, may="roles:grant")
-        await _must_manage(session, actor, name, until=valid_until)
-        await _must_exist(session, user_id)
-        grant = await repository.find_grant(session, user_id, name)
-        if grant is None:
-            grant = UserRole(user_id=user_id, role_name=name)
-            session.add(grant)
-        grant.valid_from, grant.valid_until = starts, valid_until
-        grant.granted_by, grant.granted_at, grant.reason = actor.user_id, now, reason
+        grant = await grant_in(
+            session, actor, user_id, name, now, valid_from=starts, valid_until=valid_until, reason=reason
+        )
     return _grant_view(grant, now)
+
+
+async def grant_in(
+    session: AsyncSession,
+    actor: Actor,
+    user_id: UUID,
+    name: str,
+    now: datetime,
+    *,
+    valid_from: datetime,
+    valid_until: datetime | None = None,
+    reason: str | None = None,
+) -> UserRole:
+    """In the caller's transaction, under the access lock; raises NotFound or LackingYourself."""
+    await _must_manage(session, actor, name, until=valid_until)
+    await _must_exist(session, user_id)
+    grant = await repository.find_grant(session, user_id, name)
+    if grant is None:
+        grant = UserRole(user_id=user_id, role_name=name)
+        session.add(grant)
+    grant.valid_from, grant.valid_until = valid_from, valid_until
+    grant.granted_by, grant.granted_at, grant.reason = actor.user_id, now, reason
+    return grant
 
 
 async def revoke_role(resources: Resources, caller: Principal | Actor, user_id: UUID, name: str) -> None:

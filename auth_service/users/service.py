@@ -1,6 +1,6 @@
 """Accounts: made, changed, disabled, deleted."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from uuid import UUID
 
@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.clock import Clock
 from auth_service.core.connections import Resources
+from auth_service.core.denylist import Denial
 from auth_service.core.errors import Conflict, LastSuperuser, NotFound, WrongPassword
 from auth_service.core.passwords import normalize
 from auth_service.models import User, UserRole, new_id
@@ -51,34 +52,45 @@ async def create_user(
     """
     refuse_known_words(resources, password, login=login, email=email, field="password")
     hashed = await resources.hasher.hash(password)
+    user = new_user(resources, login=login, email=email, full_name=full_name, password_hash=hashed)
+    try:
+        async with resources.db.begin() as session:
+            if only_first:
+                await lock_access_rules(session)
+                if any(await repository.count_superusers(session, user.created_at)):
+                    raise SuperuserExists
+            await add_in(session, user, {resources.settings.default_role, role} - {None})
+            if verify:
+                await send_link(resources, session, user, Purpose.VERIFY_EMAIL)
+    except IntegrityError as error:
+        raise repository.taken(error) from None
+    return user
+
+
+def new_user(resources: Resources, *, login: str, email: str, full_name: str | None, password_hash: str) -> User:
+    """Not stored yet; raises ValueError for a login or an address that the schemas would refuse."""
     now = resources.clock()
     address, email_key = canonical_email(email)
-    user = User(
+    return User(
         id=new_id(),
         login=login,
         login_key=canonical_login(login),
         email=address,
         email_key=email_key,
         full_name=full_name,
-        password_hash=hashed,
+        password_hash=password_hash,
         created_at=now,
         updated_at=now,
     )
-    try:
-        async with resources.db.begin() as session:
-            if only_first:
-                await lock_access_rules(session)
-                if any(await repository.count_superusers(session, now)):
-                    raise SuperuserExists
-            session.add(user)
-            await session.flush()
-            for name in {resources.settings.default_role, role} - {None}:
-                session.add(UserRole(user_id=user.id, role_name=name, valid_from=now, granted_at=now))
-            if verify:
-                await send_link(resources, session, user, Purpose.VERIFY_EMAIL)
-    except IntegrityError as error:
-        raise repository.taken(error) from None
-    return user
+
+
+async def add_in(session: AsyncSession, user: User, roles: Collection[str | None]) -> None:
+    """In the caller's transaction, with grants from the moment of its creation and without an end."""
+    session.add(user)
+    await session.flush()
+    since = user.created_at
+    session.add_all(UserRole(user_id=user.id, role_name=name, valid_from=since, granted_at=since) for name in roles)
+    await session.flush()
 
 
 async def get_user(resources: Resources, user_id: UUID) -> User:
@@ -149,14 +161,22 @@ async def set_password(resources: Resources, user_id: UUID, new_password: str) -
 async def set_active(resources: Resources, user_id: UUID, active: bool) -> User:
     """A disabled user's tokens are dead when this returns (LOG-10); raises LastSuperuser."""
     async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock):
-        denials = []
-        if not active:
-            denials = await end_all_in(resources, session, user_id, "deactivated", forget_devices=True)
-        user = _found(await lock_user(session, user_id))
-        user.is_active = active
-        user.updated_at = resources.clock()
+        user, denials = await set_active_in(resources, session, user_id, active)
     await resources.denylist.publish(denials)
     return user
+
+
+async def set_active_in(
+    resources: Resources, session: AsyncSession, user_id: UUID, active: bool
+) -> tuple[User, list[Denial]]:
+    """In the caller's transaction, which keeps a superuser; the caller publishes the denials after it."""
+    denials = []
+    if not active:
+        denials = await end_all_in(resources, session, user_id, "deactivated", forget_devices=True)
+    user = _found(await lock_user(session, user_id))
+    user.is_active = active
+    user.updated_at = resources.clock()
+    return user, denials
 
 
 async def delete_user(resources: Resources, user_id: UUID) -> None:
@@ -165,11 +185,17 @@ async def delete_user(resources: Resources, user_id: UUID) -> None:
     Raises LastSuperuser.
     """
     async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock):
-        denials = await end_all_in(resources, session, user_id, "deleted")
-        await session.delete(_found(await lock_user(session, user_id)))  # the foreign keys take most with it
-        await delete_history(session, user_id)
-        await attempts.forget_user(session, user_id)
+        denials = await delete_in(resources, session, user_id)
     await resources.denylist.publish(denials)
+
+
+async def delete_in(resources: Resources, session: AsyncSession, user_id: UUID) -> list[Denial]:
+    """In the caller's transaction, which keeps a superuser; the caller publishes the denials after it."""
+    denials = await end_all_in(resources, session, user_id, "deleted")
+    await session.delete(_found(await lock_user(session, user_id)))  # the foreign keys take most with it
+    await delete_history(session, user_id)
+    await attempts.forget_user(session, user_id)
+    return denials
 
 
 async def delete_own_account(resources: Resources, user_id: UUID, session_id: UUID, current_password: str) -> None:
