@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from auth_service.commands import keys, partitions, roles, services, users
+from auth_service.commands import audit, keys, partitions, roles, services, users
 from auth_service.commands.running import read_settings, run, stop
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="The cinema's auth service.")
@@ -15,6 +15,7 @@ app.add_typer(roles.app, name="roles")
 app.add_typer(services.app, name="services")
 app.add_typer(keys.app, name="keys")
 app.add_typer(partitions.app, name="partitions")
+app.add_typer(audit.app, name="audit")
 
 
 def main() -> None:

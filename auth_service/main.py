@@ -13,6 +13,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from auth_service import __version__
 from auth_service.auth.accounts_router import router as accounts_router
 from auth_service.auth.admin_router import router as admin_router
+from auth_service.auth.audit_router import router as audit_router
 from auth_service.auth.export_router import router as export_router
 from auth_service.auth.router import router as auth_router
 from auth_service.config import Settings, load_settings
@@ -97,6 +98,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         roles_router,
         services_router,
         accounts_router,
+        audit_router,
         admin_router,
     ):
         app.include_router(router, prefix=API)

@@ -90,6 +90,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("GET", f"{V1}/admin/users/{{user_id}}"): READERS.format(200),
     ("PATCH", f"{V1}/admin/users/{{user_id}}"): ADMINS.format(200),
     ("DELETE", f"{V1}/admin/users/{{user_id}} of nobody"): ADMINS.format(404),
+    ("GET", f"{V1}/admin/audit"): ADMINS.format(200),
     ("GET", f"{V1}/services"): ADMINS.format(200),
     ("POST", f"{V1}/services"): ADMINS.format(201),
     ("POST", f"{V1}/services/{{service_id}}/secrets"): ADMINS.format(404),
@@ -253,7 +254,11 @@ async def test_rbac_8_strangers_learn_nothing_from_the_shape_of_an_id(api: Api, 
 
 
 GUARDS = {
-    "audit:read": [("GET", "/admin/users/{0}/login-history"), ("GET", "/admin/users/{0}/sessions")],
+    "audit:read": [
+        ("GET", "/admin/audit"),
+        ("GET", "/admin/users/{0}/login-history"),
+        ("GET", "/admin/users/{0}/sessions"),
+    ],
     "roles:read": [
         ("GET", "/roles"),
         ("GET", "/roles/guest"),

@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from auth_service.audit.trail import Action, Target, record
 from auth_service.auth.accounts_schemas import AccountAnswer, AccountDetail, AccountsAnswer, AccountsQuery, Locks
 from auth_service.auth.admin import may_act_on
 from auth_service.core.connections import Resources
@@ -21,7 +22,7 @@ from auth_service.mail.outbox import must_have_mail
 from auth_service.mfa import service as mfa
 from auth_service.mfa.schemas import MfaState
 from auth_service.models import LoginAttempts, User
-from auth_service.permissions.actor import Actor, load_actor, load_subject
+from auth_service.permissions.actor import Actor, load_actor, load_subject, who
 from auth_service.permissions.repository import lock_access_rules
 from auth_service.permissions.service import holds
 from auth_service.roles.service import grant_in, list_grants
@@ -93,6 +94,7 @@ async def create_account(resources: Resources, caller: Principal, new: NewAccoun
                 actor = await load_actor(session, caller, now, may="roles:grant")
             for role in sorted(set(new.roles)):
                 await grant_in(session, actor, user.id, role, now, valid_from=now)
+            service.record_creation(session, who(caller), user, new.roles)
             await send_link(resources, session, user, Purpose.RESET_PASSWORD)
     except IntegrityError as error:
         raise repository.taken(error) from None
@@ -116,7 +118,8 @@ async def change_account(
             actor = await _may_change(resources, session, caller, user_id, may="users:write")
             user = await lock_user(session, user_id)
             assert user is not None  # noqa: S101  it was there a moment ago, and deleting takes the access lock
-            if changes.get("is_active") not in {None, user.is_active}:
+            switched = changes.get("is_active") not in {None, user.is_active}
+            if switched:
                 denials = await _switch(resources, session, actor, user, active=changes["is_active"])
             if "full_name" in changes:
                 user.full_name = changes["full_name"]
@@ -126,6 +129,19 @@ async def change_account(
             await session.flush()
             if changes.get("email") not in {None, user.email}:
                 await addresses.replace_in(resources, session, user, changes["email"])
+            action = Action.USER_UPDATED
+            if switched:
+                action = Action.USER_ENABLED if changes["is_active"] else Action.USER_DISABLED
+            # Which fields, not what is in them: the row outlives the account.
+            record(
+                session,
+                who(caller),
+                action,
+                Target("user", str(user_id)),
+                at=resources.clock(),
+                after={"changed": sorted(changes)},
+                reason=reason,
+            )
     except IntegrityError as error:
         raise repository.taken(error) from None
     await resources.denylist.publish(denials)
@@ -137,6 +153,8 @@ async def delete_account(resources: Resources, caller: Principal, user_id: UUID,
     async with resources.db.begin() as session, service.keeping_a_superuser(session, resources.clock):
         await _may_change(resources, session, caller, user_id, may="users:delete")
         denials = await service.delete_in(resources, session, user_id)
+        target = Target("user", str(user_id))
+        record(session, who(caller), Action.USER_DELETED, target, at=resources.clock(), reason=reason)
     await resources.denylist.publish(denials)
     log.warning("account_deleted_by_admin", user_id=str(user_id), reason=reason)
 

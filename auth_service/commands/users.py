@@ -5,10 +5,19 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from auth_service.audit.trail import operator
 from auth_service.auth import admin
-from auth_service.commands.running import ask_password, checked, find_user, print_rows, read_moment, run, stop
+from auth_service.commands.running import (
+    ask_password,
+    checked,
+    find_user,
+    print_rows,
+    progress_bar,
+    read_moment,
+    run,
+    stop,
+)
 from auth_service.core.connections import Resources
 from auth_service.core.passwords import check_rules
 from auth_service.mfa import service as second_factor
@@ -85,6 +94,7 @@ def create(
             full_name=full_name,
             role=role,
             only_first=superuser and not another,
+            by=operator(),
         )
 
     typer.echo(f"created {run(action).id}")
@@ -109,7 +119,7 @@ def delete(who: Who, yes: Annotated[bool, typer.Option("--yes", help="Really.")]
         stop("This cannot be undone; add --yes.")
 
     async def action(resources: Resources) -> None:
-        await service.delete_user(resources, (await find_user(resources, who)).id)
+        await service.delete_user(resources, (await find_user(resources, who)).id, by=operator())
 
     run(action)
     typer.echo("deleted")
@@ -177,7 +187,7 @@ def import_csv(
             _stop_for([f"line {line}: the login or email is taken" for line in sorted(taken)])
         users = [user for user in plan.users if user.line not in taken]
         if users and not dry_run:
-            with _progress() as progress:
+            with progress_bar() as progress:
                 task = progress.add_task("importing", total=len(users))
                 await importer.import_users(resources, users, lambda count: progress.advance(task, count))
         return len(users)
@@ -208,10 +218,6 @@ def _in_short(found: Found) -> dict[str, object]:
         "login, e-mail": f"{user.login}\n{user.email}",
         "state": "\n".join(word for word, holds in remarks.items() if holds),
     }
-
-
-def _progress() -> Progress:
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
 
 def _stop_for(problems: list[str]) -> None:

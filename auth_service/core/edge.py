@@ -10,6 +10,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from auth_service.config import Settings
+from auth_service.core.call import begin_call, end_call
 from auth_service.core.client_address import client_address
 from auth_service.core.errors import AppError, BadRequest, Unavailable, is_store_failure, render
 from auth_service.core.log import loggable_path
@@ -87,6 +88,7 @@ class Edge:
         state["client_address"] = client_address(peer, scope["headers"], self._settings.proxy_networks)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        call = begin_call(request_id, state["client_address"])
         started = time.perf_counter()
         status = 0
 
@@ -114,6 +116,7 @@ class Edge:
                 log.exception("unhandled_error", path=loggable_path(scope["path"]))
                 await _send_error(send_with_headers, request_id, InternalError())
         finally:
+            end_call(call)
             log.info(
                 "request",
                 method=scope["method"],

@@ -8,6 +8,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from auth_service.audit.trail import Action, Target, record
 from auth_service.core.connections import Resources
 from auth_service.core.errors import AppError, Conflict, NotFound, PermissionDenied
 from auth_service.core.principal import Principal
@@ -15,7 +16,7 @@ from auth_service.mail.outbox import enqueue
 from auth_service.mail.texts import MailKind
 from auth_service.mfa import recovery_codes, repository, totp
 from auth_service.models import Totp
-from auth_service.permissions.actor import Actor, load_actor, load_subject
+from auth_service.permissions.actor import Actor, load_actor, load_subject, who
 from auth_service.permissions.repository import lock_access_rules
 from auth_service.sessions.repository import mark_second_factor
 from auth_service.sessions.service import end_all_in, end_others_in
@@ -177,6 +178,7 @@ async def reset(resources: Resources, caller: Principal | Actor, user_id: UUID, 
         if not await repository.delete_all(session, user_id):
             raise MfaNotEnabled
         denials = await end_all_in(resources, session, user_id, "mfa_reset", forget_devices=True)
+        record(session, who(caller), Action.MFA_RESET, Target("user", str(user_id)), at=now, reason=reason)
         await _tell(resources, session, user_id, MailKind.MFA_DISABLED)
     await resources.denylist.publish(denials)
     await attempts.clear(resources, budget_key(user_id))

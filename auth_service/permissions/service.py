@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
+from auth_service.audit.trail import Action, Target, record
 from auth_service.core.connections import Resources
 from auth_service.core.errors import (
     NotFound,
@@ -16,7 +18,7 @@ from auth_service.core.errors import (
 from auth_service.core.principal import Principal
 from auth_service.models import Permission
 from auth_service.permissions import repository
-from auth_service.permissions.actor import Actor, load_actor
+from auth_service.permissions.actor import Actor, load_actor, who
 from auth_service.permissions.check import Decision, Grant, Reason, decide
 from auth_service.permissions.patterns import covering, covers
 from auth_service.permissions.step_up import Demand, demand_of, judged
@@ -141,7 +143,7 @@ async def get_permission(resources: Resources, code: str) -> Permission:
 
 
 async def create_permission(
-    resources: Resources, code: str, title: str, description: str, *, step_up: bool = False
+    resources: Resources, caller: Principal | Actor, code: str, title: str, description: str, *, step_up: bool = False
 ) -> Permission:
     async with resources.db.begin() as session:
         await repository.lock_access_rules(session)
@@ -151,6 +153,9 @@ async def create_permission(
             code=code, title=title, description=description, step_up=step_up, created_at=resources.clock()
         )
         session.add(permission)
+        facts = _facts(permission)
+        target = Target("permission", code)
+        record(session, who(caller), Action.PERMISSION_CREATED, target, at=permission.created_at, after=facts)
     return permission
 
 
@@ -170,9 +175,21 @@ async def update_permission(
         if step_up not in {None, permission.step_up}:
             actor = await load_actor(session, caller, resources.clock(), may="permissions:write")
             actor.must_hold([code], until=None)
+        before = _facts(permission)
         permission.title = permission.title if title is None else title
         permission.description = permission.description if description is None else description
         permission.step_up = permission.step_up if step_up is None else step_up
+        after = _facts(permission)
+        differing = [name for name in after if before[name] != after[name]]
+        record(
+            session,
+            who(caller),
+            Action.PERMISSION_UPDATED,
+            Target("permission", code),
+            at=resources.clock(),
+            before={name: before[name] for name in differing},
+            after={name: after[name] for name in differing},
+        )
     return permission
 
 
@@ -192,6 +209,13 @@ async def delete_permission(resources: Resources, caller: Principal | Actor, cod
         if await repository.uses_of(session, code):
             raise PermissionInUse
         await session.delete(permission)
+        target, facts = Target("permission", code), _facts(permission)
+        record(session, who(caller), Action.PERMISSION_DELETED, target, at=resources.clock(), before=facts)
+
+
+def _facts(permission: Permission) -> dict[str, Any]:
+    """What the audit trail keeps of one."""
+    return {"title": permission.title, "description": permission.description, "step_up": permission.step_up}
 
 
 def _found(permission: Permission | None) -> Permission:

@@ -3,15 +3,17 @@
 from collections.abc import Collection
 from datetime import datetime
 from types import EllipsisType
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from auth_service.audit.trail import Action, Target, record
 from auth_service.core.connections import Resources
 from auth_service.core.errors import NotFound, RoleBuiltIn, RoleExists, RoleInUse, ValidationFailed
 from auth_service.core.principal import Principal
 from auth_service.models import Role, UserRole
-from auth_service.permissions.actor import Actor, load_actor
+from auth_service.permissions.actor import Actor, load_actor, who
 from auth_service.permissions.repository import lock_access_rules, unknown_patterns
 from auth_service.roles import repository
 from auth_service.roles.hierarchy import Hierarchy
@@ -62,7 +64,9 @@ async def create_role(
         session.add(role)
         await session.flush()
         await repository.replace_links(session, name, set(permissions), set(parents))
-        return await _current_view(session, role)
+        view = await _current_view(session, role)
+        record(session, who(caller), Action.ROLE_CREATED, Target("role", name), at=now, after=_facts(view))
+        return view
 
 
 async def update_role(
@@ -98,7 +102,19 @@ async def update_role(
         role.updated_at = now
         await repository.replace_links(session, name, set(permissions), set(parents))
         await session.flush()
-        return await _current_view(session, role)
+        changed = await _current_view(session, role)
+        old, new = _facts(view), _facts(changed)
+        differing = [key for key in new if old[key] != new[key]]
+        record(
+            session,
+            who(caller),
+            Action.ROLE_UPDATED,
+            Target("role", name),
+            at=now,
+            before={key: old[key] for key in differing},
+            after={key: new[key] for key in differing},
+        )
+        return changed
 
 
 async def delete_role(resources: Resources, caller: Principal | Actor, name: str) -> None:
@@ -111,7 +127,9 @@ async def delete_role(resources: Resources, caller: Principal | Actor, name: str
         actor.must_hold((await repository.load_hierarchy(session)).effective(name), until=now)
         if name == resources.settings.default_role or await repository.uses_of(session, name):
             raise RoleInUse
+        facts = _facts(await _current_view(session, role))
         await session.delete(role)
+        record(session, who(caller), Action.ROLE_DELETED, Target("role", name), at=now, before=facts)
 
 
 async def list_grants(resources: Resources, user_id: UUID) -> list[RoleGrantAnswer]:
@@ -141,8 +159,20 @@ async def grant_role(
         if valid_until is not None and valid_until <= starts:
             raise ValidationFailed("valid_until must lie after valid_from, or after now without it")
         actor = await load_actor(session, caller, now, may="roles:grant")
+        present = await repository.find_grant(session, user_id, name)
+        before = None if present is None else _grant_facts(present)
         grant = await grant_in(
             session, actor, user_id, name, now, valid_from=starts, valid_until=valid_until, reason=reason
+        )
+        record(
+            session,
+            who(caller),
+            Action.ROLE_GRANTED,
+            Target("user", str(user_id)),
+            at=now,
+            before=before,
+            after=_grant_facts(grant),
+            reason=reason,
         )
     return _grant_view(grant, now)
 
@@ -180,6 +210,8 @@ async def revoke_role(resources: Resources, caller: Principal | Actor, user_id: 
         if grant is None:
             raise NotFound("The user does not have this role.")
         await session.delete(grant)
+        target = Target("user", str(user_id))
+        record(session, who(caller), Action.ROLE_REVOKED, target, at=now, before=_grant_facts(grant))
 
 
 async def _must_manage(session: AsyncSession, actor: Actor, name: str, *, until: datetime | None) -> None:
@@ -221,6 +253,15 @@ def _view(role: Role, permissions: list[str], parents: list[str]) -> RoleAnswer:
         created_at=role.created_at,
         updated_at=role.updated_at,
     )
+
+
+def _facts(view: RoleAnswer) -> dict[str, Any]:
+    """What the audit trail keeps of a role."""
+    return view.model_dump(include={"title", "description", "permissions", "parents", "session_limit"})
+
+
+def _grant_facts(grant: UserRole) -> dict[str, Any]:
+    return {"role": grant.role_name, "valid_from": grant.valid_from, "valid_until": grant.valid_until}
 
 
 def _grant_view(grant: UserRole, now: datetime) -> RoleGrantAnswer:

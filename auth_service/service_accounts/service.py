@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from auth_service.audit.trail import Action, Target, record
 from auth_service.core.connections import Resources
 from auth_service.core.errors import InvalidClient, NotFound, ServiceExists, ValidationFailed
 from auth_service.core.principal import Principal
 from auth_service.models import ServiceAccount, ServiceSecret
-from auth_service.permissions.actor import Actor, load_actor
+from auth_service.permissions.actor import Actor, load_actor, who
 from auth_service.permissions.repository import lock_access_rules, unknown_patterns
 from auth_service.service_accounts import repository
 
@@ -46,6 +47,8 @@ async def create_service(
         await session.flush()
         secret, row = _new_secret(account.id, None, resources.clock())
         session.add(row)
+        target, facts = Target("service", str(account.id)), {"name": name, "scopes": account.scopes}
+        record(session, who(caller), Action.SERVICE_CREATED, target, at=account.created_at, after=facts)
     return account, secret
 
 
@@ -66,6 +69,8 @@ async def add_secret(
         await repository.delete_secrets(session, [row.id for row in kept[SECRETS_AT_ONCE - 1 :]])
         secret, row = _new_secret(service_id, expires_at, now)
         session.add(row)
+        target, facts = Target("service", str(service_id)), {"expires_at": expires_at}
+        record(session, who(caller), Action.SERVICE_SECRET_ADDED, target, at=now, after=facts)
     return secret
 
 
@@ -77,6 +82,8 @@ async def delete_service(resources: Resources, caller: Principal | Actor, servic
         now = resources.clock()
         (await load_actor(session, caller, now, may=MANAGE)).must_hold(account.scopes, until=now)
         await session.delete(account)
+        target, facts = Target("service", str(service_id)), {"name": account.name, "scopes": account.scopes}
+        record(session, who(caller), Action.SERVICE_DELETED, target, at=now, before=facts)
         denials = [resources.denylist.session(service_id, service_id)]
         await resources.denylist.record(session, denials)
     await resources.denylist.publish(denials)

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from auth_service.audit.trail import Action, Target, Who, operator, record
 from auth_service.core.clock import Clock
 from auth_service.core.connections import Resources
 from auth_service.core.denylist import Denial
@@ -44,11 +45,13 @@ async def create_user(
     role: str | None = None,
     only_first: bool = False,
     verify: bool = False,
+    by: Who | None = None,
 ) -> User:
     """With the default role, and with `role` for the operator's command line.
 
     Raises ValidationFailed for a password made of login, mailbox and brand, LoginTaken or EmailTaken. `only_first`
     raises SuperuserExists where there is a superuser (SEC-3); `verify` mails a link that confirms the address.
+    `by`: who made it for somebody else.
     """
     refuse_known_words(resources, password, login=login, email=email, field="password")
     hashed = await resources.hasher.hash(password)
@@ -60,6 +63,8 @@ async def create_user(
                 if any(await repository.count_superusers(session, user.created_at)):
                     raise SuperuserExists
             await add_in(session, user, {resources.settings.default_role, role} - {None})
+            if by is not None:
+                record_creation(session, by, user, [] if role is None else [role])
             if verify:
                 await send_link(resources, session, user, Purpose.VERIFY_EMAIL)
     except IntegrityError as error:
@@ -91,6 +96,12 @@ async def add_in(session: AsyncSession, user: User, roles: Collection[str | None
     since = user.created_at
     session.add_all(UserRole(user_id=user.id, role_name=name, valid_from=since, granted_at=since) for name in roles)
     await session.flush()
+
+
+def record_creation(session: AsyncSession, by: Who, user: User, roles: Collection[str]) -> None:
+    """`roles`: those beside the default one. The login and the address stay out: the row outlives the account."""
+    after = {"roles": list(roles)}
+    record(session, by, Action.USER_CREATED, Target("user", str(user.id)), at=user.created_at, after=after)
 
 
 async def get_user(resources: Resources, user_id: UUID) -> User:
@@ -155,13 +166,16 @@ async def set_password(resources: Resources, user_id: UUID, new_password: str) -
         denials = await end_all_in(resources, session, user_id, "password_set", forget_devices=True)
         user = _found(await repository.find_by_id(session, user_id))
         await replace_password(resources, session, user, hashed)
+        record(session, operator(), Action.PASSWORD_SET, Target("user", str(user_id)), at=resources.clock())
     await resources.denylist.publish(denials)
 
 
 async def set_active(resources: Resources, user_id: UUID, active: bool) -> User:
-    """A disabled user's tokens are dead when this returns (LOG-10); raises LastSuperuser."""
+    """The operator's way. A disabled user's tokens are dead when this returns (LOG-10); raises LastSuperuser."""
     async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock):
         user, denials = await set_active_in(resources, session, user_id, active)
+        action = Action.USER_ENABLED if active else Action.USER_DISABLED
+        record(session, operator(), action, Target("user", str(user_id)), at=resources.clock())
     await resources.denylist.publish(denials)
     return user
 
@@ -179,13 +193,15 @@ async def set_active_in(
     return user, denials
 
 
-async def delete_user(resources: Resources, user_id: UUID) -> None:
+async def delete_user(resources: Resources, user_id: UUID, *, by: Who | None = None) -> None:
     """The account and all that is kept of it, but for the denials of its tokens until those expire.
 
-    Raises LastSuperuser.
+    `by`: who deletes it for somebody else. Raises LastSuperuser.
     """
     async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock):
         denials = await delete_in(resources, session, user_id)
+        if by is not None:
+            record(session, by, Action.USER_DELETED, Target("user", str(user_id)), at=resources.clock())
     await resources.denylist.publish(denials)
 
 
