@@ -86,7 +86,7 @@ def operator() -> Who:
         return Who("operator", str(number))  # as in a container
 
 
-def record(
+def write_act(
     session: AsyncSession,
     who: Who,
     action: Action,

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_service.audit.trail import Action, Target, record
+from auth_service.audit.trail import Action, Target, write_act
 from auth_service.auth.accounts_schemas import AccountAnswer, AccountDetail, AccountsAnswer, AccountsQuery, Locks
 from auth_service.auth.admin import may_act_on
 from auth_service.core.connections import Resources
@@ -133,7 +133,7 @@ async def change_account(
             if switched:
                 action = Action.USER_ENABLED if changes["is_active"] else Action.USER_DISABLED
             # Which fields, not what is in them: the row outlives the account.
-            record(
+            write_act(
                 session,
                 who(caller),
                 action,
@@ -154,7 +154,7 @@ async def delete_account(resources: Resources, caller: Principal, user_id: UUID,
         await _may_change(resources, session, caller, user_id, may="users:delete")
         denials = await service.delete_in(resources, session, user_id)
         target = Target("user", str(user_id))
-        record(session, who(caller), Action.USER_DELETED, target, at=resources.clock(), reason=reason)
+        write_act(session, who(caller), Action.USER_DELETED, target, at=resources.clock(), reason=reason)
     await resources.denylist.publish(denials)
     log.warning("account_deleted_by_admin", user_id=str(user_id), reason=reason)
 

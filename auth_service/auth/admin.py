@@ -6,7 +6,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_service.audit.trail import Action, Target, record
+from auth_service.audit.trail import Action, Target, write_act
 from auth_service.core.connections import Resources
 from auth_service.core.errors import NotFound
 from auth_service.core.principal import Principal
@@ -34,7 +34,7 @@ async def end_session(resources: Resources, caller: Principal | Actor, user_id: 
         await may_act_on(resources, session, caller, user_id)
         denials = await service.end_one_in(resources, session, user_id, session_id, "ended_by_admin")
         target, facts = Target("user", str(user_id)), {"session_id": str(session_id)}
-        record(session, who(caller), Action.SESSION_ENDED, target, at=resources.clock(), after=facts)
+        write_act(session, who(caller), Action.SESSION_ENDED, target, at=resources.clock(), after=facts)
     await service.announce(resources, denials, [(user_id, session_id)])
     log.warning("session_ended_by_admin", user_id=str(user_id), session_id=str(session_id))
 
@@ -44,7 +44,7 @@ async def log_out_all(resources: Resources, caller: Principal | Actor, user_id: 
     async with resources.db.begin() as session:
         await may_act_on(resources, session, caller, user_id)
         denials = await service.end_all_in(resources, session, user_id, "ended_by_admin", forget_devices=True)
-        record(session, who(caller), Action.USER_LOGGED_OUT, Target("user", str(user_id)), at=resources.clock())
+        write_act(session, who(caller), Action.USER_LOGGED_OUT, Target("user", str(user_id)), at=resources.clock())
     await resources.denylist.publish(denials)
     log.warning("logged_out_by_admin", user_id=str(user_id))
 
@@ -55,7 +55,7 @@ async def unlock(resources: Resources, caller: Principal | Actor, user_id: UUID)
         await may_act_on(resources, session, caller, user_id)
         own = [attempts.device_key(device_id) for device_id in await devices.ids_in(session, user_id)]
         await attempts.clear_in(session, str(user_id), budget_key(user_id), *own)
-        record(session, who(caller), Action.USER_UNLOCKED, Target("user", str(user_id)), at=resources.clock())
+        write_act(session, who(caller), Action.USER_UNLOCKED, Target("user", str(user_id)), at=resources.clock())
     log.warning("unlocked", user_id=str(user_id))
 
 

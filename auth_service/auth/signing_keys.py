@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import text
 
-from auth_service.audit.trail import Action, Target, record
+from auth_service.audit.trail import Action, Target, write_act
 from auth_service.core.connections import Resources
 from auth_service.core.principal import Principal
 from auth_service.permissions.actor import Actor, who
@@ -17,7 +17,7 @@ async def rotate(resources: Resources, caller: Principal | Actor, *, soon: bool 
     async with resources.db.begin() as session:
         await session.execute(text("SELECT 1"))  # SQLAlchemy begins the transaction with its first statement
         kid, signs_from = await resources.keys.rotate_in(await driver_of(session), soon=soon)
-        record(
+        write_act(
             session,
             who(caller),
             Action.KEY_ROTATED,
@@ -35,6 +35,6 @@ async def retire(resources: Resources, caller: Principal | Actor, kid: str) -> b
         await session.execute(text("SELECT 1"))
         found = await resources.keys.retire_in(await driver_of(session), kid)
         if found:
-            record(session, who(caller), Action.KEY_RETIRED, Target("key", kid), at=resources.clock())
+            write_act(session, who(caller), Action.KEY_RETIRED, Target("key", kid), at=resources.clock())
     await resources.keys.load()
     return found

@@ -8,7 +8,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_service.audit.trail import Action, Target, record
+from auth_service.audit.trail import Action, Target, write_act
 from auth_service.core.connections import Resources
 from auth_service.core.errors import AppError, Conflict, NotFound, PermissionDenied
 from auth_service.core.principal import Principal
@@ -178,7 +178,7 @@ async def reset(resources: Resources, caller: Principal | Actor, user_id: UUID, 
         if not await repository.delete_all(session, user_id):
             raise MfaNotEnabled
         denials = await end_all_in(resources, session, user_id, "mfa_reset", forget_devices=True)
-        record(session, who(caller), Action.MFA_RESET, Target("user", str(user_id)), at=now, reason=reason)
+        write_act(session, who(caller), Action.MFA_RESET, Target("user", str(user_id)), at=now, reason=reason)
         await _tell(resources, session, user_id, MailKind.MFA_DISABLED)
     await resources.denylist.publish(denials)
     await attempts.clear(resources, budget_key(user_id))

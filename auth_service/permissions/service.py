@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from auth_service.audit.trail import Action, Target, record
+from auth_service.audit.trail import Action, Target, write_act
 from auth_service.core.connections import Resources
 from auth_service.core.errors import (
     NotFound,
@@ -155,7 +155,7 @@ async def create_permission(
         session.add(permission)
         facts = _facts(permission)
         target = Target("permission", code)
-        record(session, who(caller), Action.PERMISSION_CREATED, target, at=permission.created_at, after=facts)
+        write_act(session, who(caller), Action.PERMISSION_CREATED, target, at=permission.created_at, after=facts)
     return permission
 
 
@@ -181,7 +181,7 @@ async def update_permission(
         permission.step_up = permission.step_up if step_up is None else step_up
         after = _facts(permission)
         differing = [name for name in after if before[name] != after[name]]
-        record(
+        write_act(
             session,
             who(caller),
             Action.PERMISSION_UPDATED,
@@ -210,7 +210,7 @@ async def delete_permission(resources: Resources, caller: Principal | Actor, cod
             raise PermissionInUse
         await session.delete(permission)
         target, facts = Target("permission", code), _facts(permission)
-        record(session, who(caller), Action.PERMISSION_DELETED, target, at=resources.clock(), before=facts)
+        write_act(session, who(caller), Action.PERMISSION_DELETED, target, at=resources.clock(), before=facts)
 
 
 def _facts(permission: Permission) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_service.audit.trail import Action, Target, record
+from auth_service.audit.trail import Action, Target, write_act
 from auth_service.core.connections import Resources
 from auth_service.core.errors import NotFound, RoleBuiltIn, RoleExists, RoleInUse, ValidationFailed
 from auth_service.core.principal import Principal
@@ -65,7 +65,7 @@ async def create_role(
         await session.flush()
         await repository.replace_links(session, name, set(permissions), set(parents))
         view = await _current_view(session, role)
-        record(session, who(caller), Action.ROLE_CREATED, Target("role", name), at=now, after=_facts(view))
+        write_act(session, who(caller), Action.ROLE_CREATED, Target("role", name), at=now, after=_facts(view))
         return view
 
 
@@ -105,7 +105,7 @@ async def update_role(
         changed = await _current_view(session, role)
         old, new = _facts(view), _facts(changed)
         differing = [key for key in new if old[key] != new[key]]
-        record(
+        write_act(
             session,
             who(caller),
             Action.ROLE_UPDATED,
@@ -129,7 +129,7 @@ async def delete_role(resources: Resources, caller: Principal | Actor, name: str
             raise RoleInUse
         facts = _facts(await _current_view(session, role))
         await session.delete(role)
-        record(session, who(caller), Action.ROLE_DELETED, Target("role", name), at=now, before=facts)
+        write_act(session, who(caller), Action.ROLE_DELETED, Target("role", name), at=now, before=facts)
 
 
 async def list_grants(resources: Resources, user_id: UUID) -> list[RoleGrantAnswer]:
@@ -164,7 +164,7 @@ async def grant_role(
         grant = await grant_in(
             session, actor, user_id, name, now, valid_from=starts, valid_until=valid_until, reason=reason
         )
-        record(
+        write_act(
             session,
             who(caller),
             Action.ROLE_GRANTED,
@@ -211,7 +211,7 @@ async def revoke_role(resources: Resources, caller: Principal | Actor, user_id: 
             raise NotFound("The user does not have this role.")
         await session.delete(grant)
         target = Target("user", str(user_id))
-        record(session, who(caller), Action.ROLE_REVOKED, target, at=now, before=_grant_facts(grant))
+        write_act(session, who(caller), Action.ROLE_REVOKED, target, at=now, before=_grant_facts(grant))
 
 
 async def _must_manage(session: AsyncSession, actor: Actor, name: str, *, until: datetime | None) -> None:

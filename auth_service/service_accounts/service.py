@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from auth_service.audit.trail import Action, Target, record
+from auth_service.audit.trail import Action, Target, write_act
 from auth_service.core.connections import Resources
 from auth_service.core.errors import InvalidClient, NotFound, ServiceExists, ValidationFailed
 from auth_service.core.principal import Principal
@@ -48,7 +48,7 @@ async def create_service(
         secret, row = _new_secret(account.id, None, resources.clock())
         session.add(row)
         target, facts = Target("service", str(account.id)), {"name": name, "scopes": account.scopes}
-        record(session, who(caller), Action.SERVICE_CREATED, target, at=account.created_at, after=facts)
+        write_act(session, who(caller), Action.SERVICE_CREATED, target, at=account.created_at, after=facts)
     return account, secret
 
 
@@ -70,7 +70,7 @@ async def add_secret(
         secret, row = _new_secret(service_id, expires_at, now)
         session.add(row)
         target, facts = Target("service", str(service_id)), {"expires_at": expires_at}
-        record(session, who(caller), Action.SERVICE_SECRET_ADDED, target, at=now, after=facts)
+        write_act(session, who(caller), Action.SERVICE_SECRET_ADDED, target, at=now, after=facts)
     return secret
 
 
@@ -83,7 +83,7 @@ async def delete_service(resources: Resources, caller: Principal | Actor, servic
         (await load_actor(session, caller, now, may=MANAGE)).must_hold(account.scopes, until=now)
         await session.delete(account)
         target, facts = Target("service", str(service_id)), {"name": account.name, "scopes": account.scopes}
-        record(session, who(caller), Action.SERVICE_DELETED, target, at=now, before=facts)
+        write_act(session, who(caller), Action.SERVICE_DELETED, target, at=now, before=facts)
         denials = [resources.denylist.session(service_id, service_id)]
         await resources.denylist.record(session, denials)
     await resources.denylist.publish(denials)

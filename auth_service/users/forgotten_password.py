@@ -6,7 +6,7 @@ from uuid import UUID
 
 import structlog
 
-from auth_service.audit.trail import Action, Target, record
+from auth_service.audit.trail import Action, Target, write_act
 from auth_service.core.connections import Resources
 from auth_service.core.errors import Conflict, NotFound
 from auth_service.core.principal import Principal
@@ -101,7 +101,7 @@ async def start_for(resources: Resources, caller: Principal | Actor, user_id: UU
         if not user.is_active:
             raise AccountDisabled
         await send_link(resources, session, user, Purpose.RESET_PASSWORD)
-        record(session, who(caller), Action.PASSWORD_RESET_SENT, Target("user", str(user_id)), at=now)
+        write_act(session, who(caller), Action.PASSWORD_RESET_SENT, Target("user", str(user_id)), at=now)
     log.info("password_reset_started", user_id=str(user_id), by=str(actor.user_id))
 
 

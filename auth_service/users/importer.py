@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from sqlalchemy.exc import IntegrityError
 
-from auth_service.audit.trail import Action, Target, operator, record
+from auth_service.audit.trail import Action, Target, operator, write_act
 from auth_service.core.connections import Resources
 from auth_service.core.passwords import is_known_hash
 from auth_service.models import new_id
@@ -104,7 +104,7 @@ async def _import_users(
             ]
             await repository.insert_many(session, rows, grants)
             on_progress(len(chunk))
-        record(session, operator(), Action.USERS_IMPORTED, Target("user", None), at=now, after={"count": len(users)})
+        write_act(session, operator(), Action.USERS_IMPORTED, Target("user", None), at=now, after={"count": len(users)})
 
 
 def _read_rows(reader: "csv.DictReader[str]", plan: ImportPlan) -> None:

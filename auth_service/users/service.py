@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_service.audit.trail import Action, Target, Who, operator, record
+from auth_service.audit.trail import Action, Target, Who, operator, write_act
 from auth_service.core.clock import Clock
 from auth_service.core.connections import Resources
 from auth_service.core.denylist import Denial
@@ -101,7 +101,7 @@ async def add_in(session: AsyncSession, user: User, roles: Collection[str | None
 def record_creation(session: AsyncSession, by: Who, user: User, roles: Collection[str]) -> None:
     """`roles`: those beside the default one. The login and the address stay out: the row outlives the account."""
     after = {"roles": list(roles)}
-    record(session, by, Action.USER_CREATED, Target("user", str(user.id)), at=user.created_at, after=after)
+    write_act(session, by, Action.USER_CREATED, Target("user", str(user.id)), at=user.created_at, after=after)
 
 
 async def get_user(resources: Resources, user_id: UUID) -> User:
@@ -166,7 +166,7 @@ async def set_password(resources: Resources, user_id: UUID, new_password: str) -
         denials = await end_all_in(resources, session, user_id, "password_set", forget_devices=True)
         user = _found(await repository.find_by_id(session, user_id))
         await replace_password(resources, session, user, hashed)
-        record(session, operator(), Action.PASSWORD_SET, Target("user", str(user_id)), at=resources.clock())
+        write_act(session, operator(), Action.PASSWORD_SET, Target("user", str(user_id)), at=resources.clock())
     await resources.denylist.publish(denials)
 
 
@@ -175,7 +175,7 @@ async def set_active(resources: Resources, user_id: UUID, active: bool) -> User:
     async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock):
         user, denials = await set_active_in(resources, session, user_id, active)
         action = Action.USER_ENABLED if active else Action.USER_DISABLED
-        record(session, operator(), action, Target("user", str(user_id)), at=resources.clock())
+        write_act(session, operator(), action, Target("user", str(user_id)), at=resources.clock())
     await resources.denylist.publish(denials)
     return user
 
@@ -201,7 +201,7 @@ async def delete_user(resources: Resources, user_id: UUID, *, by: Who | None = N
     async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock):
         denials = await delete_in(resources, session, user_id)
         if by is not None:
-            record(session, by, Action.USER_DELETED, Target("user", str(user_id)), at=resources.clock())
+            write_act(session, by, Action.USER_DELETED, Target("user", str(user_id)), at=resources.clock())
     await resources.denylist.publish(denials)
 
 
