@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from auth_service.commands import keys, partitions, roles, services, users
+from auth_service.commands import audit, keys, partitions, roles, services, users
 from auth_service.commands.relay import relay
 from auth_service.commands.running import read_settings, run, stop
 from auth_service.core.metrics import shared_by_workers
@@ -18,6 +18,7 @@ app.add_typer(roles.app, name="roles")
 app.add_typer(services.app, name="services")
 app.add_typer(keys.app, name="keys")
 app.add_typer(partitions.app, name="partitions")
+app.add_typer(audit.app, name="audit")
 app.command()(relay)
 
 

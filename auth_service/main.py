@@ -11,7 +11,9 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from auth_service import __version__
+from auth_service.auth.accounts_router import router as accounts_router
 from auth_service.auth.admin_router import router as admin_router
+from auth_service.auth.audit_router import router as audit_router
 from auth_service.auth.events_router import router as events_router
 from auth_service.auth.export_router import router as export_router
 from auth_service.auth.router import router as auth_router
@@ -102,6 +104,8 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         permissions_router,
         roles_router,
         services_router,
+        accounts_router,
+        audit_router,
         admin_router,
         events_router,
     ):

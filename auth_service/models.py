@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     SmallInteger,
     Text,
     UniqueConstraint,
+    event,
     func,
     text,
 )
@@ -410,3 +412,37 @@ class ServiceSecret(Base):
     secret_hash: Mapped[bytes] = mapped_column(LargeBinary)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime | None]
+
+
+class AuditLog(Base):
+    """What admins did, written by `audit.trail` alone; a trigger refuses every change of a row (AUD-4).
+
+    No foreign keys: rows outlive whom they name, and hold nothing of them but ids.
+    """
+
+    __tablename__ = "audit_log"
+    __table_args__ = (Index(None, "actor_id", "id"), Index(None, "target_id", "id"))
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # 1, 2, 3, …: a gap is a theft
+    at: Mapped[datetime]
+    actor_kind: Mapped[str]
+    actor_id: Mapped[str]
+    action: Mapped[str]
+    target_kind: Mapped[str]
+    target_id: Mapped[str | None]
+    before: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    after: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    reason: Mapped[str | None]
+    request_id: Mapped[str | None]
+    client_address: Mapped[str | None]
+    hash: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+_APPEND_ONLY = (
+    "CREATE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS"
+    " $$ BEGIN RAISE EXCEPTION 'audit_log is append-only'; END $$",
+    "CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log"
+    " FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change()",
+)
+for _statement in _APPEND_ONLY:
+    event.listen(AuditLog.__table__, "after_create", DDL(_statement))  # type: ignore[no-untyped-call]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from auth_service.audit.trail import operator
 from auth_service.core.connections import Resources
 from auth_service.core.errors import AppError
 from auth_service.permissions.actor import OPERATOR
@@ -39,7 +40,9 @@ async def seed_users(resources: Resources, *, force: bool = False) -> list[str]:
         key, is_email = lookup_key(demo.login)
         existing = await find_by_login_or_email(resources, key, is_email=is_email)
         if existing is None:
-            user = await create_user(resources, login=demo.login, email=demo.email, password=demo.password)
+            user = await create_user(
+                resources, login=demo.login, email=demo.email, password=demo.password, by=operator()
+            )
         elif force:
             # Reset in place: deleting the demo superuser could be deleting the last one.
             user = await set_active(resources, existing.id, True)

@@ -134,7 +134,7 @@ async def test_users_list_finds_and_limits(api: Api, command: Command) -> None:
     mine = [row for row in rows if row["id"] in {str(account.id) for account in accounts}]
     assert [row["login"] for row in mine] == [account.login for account in accounts]  # oldest first
     assert [row["active"] for row in mine] == [True, False, True]
-    assert mine[0].keys() == {"id", "login", "email", "active", "created_at"}
+    assert mine[0].keys() == {"id", "login", "email", "email_verified", "mfa", "active", "created_at"}
     assert len((await command("users", "list", "--limit", "1", "--json")).rows) == 1
     assert (await command("users", "list", "--search", "100%_", "--json")).rows == []
     table = await command.does("users", "list", "--search", accounts[0].login)

@@ -10,7 +10,9 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
+from auth_service.auth import signing_keys
 from auth_service.mfa import recovery_codes, totp
+from auth_service.permissions.actor import OPERATOR
 from auth_service.sessions.history import read_history
 from auth_service.sessions.history_schemas import HistoryQuery
 from tests.api import PASSWORD, V1, Api, error_of, tokens_of
@@ -308,7 +310,7 @@ async def test_mfa_1_a_seed_of_the_previous_key_is_sealed_anew_by_its_use(fresh:
     viewer.api = await fresh.on(both, watch)
     tokens_of(await viewer.answer(await viewer.challenge(), viewer.code()))
     alone = settings.model_copy(update={"secret_key": newer})
-    await viewer.api.resources.keys.rotate()
+    await signing_keys.rotate(viewer.api.resources, OPERATOR)
     async with viewer.api.resources.db.begin() as session:
         await session.execute(text("DELETE FROM signing_keys WHERE retires_at IS NOT NULL"))
         await session.execute(text("UPDATE signing_keys SET signs_from = now() - interval '1 hour'"))

@@ -20,6 +20,7 @@ EVERYONE = "{0} {0} {0} {0} {0} {0} {0}"
 USERS = "401 {0} {0} {0} {0} {0} 401"
 CALLERS = "401 {0} {0} {0} {0} {0} 403"
 ADMINS = "401 403 403 403 {0} {0} 403"
+READERS = "401 403 {0} 403 {0} {0} 403"  # moderators too
 TABLE: dict[tuple[str, str], str] = {
     ("GET", "/health/live"): EVERYONE.format(200),
     ("GET", "/health/ready"): EVERYONE.format(200),
@@ -85,6 +86,12 @@ TABLE: dict[tuple[str, str], str] = {
     ("DELETE", f"{V1}/admin/users/{{user_id}}/sessions/{{session_id}}"): ADMINS.format(404),
     ("POST", f"{V1}/admin/users/{{user_id}}/logout-all"): ADMINS.format(204),
     ("POST", f"{V1}/admin/users/{{user_id}}/unlock"): ADMINS.format(204),
+    ("GET", f"{V1}/admin/users"): READERS.format(200),
+    ("POST", f"{V1}/admin/users"): ADMINS.format(409),
+    ("GET", f"{V1}/admin/users/{{user_id}}"): READERS.format(200),
+    ("PATCH", f"{V1}/admin/users/{{user_id}}"): ADMINS.format(200),
+    ("DELETE", f"{V1}/admin/users/{{user_id}} of nobody"): ADMINS.format(404),
+    ("GET", f"{V1}/admin/audit"): ADMINS.format(200),
     ("GET", f"{V1}/services"): ADMINS.format(200),
     ("POST", f"{V1}/services"): ADMINS.format(201),
     ("POST", f"{V1}/services/{{service_id}}/secrets"): ADMINS.format(404),
@@ -160,6 +167,9 @@ async def body_for(api: Api, method: str, path: str, actor: Actor, other: Accoun
         ("POST", "/users/me/email"): {"email": "new@example.com", "current_password": "not the password"},
         ("POST", "/auth/step-up"): {"current_password": "not the password"},
         ("PATCH", "/users/me/devices/{device_id}"): {"name": "Kitchen"},
+        ("POST", "/admin/users"): {"login": other.login, "email": other.email},
+        ("PATCH", "/admin/users/{user_id}"): {"full_name": "Someone"},
+        ("DELETE", "/admin/users/{user_id} of nobody"): {"reason": "asked for it"},
         ("PATCH", "/users/me"): {"full_name": "Someone"},
         ("DELETE", "/users/me"): {"current_password": "not the password"},
         ("POST", "/users/me/password"): {"current_password": PASSWORD, "new_password": PASSWORD + "2"},
@@ -221,7 +231,7 @@ async def test_rbac_8_cell(api: Api, other: Account, cast: dict[str, Actor], met
         if path.removeprefix(V1) in ONCE and actor.tokens is not None:
             actor = await actor_for(api, name, actor.tokens)
         me = actor.account.id if actor.account else other.id
-        user_id = me if path.endswith("of oneself") else other.id
+        user_id = {"of oneself": me, "of nobody": NOBODY}.get(path.partition(" ")[2], other.id)
         url = plain(path).format(user_id=user_id, **PATHS)
         body = await body_for(api, method, path, actor, other)
         # A service ends its token there, which the other rows still need.
@@ -246,9 +256,10 @@ async def test_rbac_8_strangers_learn_nothing_from_the_shape_of_an_id(api: Api, 
 
 GUARDS = {
     "audit:read": [
+        ("GET", "/admin/audit"),
+        ("GET", "/admin/events"),
         ("GET", "/admin/users/{0}/login-history"),
         ("GET", "/admin/users/{0}/sessions"),
-        ("GET", "/admin/events"),
     ],
     "roles:read": [
         ("GET", "/roles"),
@@ -267,7 +278,11 @@ GUARDS = {
         ("POST", f"/services/{NOBODY}/secrets"),
         ("DELETE", f"/services/{NOBODY}"),
     ],
+    "users:read": [("GET", "/admin/users"), ("GET", "/admin/users/{0}")],
+    "users:delete": [("DELETE", f"/admin/users/{NOBODY}")],
     "users:write": [
+        ("POST", "/admin/users"),
+        ("PATCH", "/admin/users/{0}"),
         ("POST", "/admin/users/{0}/reset-mfa"),
         ("POST", "/admin/users/{0}/send-password-reset"),
         ("POST", "/admin/users/{0}/logout-all"),
@@ -281,6 +296,8 @@ GUARD_BODIES: dict[str, dict[str, Any]] = {
     "/permissions/check": {"permission": "films:read"},
     "/services": {"name": "unheard-of", "scopes": ["films:publish"]},
     "/admin/users/{0}/reset-mfa": {"reason": "lost the phone"},
+    "/admin/users/{0}": {"full_name": "Someone"},
+    f"/admin/users/{NOBODY}": {"reason": "asked for it"},
 }
 
 
@@ -296,7 +313,7 @@ async def test_rbac_8_each_route_asks_for_its_own_permission(api: Api, other: Ac
     await grant(api, root, account.id, await create_role(api, root, *(code for code in GUARDS if code != missing)))
     for code, calls in GUARDS.items():
         for method, path in calls:
-            body = GUARD_BODIES.get(path, {}) if method in {"POST", "PUT", "PATCH"} else None
+            body = GUARD_BODIES.get(path, {}) if method != "GET" else None
             if path == "/permissions/check":
                 body = GUARD_BODIES[path] | {"user_id": str(other.id)}
             url = V1 + path.format(other.id)

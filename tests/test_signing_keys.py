@@ -9,8 +9,10 @@ from typing import Any, cast
 import asyncpg
 import pytest
 
+from auth_service.auth import signing_keys
 from auth_service.core.keys import RELOAD_SECONDS, SHORTEST_OVERLAP
 from auth_service.core.secrets import CannotOpen
+from auth_service.permissions.actor import OPERATOR
 from tests.api import V1, Api, StoppedClock, Tokens, error_of
 from tests.conftest import Fresh
 from tests.forgery import forged, header_of
@@ -68,7 +70,7 @@ async def traffic(fresh: Fresh) -> Traffic:
 async def test_jwt_7_rotation_refuses_nobody(traffic: Traffic) -> None:
     await traffic.exchange()
     old = traffic.signers[-1]
-    kid, signs_from = await traffic.replicas[0].resources.keys.rotate()
+    kid, signs_from = await signing_keys.rotate(traffic.replicas[0].resources, OPERATOR)
     assert signs_from == traffic.clock.now + timedelta(seconds=600)
     assert kid in published(traffic.replicas[0]), "long before it signs"
     await traffic.run(600 - 60, 60)
@@ -82,7 +84,7 @@ async def test_jwt_7_rotation_refuses_nobody(traffic: Traffic) -> None:
 
 
 async def test_jwt_7_soon_refuses_nobody_either(traffic: Traffic) -> None:
-    kid, signs_from = await traffic.replicas[0].resources.keys.rotate(soon=True)
+    kid, signs_from = await signing_keys.rotate(traffic.replicas[0].resources, OPERATOR, soon=True)
     assert signs_from == traffic.clock.now + SHORTEST_OVERLAP
     await traffic.run(60, RELOAD_SECONDS)
     assert traffic.signers[-1] == kid
@@ -91,10 +93,10 @@ async def test_jwt_7_soon_refuses_nobody_either(traffic: Traffic) -> None:
 
 async def test_jwt_7_second_rotation_before_the_first_signs_refuses_nobody(traffic: Traffic) -> None:
     """The key that was coming must not take over from the one that replaced it, and then retire under live tokens."""
-    keys = traffic.replicas[0].resources.keys
-    overtaken, _ = await keys.rotate()
+    resources = traffic.replicas[0].resources
+    overtaken, _ = await signing_keys.rotate(resources, OPERATOR)
     await traffic.run(15, RELOAD_SECONDS)
-    last, _ = await keys.rotate(soon=True)
+    last, _ = await signing_keys.rotate(resources, OPERATOR, soon=True)
     await traffic.run(2 * LIFE, 150)
     assert overtaken not in traffic.signers
     assert set(traffic.signers[-20:]) == {last}
@@ -105,7 +107,7 @@ async def test_jwt_7_retired_key_is_refused_after_one_reload(traffic: Traffic) -
     await traffic.exchange()
     leaked = traffic.signers[-1]
     tokens = await one.log_in(await one.create_user())
-    assert await one.resources.keys.retire(leaked)
+    assert await signing_keys.retire(one.resources, OPERATOR, leaked)
     assert error_of(await one.me(tokens)) == (401, "not_authenticated")
     await two.resources.keys.load()  # at the latest after RELOAD_SECONDS
     assert error_of(await two.me(tokens)) == (401, "not_authenticated")
@@ -113,8 +115,8 @@ async def test_jwt_7_retired_key_is_refused_after_one_reload(traffic: Traffic) -
     renewed = await two.refresh(tokens.refresh)
     assert renewed.status_code == 200, "nobody has to log in again"
     assert header_of(renewed.json()["access_token"])["kid"] != leaked
-    assert not await one.resources.keys.retire(leaked), "once"
-    assert not await one.resources.keys.retire("no-such-key")
+    assert not await signing_keys.retire(one.resources, OPERATOR, leaked), "once"
+    assert not await signing_keys.retire(one.resources, OPERATOR, "no-such-key")
 
 
 async def test_jwt_7_retired_key_is_not_taken_back_by_a_reload_bound(traffic: Traffic) -> None:
@@ -123,7 +125,7 @@ async def test_jwt_7_retired_key_is_not_taken_back_by_a_reload_bound(traffic: Tr
     tokens = await one.log_in(await one.create_user())
     keys = two.resources.keys
     (kid,) = published(two)
-    await one.resources.keys.retire(kid)
+    await signing_keys.retire(one.resources, OPERATOR, kid)
     await keys.load()
     rows = await two.resources.hot.fetch("SELECT kid FROM signing_keys")
     assert len(rows) == 2
@@ -134,18 +136,18 @@ async def test_jwt_7_retired_key_is_not_taken_back_by_a_reload_bound(traffic: Tr
 async def test_jwt_7_retiring_a_coming_key_leaves_one_that_signs_for_good(traffic: Traffic) -> None:
     """The old key was told to retire when the coming one would have replaced it."""
     await traffic.run(60, 60)
-    coming, _ = await traffic.replicas[0].resources.keys.rotate()
-    assert await traffic.replicas[0].resources.keys.retire(coming)
+    coming, _ = await signing_keys.rotate(traffic.replicas[0].resources, OPERATOR)
+    assert await signing_keys.retire(traffic.replicas[0].resources, OPERATOR, coming)
     await traffic.replicas[1].resources.keys.load()
     await traffic.run(600 + 2 * LIFE, 150)
     assert coming not in traffic.signers
 
 
 async def test_jwt_7_retiring_the_new_key_leaves_one_that_signs_for_good(traffic: Traffic) -> None:
-    kid, _ = await traffic.replicas[0].resources.keys.rotate(soon=True)
+    kid, _ = await signing_keys.rotate(traffic.replicas[0].resources, OPERATOR, soon=True)
     await traffic.run(600, 300)
     assert traffic.signers[-1] == kid
-    assert await traffic.replicas[0].resources.keys.retire(kid)
+    assert await signing_keys.retire(traffic.replicas[0].resources, OPERATOR, kid)
     traffic._issued.clear()
     await traffic.replicas[1].resources.keys.load()
     await traffic.run(LIFE + 300, 150)
@@ -156,7 +158,7 @@ async def test_jwt_7_replica_that_lags_learns_of_a_key_from_its_first_token(
 ) -> None:
     one, two = traffic.replicas
     (old,) = published(one)
-    await one.resources.keys.retire(old)
+    await signing_keys.retire(one.resources, OPERATOR, old)
     tokens = await one.log_in(await one.create_user())
     monkeypatch.setattr(two.resources.keys, "_loaded_at", -1e9)  # its last reload was long ago
     assert (await two.me(tokens)).status_code == 200
@@ -193,7 +195,7 @@ async def test_jwt_7_new_deployment_gets_one_key_from_many_workers(fresh: Fresh)
 
 async def test_jwt_7_jwks_is_public_and_cacheable(traffic: Traffic) -> None:
     api = traffic.replicas[0]
-    kid, _ = await api.resources.keys.rotate()
+    kid, _ = await signing_keys.rotate(api.resources, OPERATOR)
     answer = await api.http.get("/.well-known/jwks.json")
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "public, max-age=300"
@@ -241,7 +243,7 @@ async def test_private_keys_are_sealed_at_rest(api: Api) -> None:
 async def test_sealed_key_opens_under_its_own_name_only(fresh: Fresh) -> None:
     """Whoever can write to the database cannot make one key pass for another."""
     api = await fresh.api()
-    kid, _ = await api.resources.keys.rotate()
+    kid, _ = await signing_keys.rotate(api.resources, OPERATOR)
     sealed = await api.resources.hot.fetchval("SELECT private_pem FROM signing_keys WHERE kid <> $1", kid)
     await api.resources.hot.execute("UPDATE signing_keys SET private_pem = $2 WHERE kid = $1", kid, sealed)
     with pytest.raises(CannotOpen):
@@ -265,7 +267,7 @@ async def test_previous_secret_key_opens_what_it_sealed_and_signed(fresh: Fresh)
     assert (await after.me(new)).status_code == 200
     assert error_of(await before.refresh(new.refresh)) == (401, "invalid_refresh_token"), "signed with the new secret"
 
-    await after.resources.keys.rotate(soon=True)
+    await signing_keys.rotate(after.resources, OPERATOR, soon=True)
     await after.resources.hot.execute("DELETE FROM signing_keys WHERE retires_at IS NOT NULL")
     alone = await fresh.on(changed.model_copy(update={"secret_key_previous": None}))
     assert (await alone.me(await alone.log_in(account))).status_code == 200

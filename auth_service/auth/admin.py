@@ -6,12 +6,13 @@ from uuid import UUID
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from auth_service.audit.trail import Action, Target, write_act
 from auth_service.core.connections import Resources
 from auth_service.core.errors import NotFound
 from auth_service.core.principal import Principal
 from auth_service.mfa.service import budget_key
 from auth_service.models import Session
-from auth_service.permissions.actor import Actor, load_actor, load_subject
+from auth_service.permissions.actor import Actor, load_actor, load_subject, who
 from auth_service.permissions.repository import lock_access_rules
 from auth_service.sessions import devices, service
 from auth_service.users import attempts
@@ -30,16 +31,20 @@ async def list_sessions(resources: Resources, user_id: UUID) -> Sequence[Session
 async def end_session(resources: Resources, caller: Principal | Actor, user_id: UUID, session_id: UUID) -> None:
     """Raises NotFound or LackingYourself."""
     async with resources.db.begin() as session:
-        await _may_act_on(resources, session, caller, user_id)
-    await service.end_own_session(resources, user_id, session_id, "ended_by_admin")
+        await may_act_on(resources, session, caller, user_id)
+        denials = await service.end_one_in(resources, session, user_id, session_id, "ended_by_admin")
+        target, facts = Target("user", str(user_id)), {"session_id": str(session_id)}
+        write_act(session, who(caller), Action.SESSION_ENDED, target, at=resources.clock(), after=facts)
+    await service.announce(resources, denials, [(user_id, session_id)])
     log.warning("session_ended_by_admin", user_id=str(user_id), session_id=str(session_id))
 
 
 async def log_out_all(resources: Resources, caller: Principal | Actor, user_id: UUID) -> None:
     """Raises NotFound or LackingYourself."""
     async with resources.db.begin() as session:
-        await _may_act_on(resources, session, caller, user_id)
+        await may_act_on(resources, session, caller, user_id)
         denials = await service.end_all_in(resources, session, user_id, "ended_by_admin", forget_devices=True)
+        write_act(session, who(caller), Action.USER_LOGGED_OUT, Target("user", str(user_id)), at=resources.clock())
     await resources.denylist.publish(denials)
     log.warning("logged_out_by_admin", user_id=str(user_id))
 
@@ -47,17 +52,21 @@ async def log_out_all(resources: Resources, caller: Principal | Actor, user_id: 
 async def unlock(resources: Resources, caller: Principal | Actor, user_id: UUID) -> None:
     """Raises NotFound or LackingYourself: new tries at an account are not for one who has less than it."""
     async with resources.db.begin() as session:
-        await _may_act_on(resources, session, caller, user_id)
-    own = [attempts.device_key(device.id) for device in await devices.list_devices(resources, user_id)]
-    await attempts.clear(resources, str(user_id), budget_key(user_id), *own)
+        await may_act_on(resources, session, caller, user_id)
+        own = [attempts.device_key(device_id) for device_id in await devices.ids_in(session, user_id)]
+        await attempts.clear_in(session, str(user_id), budget_key(user_id), *own)
+        write_act(session, who(caller), Action.USER_UNLOCKED, Target("user", str(user_id)), at=resources.clock())
     log.warning("unlocked", user_id=str(user_id))
 
 
-async def _may_act_on(resources: Resources, session: AsyncSession, caller: Principal | Actor, user_id: UUID) -> None:
+async def may_act_on(
+    resources: Resources, session: AsyncSession, caller: Principal | Actor, user_id: UUID, *, may: str = "users:write"
+) -> Actor:
     """The caller must hold all that the user holds: nobody throws out or opens those above them."""
     await lock_access_rules(session)
     if await find_by_id(session, user_id) is None:
         raise NotFound("There is no such user.")
     now = resources.clock()
-    actor = await load_actor(session, caller, now, may="users:write")
+    actor = await load_actor(session, caller, now, may=may)
     actor.must_hold((await load_subject(session, user_id)).grants, until=now)
+    return actor

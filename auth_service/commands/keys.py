@@ -4,7 +4,9 @@ from typing import Annotated
 
 import typer
 
+from auth_service.auth import signing_keys
 from auth_service.commands.running import print_rows, run, stop
+from auth_service.permissions.actor import OPERATOR
 
 app = typer.Typer(help="The keys that sign access tokens.", no_args_is_help=True)
 
@@ -22,7 +24,7 @@ def rotate(
     ] = False,
 ) -> None:
     """A new key: published now, signing after KEY_OVERLAP_SECONDS, when every cached JWKS has it."""
-    kid, signs_from = run(lambda resources: resources.keys.rotate(soon=soon))
+    kid, signs_from = run(lambda resources: signing_keys.rotate(resources, OPERATOR, soon=soon))
     typer.echo(f"{kid} signs from {signs_from.isoformat(timespec='seconds')}")
 
 
@@ -31,6 +33,6 @@ def retire(kid: str, yes: Annotated[bool, typer.Option("--yes", help="Really.")]
     """For a leaked key: tokens signed with it are refused within seconds, and their users refresh."""
     if not yes:
         stop("Every access token of this key stops working; add --yes.")
-    if not run(lambda resources: resources.keys.retire(kid)):
+    if not run(lambda resources: signing_keys.retire(resources, OPERATOR, kid)):
         stop("There is no live key with this id.")
     typer.echo("retired")

@@ -1,19 +1,15 @@
 """auth-service roles …"""
 
-from datetime import datetime
 from typing import Annotated
 
 import typer
-from pydantic import TypeAdapter, ValidationError
 
-from auth_service.commands.running import find_user, print_rows, run, stop
+from auth_service.commands.running import find_user, print_rows, read_moment, run
 from auth_service.core.connections import Resources
-from auth_service.core.schemas import Moment
 from auth_service.permissions.actor import OPERATOR
 from auth_service.roles import service
 
 app = typer.Typer(help="Roles, and who has them.", no_args_is_help=True)
-_MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
 Who = Annotated[str, typer.Argument(help="Id, login or e-mail address.")]
 
 
@@ -54,7 +50,7 @@ def grant(
     reason: Annotated[str | None, typer.Option()] = None,
 ) -> None:
     """Grants a role, or changes the dates of the grant that is there."""
-    start, end = _moment(valid_from), _moment(valid_until)
+    start, end = read_moment(valid_from), read_moment(valid_until)
 
     async def action(resources: Resources) -> None:
         user = await find_user(resources, who)
@@ -74,12 +70,3 @@ def revoke(who: Who, role: str) -> None:
 
     run(action)
     typer.echo("revoked")
-
-
-def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        return _MOMENT.validate_python(text)
-    except ValidationError:
-        stop("Write times as 2030-01-31T12:00:00Z: with their zone, and between the years 1970 and 9998.")

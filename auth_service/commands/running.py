@@ -14,16 +14,19 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 from rich import box
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from auth_service.config import ConfigError, Settings, load_settings
 from auth_service.core.connections import Resources, open_resources
 from auth_service.core.errors import AppError, NotFound, is_store_failure
+from auth_service.core.schemas import Moment
 from auth_service.models import User
 from auth_service.users import repository
 from auth_service.users.identifiers import lookup_key
 
 Result = TypeVar("Result")
+_MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
 REFUSED, BAD_SETTING, NO_STORE = 1, 2, 3
 # A command may take its time; a request may not.
 PATIENT = {"database_timeout_seconds": 60.0, "redis_timeout_ms": 5000}
@@ -69,6 +72,16 @@ def checked(kind: Any, value: str | None, complaint: str) -> None:
         stop(complaint)
 
 
+def read_moment(text: str | None) -> datetime | None:
+    """A time as the API takes it; stops with words for any other text."""
+    if text is None:
+        return None
+    try:
+        return _MOMENT.validate_python(text)
+    except ValidationError:
+        stop("Write times as 2030-01-31T12:00:00Z: with their zone, and between the years 1970 and 9998.")
+
+
 def print_rows(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
     """A table for people, or a JSON list for programs."""
     if as_json:
@@ -83,6 +96,10 @@ def print_rows(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
     Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def progress_bar() -> Progress:
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
 
 def ask_password() -> str:

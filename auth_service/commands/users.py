@@ -1,21 +1,32 @@
 """auth-service users …"""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from auth_service.audit.trail import operator
 from auth_service.auth import admin
-from auth_service.commands.running import ask_password, checked, find_user, print_rows, run, stop
+from auth_service.commands.running import (
+    ask_password,
+    checked,
+    find_user,
+    print_rows,
+    progress_bar,
+    read_moment,
+    run,
+    stop,
+)
 from auth_service.core.connections import Resources
 from auth_service.core.passwords import check_rules
-from auth_service.mfa import service as mfa
+from auth_service.mfa import service as second_factor
 from auth_service.models import User
 from auth_service.permissions.actor import OPERATOR
 from auth_service.users import forgotten_password, importer, repository, service
 from auth_service.users.identifiers import canonical_email, canonical_login
 from auth_service.users.schemas import FullName
+from auth_service.users.search import Found, UserFilter, find_users
 
 app = typer.Typer(help="Accounts.", no_args_is_help=True)
 Who = Annotated[str, typer.Argument(help="Id, login or e-mail address.")]
@@ -23,22 +34,34 @@ SHOWN_PROBLEMS = 20
 
 
 @app.command("list")
-def list_users(
-    search: Annotated[str | None, typer.Option(help="Part of a login or an e-mail address.")] = None,
+def list_users(  # noqa: PLR0917  typer makes options of them
+    search: Annotated[str | None, typer.Option(help="Part of a login, an e-mail address or a name.")] = None,
+    role: Annotated[str | None, typer.Option(help="Who has it by an active grant.")] = None,
+    active: Annotated[bool | None, typer.Option("--active/--disabled")] = None,
+    verified: Annotated[bool | None, typer.Option("--verified/--unverified", help="The e-mail address.")] = None,
+    mfa: Annotated[bool | None, typer.Option("--mfa/--no-mfa", help="A second factor in use.")] = None,
+    since: Annotated[str | None, typer.Option(help="Created at that time or later: 2030-01-31T12:00:00Z")] = None,
+    until: Annotated[str | None, typer.Option(help="Created before that time.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
     json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Accounts, oldest first."""
+    """Accounts, oldest first; the table says less than --json, to fit on 80 columns."""
+    wanted = UserFilter(
+        search=search,
+        role=role,
+        active=active,
+        email_verified=verified,
+        mfa=mfa,
+        created_since=read_moment(since),
+        created_until=read_moment(until),
+    )
 
-    async def action(resources: Resources) -> list[User]:
+    async def action(resources: Resources) -> Sequence[Found]:
         async with resources.db() as session:
-            return list(await repository.list_users(session, search=search, limit=limit))
+            return await find_users(session, wanted, resources.clock(), limit=limit)
 
-    rows = [
-        {"id": u.id, "login": u.login, "email": u.email, "active": u.is_active, "created_at": u.created_at}
-        for u in run(action)
-    ]
-    print_rows(rows, as_json=json)
+    found = run(action)
+    print_rows([_whole(item) if json else _in_short(item) for item in found], as_json=json)
 
 
 @app.command()
@@ -71,6 +94,7 @@ def create(
             full_name=full_name,
             role=role,
             only_first=superuser and not another,
+            by=operator(),
         )
 
     typer.echo(f"created {run(action).id}")
@@ -95,7 +119,7 @@ def delete(who: Who, yes: Annotated[bool, typer.Option("--yes", help="Really.")]
         stop("This cannot be undone; add --yes.")
 
     async def action(resources: Resources) -> None:
-        await service.delete_user(resources, (await find_user(resources, who)).id)
+        await service.delete_user(resources, (await find_user(resources, who)).id, by=operator())
 
     run(action)
     typer.echo("deleted")
@@ -129,7 +153,7 @@ def reset_mfa(who: Who, reason: Annotated[str, typer.Option(help="Goes to the lo
 
     async def action(resources: Resources) -> None:
         user = await find_user(resources, who)
-        await mfa.reset(resources, OPERATOR, user.id, reason)
+        await second_factor.reset(resources, OPERATOR, user.id, reason)
 
     run(action)
     typer.echo("the second factor is gone, all sessions ended")
@@ -163,7 +187,7 @@ def import_csv(
             _stop_for([f"line {line}: the login or email is taken" for line in sorted(taken)])
         users = [user for user in plan.users if user.line not in taken]
         if users and not dry_run:
-            with _progress() as progress:
+            with progress_bar() as progress:
                 task = progress.add_task("importing", total=len(users))
                 await importer.import_users(resources, users, lambda count: progress.advance(task, count))
         return len(users)
@@ -172,8 +196,28 @@ def import_csv(
     typer.echo(f"{'would import' if dry_run else 'imported'} {count} users, left out {len(plan.users) - count}")
 
 
-def _progress() -> Progress:
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+def _whole(found: Found) -> dict[str, object]:
+    user = found.user
+    return {
+        "id": user.id,
+        "login": user.login,
+        "email": user.email,
+        "email_verified": user.email_verified,
+        "mfa": found.mfa,
+        "active": user.is_active,
+        "created_at": user.created_at,
+    }
+
+
+def _in_short(found: Found) -> dict[str, object]:
+    """The id is 36 columns wide and cannot be cut; what is unusual of an account goes into one word each."""
+    user = found.user
+    remarks = {"disabled": not user.is_active, "unverified": not user.email_verified, "mfa": found.mfa}
+    return {
+        "id": user.id,
+        "login, e-mail": f"{user.login}\n{user.email}",
+        "state": "\n".join(word for word, holds in remarks.items() if holds),
+    }
 
 
 def _stop_for(problems: list[str]) -> None:

@@ -10,6 +10,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from auth_service.config import Settings
+from auth_service.core.call import begin_call, end_call
 from auth_service.core.client_address import client_address
 from auth_service.core.errors import AppError, BadRequest, Unavailable, is_store_failure, render
 from auth_service.core.log import loggable_path
@@ -93,6 +94,7 @@ class Edge:
         structlog.contextvars.clear_contextvars()
         trace_id = _trace_id(headers.get(b"traceparent"))
         structlog.contextvars.bind_contextvars(request_id=request_id, **({"trace_id": trace_id} if trace_id else {}))
+        call = begin_call(request_id, state["client_address"])
         started = time.perf_counter()
         status = 0
 
@@ -120,6 +122,7 @@ class Edge:
                 log.exception("unhandled_error", path=loggable_path(scope["path"]))
                 await _send_error(send_with_headers, request_id, InternalError())
         finally:
+            end_call(call)
             seconds = time.perf_counter() - started
             self._metrics.count_request(scope["method"], _route_of(scope), status, seconds)
             log.info(

@@ -96,48 +96,48 @@ class KeyRing:
         now = self._clock()
         return {"keys": [key.public_jwk for key in self._live(now).values()]}
 
-    async def rotate(self, *, soon: bool = False) -> tuple[str, datetime]:
-        """A new key and when it starts to sign; the older ones retire when their last token is dead."""
-        await self.load()  # a new deployment gets its first key, which signs until this one does
+    async def rotate_in(self, connection: Any, *, soon: bool) -> tuple[str, datetime]:
+        """A new key and when it starts to sign; the older ones retire when their last token is dead.
+
+        In the caller's transaction; the caller loads before it and after it.
+        """
         now = self._clock()
         signs_from = now + (SHORTEST_OVERLAP if soon else max(self._overlap, SHORTEST_OVERLAP))
         last_token_dead = signs_from + timedelta(
             seconds=self.rules.life_seconds + self.rules.leeway_seconds + RELOAD_SECONDS
         )
-        async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", _ROTATION_LOCK)
-            # A coming key that would take over from this one again never gets to sign.
-            await connection.execute(
-                "UPDATE signing_keys SET retires_at = CASE WHEN signs_from >= $2 THEN $3::timestamptz ELSE $1 END"
-                " WHERE retires_at IS NULL",
-                last_token_dead,
-                signs_from,
-                now,
-            )
-            kid = await self._insert(connection, signs_from)
-        await self.load()
-        return kid, signs_from
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _ROTATION_LOCK)
+        # A coming key that would take over from this one again never gets to sign.
+        await connection.execute(
+            "UPDATE signing_keys SET retires_at = CASE WHEN signs_from >= $2 THEN $3::timestamptz ELSE $1 END"
+            " WHERE retires_at IS NULL",
+            last_token_dead,
+            signs_from,
+            now,
+        )
+        return await self._insert(connection, signs_from), signs_from
 
-    async def retire(self, kid: str) -> bool:
-        """Ends a leaked key on every worker within RELOAD_SECONDS; False if no live key has this kid."""
+    async def retire_in(self, connection: Any, kid: str) -> bool:
+        """Ends a leaked key on every worker within RELOAD_SECONDS; False if no live key has this kid.
+
+        In the caller's transaction; the caller loads after it.
+        """
         now = self._clock()
-        async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", _ROTATION_LOCK)
-            found = await connection.fetchval(
-                "UPDATE signing_keys SET retires_at = $2 WHERE kid = $1"
-                " AND (retires_at IS NULL OR retires_at > $2) RETURNING kid",
-                kid,
-                now,
-            )
-            # What is left must sign now, and go on for good: a key that was being replaced is not enough.
-            enough = await connection.fetchval(
-                "SELECT coalesce(bool_or(signs_from <= $1) AND bool_or(retires_at IS NULL), false)"
-                " FROM signing_keys WHERE retires_at IS NULL OR retires_at > $1",
-                now,
-            )
-            if found and not enough:
-                await self._insert(connection, now)
-        await self.load()
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _ROTATION_LOCK)
+        found = await connection.fetchval(
+            "UPDATE signing_keys SET retires_at = $2 WHERE kid = $1"
+            " AND (retires_at IS NULL OR retires_at > $2) RETURNING kid",
+            kid,
+            now,
+        )
+        # What is left must sign now, and go on for good: a key that was being replaced is not enough.
+        enough = await connection.fetchval(
+            "SELECT coalesce(bool_or(signs_from <= $1) AND bool_or(retires_at IS NULL), false)"
+            " FROM signing_keys WHERE retires_at IS NULL OR retires_at > $1",
+            now,
+        )
+        if found and not enough:
+            await self._insert(connection, now)
         return found is not None
 
     async def overview(self) -> list[dict[str, Any]]:

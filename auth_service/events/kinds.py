@@ -89,7 +89,10 @@ class LoginChanged(UserEvent):
 
 
 class EmailChanged(UserEvent):
-    """Both mailboxes have confirmed the new address, or the old one never had been confirmed."""
+    """Both mailboxes have confirmed the new address, or the old one never had been confirmed.
+
+    Or an admin has set it: then it is unconfirmed until `email_verified`.
+    """
 
     kind = "email_changed"
     email: str

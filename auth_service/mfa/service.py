@@ -8,6 +8,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from auth_service.audit.trail import Action, Target, write_act
 from auth_service.core.connections import Resources
 from auth_service.core.errors import AppError, Conflict, NotFound, PermissionDenied, Unauthenticated
 from auth_service.core.principal import Principal
@@ -17,7 +18,7 @@ from auth_service.mail.outbox import enqueue
 from auth_service.mail.texts import MailKind
 from auth_service.mfa import recovery_codes, repository, totp
 from auth_service.models import Totp, User
-from auth_service.permissions.actor import Actor, load_actor, load_subject
+from auth_service.permissions.actor import Actor, load_actor, load_subject, who
 from auth_service.permissions.repository import lock_access_rules
 from auth_service.sessions.repository import find_own, lock_user, mark_second_factor
 from auth_service.sessions.service import end_all_in, end_others_in, idle_life
@@ -193,6 +194,7 @@ async def reset(resources: Resources, caller: Principal | Actor, user_id: UUID, 
             raise MfaNotEnabled
         denials = await end_all_in(resources, session, user_id, "mfa_reset", forget_devices=True)
         await _tell(resources, session, user, kinds.MfaReset(user_id=user_id, by=actor.user_id), MailKind.MFA_DISABLED)
+        write_act(session, who(caller), Action.MFA_RESET, Target("user", str(user_id)), at=now, reason=reason)
     await resources.denylist.publish(denials)
     await attempts.clear(resources, budget_key(user_id))
     log.warning("mfa_reset", user_id=str(user_id), reason=reason)

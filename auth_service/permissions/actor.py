@@ -7,12 +7,13 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from auth_service.audit.trail import Who, operator
 from auth_service.core.errors import LackingYourself, PermissionDenied
 from auth_service.core.principal import Principal
 from auth_service.models import ServiceAccount
 from auth_service.permissions.check import Subject, covered_until
 from auth_service.permissions.patterns import EVERYTHING, covering, covers
-from auth_service.permissions.repository import load_facts
+from auth_service.permissions.repository import driver_of, load_facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,14 @@ class Actor:
 OPERATOR = Actor(user_id=None, held={EVERYTHING: None})
 
 
+def who(caller: Principal | Actor) -> Who:
+    """As the audit trail names them: of a caller, not of what `load_actor` made of one."""
+    if isinstance(caller, Actor):
+        assert caller is OPERATOR  # noqa: S101
+        return operator()
+    return Who("service" if caller.is_service else "user", str(caller.subject))
+
+
 async def load_actor(session: AsyncSession, caller: Principal | Actor, now: datetime, *, may: str) -> Actor:
     """Call it after `lock_access_rules`: what the caller holds at this moment, not when the request came in.
 
@@ -53,11 +62,7 @@ async def load_actor(session: AsyncSession, caller: Principal | Actor, now: date
 
 async def load_subject(session: AsyncSession, user_id: UUID) -> Subject:
     """All grants of a user, read in the caller's transaction."""
-    connection = await session.connection()
-    raw = await connection.get_raw_connection()
-    driver = raw.driver_connection
-    assert driver is not None  # noqa: S101  a checked-out connection has one
-    subjects, _ = await load_facts(driver, [user_id], patterns=None)
+    subjects, _ = await load_facts(await driver_of(session), [user_id], patterns=None)
     return subjects[user_id]
 
 

@@ -41,6 +41,13 @@ class Fetches(Protocol):
     async def fetch(self, query: str, *args: Any) -> list[Any]: ...
 
 
+async def driver_of(session: AsyncSession) -> Any:
+    """The session's asyncpg connection, within its transaction once it has run a statement."""
+    raw = await (await session.connection()).get_raw_connection()
+    assert raw.driver_connection is not None  # noqa: S101  a checked-out connection has one
+    return raw.driver_connection
+
+
 async def load_facts(
     source: Fetches,
     user_ids: Collection[UUID],

@@ -59,9 +59,9 @@ async def list_all(_caller: Annotated[Principal, Require("permissions:read")], r
 
 @router.post("/permissions", response_model=PermissionAnswer, status_code=201)
 async def create(
-    body: PermissionBody, _caller: Annotated[Principal, Require("permissions:write")], resources: Res
+    body: PermissionBody, caller: Annotated[Principal, Require("permissions:write")], resources: Res
 ) -> Permission:
-    return await service.create_permission(resources, body.code, body.title, body.description, step_up=body.step_up)
+    return await service.create_permission(resources, caller, **body.model_dump())
 
 
 @router.get("/permissions/{code}", response_model=PermissionAnswer)

@@ -3,8 +3,10 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
+from auth_service.audit.trail import Action, Target, write_act
 from auth_service.core.connections import Resources
 from auth_service.core.errors import (
     NotFound,
@@ -19,7 +21,7 @@ from auth_service.events.kinds import PermissionChanged, PermissionCreated, Perm
 from auth_service.events.outbox import record
 from auth_service.models import Permission
 from auth_service.permissions import repository
-from auth_service.permissions.actor import Actor, load_actor
+from auth_service.permissions.actor import Actor, load_actor, who
 from auth_service.permissions.check import Decision, Grant, Reason, decide
 from auth_service.permissions.patterns import covering, covers
 from auth_service.permissions.step_up import Demand, demand_of, judged
@@ -37,6 +39,8 @@ OWN_CODES = frozenset(
         "roles:grant",
         "services:read",
         "services:write",
+        "users:delete",
+        "users:read",
         "users:write",
     }
 )
@@ -63,6 +67,15 @@ async def allows(resources: Resources, principal: Principal, code: str) -> Decis
     if not decision.allowed:
         raise PermissionDenied(f"You need the permission {code} ({decision.reason}).")
     return decision
+
+
+async def holds(resources: Resources, principal: Principal, code: str) -> bool:
+    """Whether `allows` lets the caller; raises a store failure (503), which is no answer."""
+    try:
+        await allows(resources, principal, code)
+    except (PermissionDenied, StepUpRequired):
+        return False
+    return True
 
 
 async def answer_checks(
@@ -136,7 +149,7 @@ async def get_permission(resources: Resources, code: str) -> Permission:
 
 
 async def create_permission(
-    resources: Resources, code: str, title: str, description: str, *, step_up: bool = False
+    resources: Resources, caller: Principal | Actor, code: str, title: str, description: str, *, step_up: bool = False
 ) -> Permission:
     async with resources.db.begin() as session:
         await repository.lock_access_rules(session)
@@ -147,6 +160,9 @@ async def create_permission(
         )
         session.add(permission)
         await record(resources, session, PermissionCreated(permission=code, title=title, step_up=step_up))
+        facts = _facts(permission)
+        target = Target("permission", code)
+        write_act(session, who(caller), Action.PERMISSION_CREATED, target, at=permission.created_at, after=facts)
     return permission
 
 
@@ -166,11 +182,23 @@ async def update_permission(
         if step_up not in {None, permission.step_up}:
             actor = await load_actor(session, caller, resources.clock(), may="permissions:write")
             actor.must_hold([code], until=None)
+        before = _facts(permission)
         permission.title = permission.title if title is None else title
         permission.description = permission.description if description is None else description
         permission.step_up = permission.step_up if step_up is None else step_up
         changed = PermissionChanged(permission=code, title=permission.title, step_up=permission.step_up)
         await record(resources, session, changed)
+        after = _facts(permission)
+        differing = [name for name in after if before[name] != after[name]]
+        write_act(
+            session,
+            who(caller),
+            Action.PERMISSION_UPDATED,
+            Target("permission", code),
+            at=resources.clock(),
+            before={name: before[name] for name in differing},
+            after={name: after[name] for name in differing},
+        )
     return permission
 
 
@@ -191,6 +219,13 @@ async def delete_permission(resources: Resources, caller: Principal | Actor, cod
             raise PermissionInUse
         await session.delete(permission)
         await record(resources, session, PermissionDeleted(permission=code, by=actor.user_id))
+        target, facts = Target("permission", code), _facts(permission)
+        write_act(session, who(caller), Action.PERMISSION_DELETED, target, at=resources.clock(), before=facts)
+
+
+def _facts(permission: Permission) -> dict[str, Any]:
+    """What the audit trail keeps of one."""
+    return {"title": permission.title, "description": permission.description, "step_up": permission.step_up}
 
 
 def _found(permission: Permission | None) -> Permission:

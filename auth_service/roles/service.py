@@ -8,13 +8,14 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from auth_service.audit.trail import Action, Target, write_act
 from auth_service.core.connections import Resources
 from auth_service.core.errors import NotFound, RoleBuiltIn, RoleExists, RoleInUse, ValidationFailed
 from auth_service.core.principal import Principal
 from auth_service.events.kinds import RoleChanged, RoleCreated, RoleDeleted, RoleGranted, RoleRevoked
 from auth_service.events.outbox import record
 from auth_service.models import Role, UserRole
-from auth_service.permissions.actor import Actor, load_actor
+from auth_service.permissions.actor import Actor, load_actor, who
 from auth_service.permissions.repository import lock_access_rules, unknown_patterns
 from auth_service.roles import repository
 from auth_service.roles.hierarchy import Hierarchy
@@ -67,6 +68,7 @@ async def create_role(
         await repository.replace_links(session, name, set(permissions), set(parents))
         view = await _current_view(session, role)
         await record(resources, session, RoleCreated(by=actor.user_id, **_event_data(view)))
+        write_act(session, who(caller), Action.ROLE_CREATED, Target("role", name), at=now, after=_facts(view))
         return view
 
 
@@ -103,9 +105,20 @@ async def update_role(
         role.updated_at = now
         await repository.replace_links(session, name, set(permissions), set(parents))
         await session.flush()
-        view = await _current_view(session, role)
-        await record(resources, session, RoleChanged(by=actor.user_id, **_event_data(view)))
-        return view
+        changed = await _current_view(session, role)
+        await record(resources, session, RoleChanged(by=actor.user_id, **_event_data(changed)))
+        old, new = _facts(view), _facts(changed)
+        differing = [key for key in new if old[key] != new[key]]
+        write_act(
+            session,
+            who(caller),
+            Action.ROLE_UPDATED,
+            Target("role", name),
+            at=now,
+            before={key: old[key] for key in differing},
+            after={key: new[key] for key in differing},
+        )
+        return changed
 
 
 async def delete_role(resources: Resources, caller: Principal | Actor, name: str) -> None:
@@ -118,8 +131,10 @@ async def delete_role(resources: Resources, caller: Principal | Actor, name: str
         actor.must_hold((await repository.load_hierarchy(session)).effective(name), until=now)
         if name == resources.settings.default_role or await repository.uses_of(session, name):
             raise RoleInUse
+        facts = _facts(await _current_view(session, role))
         await session.delete(role)
         await record(resources, session, RoleDeleted(role=name, by=actor.user_id))
+        write_act(session, who(caller), Action.ROLE_DELETED, Target("role", name), at=now, before=facts)
 
 
 async def list_grants(resources: Resources, user_id: UUID) -> list[RoleGrantAnswer]:
@@ -149,17 +164,56 @@ async def grant_role(
         if valid_until is not None and valid_until <= starts:
             raise ValidationFailed("valid_until must lie after valid_from, or after now without it")
         actor = await load_actor(session, caller, now, may="roles:grant")
-        await _must_manage(session, actor, name, until=valid_until)
-        await _must_exist(session, user_id)
-        grant = await repository.find_grant(session, user_id, name)
-        if grant is None:
-            grant = UserRole(user_id=user_id, role_name=name)
-            session.add(grant)
-        grant.valid_from, grant.valid_until = starts, valid_until
-        grant.granted_by, grant.granted_at, grant.reason = actor.user_id, now, reason
-        dates = {"valid_from": starts, "valid_until": valid_until}
-        await record(resources, session, RoleGranted(user_id=user_id, role=name, by=actor.user_id, **dates))
+        present = await repository.find_grant(session, user_id, name)
+        before = None if present is None else _grant_facts(present)
+        grant = await grant_in(
+            resources,
+            session,
+            actor,
+            user_id,
+            name,
+            now=now,
+            valid_from=starts,
+            valid_until=valid_until,
+            reason=reason,
+        )
+        write_act(
+            session,
+            who(caller),
+            Action.ROLE_GRANTED,
+            Target("user", str(user_id)),
+            at=now,
+            before=before,
+            after=_grant_facts(grant),
+            reason=reason,
+        )
     return _grant_view(grant, now)
+
+
+async def grant_in(
+    resources: Resources,
+    session: AsyncSession,
+    actor: Actor,
+    user_id: UUID,
+    name: str,
+    *,
+    now: datetime,
+    valid_from: datetime,
+    valid_until: datetime | None = None,
+    reason: str | None = None,
+) -> UserRole:
+    """In the caller's transaction, under the access lock; raises NotFound or LackingYourself."""
+    await _must_manage(session, actor, name, until=valid_until)
+    await _must_exist(session, user_id)
+    grant = await repository.find_grant(session, user_id, name)
+    if grant is None:
+        grant = UserRole(user_id=user_id, role_name=name)
+        session.add(grant)
+    grant.valid_from, grant.valid_until = valid_from, valid_until
+    grant.granted_by, grant.granted_at, grant.reason = actor.user_id, now, reason
+    dates = {"valid_from": valid_from, "valid_until": valid_until}
+    await record(resources, session, RoleGranted(user_id=user_id, role=name, by=actor.user_id, **dates))
+    return grant
 
 
 async def revoke_role(resources: Resources, caller: Principal | Actor, user_id: UUID, name: str) -> None:
@@ -173,6 +227,8 @@ async def revoke_role(resources: Resources, caller: Principal | Actor, user_id: 
             raise NotFound("The user does not have this role.")
         await session.delete(grant)
         await record(resources, session, RoleRevoked(user_id=user_id, role=name, by=actor.user_id))
+        target = Target("user", str(user_id))
+        write_act(session, who(caller), Action.ROLE_REVOKED, target, at=now, before=_grant_facts(grant))
 
 
 async def _must_manage(session: AsyncSession, actor: Actor, name: str, *, until: datetime | None) -> None:
@@ -219,6 +275,15 @@ def _view(role: Role, permissions: list[str], parents: list[str]) -> RoleAnswer:
 def _event_data(view: RoleAnswer) -> dict[str, Any]:
     parts = view.model_dump(include={"title", "permissions", "parents", "session_limit"})
     return {"role": view.name, **parts}
+
+
+def _facts(view: RoleAnswer) -> dict[str, Any]:
+    """What the audit trail keeps of a role."""
+    return view.model_dump(include={"title", "description", "permissions", "parents", "session_limit"})
+
+
+def _grant_facts(grant: UserRole) -> dict[str, Any]:
+    return {"role": grant.role_name, "valid_from": grant.valid_from, "valid_until": grant.valid_until}
 
 
 def _grant_view(grant: UserRole, now: datetime) -> RoleGrantAnswer:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from auth_service.audit.trail import Action, Target, write_act
 from auth_service.core.connections import Resources
 from auth_service.core.errors import InvalidClient, NotFound, ServiceExists, ValidationFailed
 from auth_service.core.principal import Principal
 from auth_service.events.kinds import ServiceCreated, ServiceDeleted, ServiceSecretAdded
 from auth_service.events.outbox import record
 from auth_service.models import ServiceAccount, ServiceSecret
-from auth_service.permissions.actor import Actor, load_actor
+from auth_service.permissions.actor import Actor, load_actor, who
 from auth_service.permissions.repository import lock_access_rules, unknown_patterns
 from auth_service.service_accounts import repository
 
@@ -50,6 +51,8 @@ async def create_service(
         session.add(row)
         created = ServiceCreated(service_id=account.id, name=name, scopes=account.scopes, by=actor.user_id)
         await record(resources, session, created)
+        target, facts = Target("service", str(account.id)), {"name": name, "scopes": account.scopes}
+        write_act(session, who(caller), Action.SERVICE_CREATED, target, at=account.created_at, after=facts)
     return account, secret
 
 
@@ -73,6 +76,8 @@ async def add_secret(
         session.add(row)
         added = ServiceSecretAdded(service_id=service_id, expires_at=expires_at, by=actor.user_id)
         await record(resources, session, added)
+        target, facts = Target("service", str(service_id)), {"expires_at": expires_at}
+        write_act(session, who(caller), Action.SERVICE_SECRET_ADDED, target, at=now, after=facts)
     return secret
 
 
@@ -86,6 +91,8 @@ async def delete_service(resources: Resources, caller: Principal | Actor, servic
         actor.must_hold(account.scopes, until=now)
         await session.delete(account)
         await record(resources, session, ServiceDeleted(service_id=service_id, by=actor.user_id))
+        target, facts = Target("service", str(service_id)), {"name": account.name, "scopes": account.scopes}
+        write_act(session, who(caller), Action.SERVICE_DELETED, target, at=now, before=facts)
         denials = [resources.denylist.session(service_id, service_id)]
         await resources.denylist.record(session, denials)
     await resources.denylist.publish(denials)

@@ -101,6 +101,10 @@ async def list_devices(resources: Resources, user_id: UUID) -> Sequence[Device]:
         return (await session.scalars(statement)).all()
 
 
+async def ids_in(session: AsyncSession, user_id: UUID) -> Sequence[UUID]:
+    return (await session.scalars(select(Device.id).where(Device.user_id == user_id))).all()
+
+
 async def rename(resources: Resources, user_id: UUID, device_id: UUID, name: str) -> Device:
     async with resources.db.begin() as session:
         device = await find_in(session, user_id, device_id)

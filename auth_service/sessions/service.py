@@ -36,15 +36,22 @@ async def list_sessions(resources: Resources, user_id: UUID) -> Sequence[Session
         return await repository.live_sessions(session, user_id, resources.clock(), idle_life(resources))
 
 
-async def end_own_session(resources: Resources, user_id: UUID, session_id: UUID, reason: str = "ended_by_user") -> None:
+async def end_own_session(resources: Resources, user_id: UUID, session_id: UUID) -> None:
     """Raises NotFound alike for one that has ended, that never was, and that is somebody else's (SES-2)."""
-    mine = (Session.id == session_id, Session.user_id == user_id)
     async with resources.db.begin() as session:
-        ended = await repository.end(session, resources.clock(), reason, *mine)
-        denials = await record_ended(resources, session, ended, reason)
+        denials = await end_one_in(resources, session, user_id, session_id, "ended_by_user")
+    await announce(resources, denials, [(user_id, session_id)])
+
+
+async def end_one_in(
+    resources: Resources, session: AsyncSession, user_id: UUID, session_id: UUID, reason: str
+) -> list[Denial]:
+    """In the caller's transaction, raising as `end_own_session`; the caller announces it after it."""
+    mine = (Session.id == session_id, Session.user_id == user_id)
+    ended = await repository.end(session, resources.clock(), reason, *mine)
     if not ended:
         raise NotFound("There is no such session.")
-    await _announce(resources, denials, ended)
+    return await record_ended(resources, session, ended, reason)
 
 
 async def revoke_device(resources: Resources, user_id: UUID, device_id: UUID) -> None:
@@ -58,7 +65,7 @@ async def revoke_device(resources: Resources, user_id: UUID, device_id: UUID) ->
         denials = await record_ended(resources, session, ended, "device_revoked")
         await session.delete(device)
         await record(resources, session, DevicesRevoked(user_id=user_id, device_ids=[device_id]))
-    await _announce(resources, denials, ended)
+    await announce(resources, denials, ended)
 
 
 async def end_session(resources: Resources, session_id: UUID, reason: str) -> bool:
@@ -69,7 +76,7 @@ async def end_session(resources: Resources, session_id: UUID, reason: str) -> bo
             reused = [RefreshTokenReused(user_id=user_id, session_id=session_id) for user_id, session_id in ended]
             await record(resources, session, *reused)
         denials = await record_ended(resources, session, ended, reason)
-    await _announce(resources, denials, ended)
+    await announce(resources, denials, ended)
     return bool(ended)
 
 
@@ -77,7 +84,7 @@ async def end_other_sessions(resources: Resources, user_id: UUID, keep: UUID) ->
     """How many were ended."""
     async with resources.db.begin() as session:
         ended, denials = await end_others_in(resources, session, user_id, keep, "logout_others")
-    await _announce(resources, denials, ended)
+    await announce(resources, denials, ended)
     return len(ended)
 
 
@@ -139,6 +146,7 @@ async def record_denials(
     return denials
 
 
-async def _announce(resources: Resources, denials: Sequence[Denial], ended: Sequence[tuple[UUID, UUID]]) -> None:
+async def announce(resources: Resources, denials: Sequence[Denial], ended: Sequence[tuple[UUID, UUID]]) -> None:
+    """After the commit: to every worker, and to the referee of refresh tokens."""
     await resources.denylist.publish(denials)
     await families(resources).forget([session_id for _, session_id in ended])

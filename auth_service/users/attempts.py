@@ -94,6 +94,11 @@ async def clear(resources: Resources, *keys: str) -> None:
     await resources.hot.execute("DELETE FROM login_attempts WHERE key = ANY($1)", list(keys))
 
 
+async def clear_in(session: AsyncSession, *keys: str) -> None:
+    """As `clear`, in the caller's transaction."""
+    await session.execute(delete(LoginAttempts).where(LoginAttempts.key.in_(keys)))
+
+
 async def break_row(resources: Resources, key: str) -> None:
     """The owner was here: failures are counted anew, but a lock that is on stays on for strangers."""
     await resources.hot.execute("UPDATE login_attempts SET unbroken = 0 WHERE key = $1 AND unbroken > 0", key)

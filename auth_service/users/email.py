@@ -111,6 +111,21 @@ async def ask_for_change(
     return Confirmation(address, False, waiting_for(change))
 
 
+async def replace_in(resources: Resources, session: AsyncSession, user: User, email: str) -> None:
+    """By an admin, in the caller's transaction and with the user's row locked: unconfirmed until the new mailbox
+    confirms it. The old one is told, and no link that was sent to it works any more.
+    """
+    address, key = canonical_email(email)
+    await enqueue(resources, session, user, MailKind.EMAIL_CHANGED, to=user.email, new_email=address)
+    user.email, user.email_key, user.email_verified_at = address, key, None
+    user.updated_at = resources.clock()
+    await session.flush()
+    await _forget_change(session, user.id)
+    await mailed_tokens.void(session, user.id, list(Purpose))
+    await record(resources, session, kinds.EmailChanged(user_id=user.id, email=user.email))
+    await send_link(resources, session, user, Purpose.VERIFY_EMAIL)
+
+
 async def cancel_change(resources: Resources, user_id: UUID) -> None:
     """No error where none waits."""
     async with resources.db.begin() as session:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import structlog
 
+from auth_service.audit.trail import Action, Target, write_act
 from auth_service.core.connections import Resources
 from auth_service.core.errors import Conflict, NotFound
 from auth_service.core.principal import Principal
@@ -12,7 +13,7 @@ from auth_service.events.kinds import EmailVerified
 from auth_service.events.outbox import record
 from auth_service.mail.outbox import must_have_mail
 from auth_service.models import new_id
-from auth_service.permissions.actor import Actor, load_actor, load_subject
+from auth_service.permissions.actor import Actor, load_actor, load_subject, who
 from auth_service.permissions.repository import lock_access_rules
 from auth_service.sessions.client import Client
 from auth_service.sessions.devices import register_in
@@ -105,6 +106,7 @@ async def start_for(resources: Resources, caller: Principal | Actor, user_id: UU
         if not user.is_active:
             raise AccountDisabled
         await send_link(resources, session, user, Purpose.RESET_PASSWORD)
+        write_act(session, who(caller), Action.PASSWORD_RESET_SENT, Target("user", str(user_id)), at=now)
     log.info("password_reset_started", user_id=str(user_id), by=str(actor.user_id))
 
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from sqlalchemy.exc import IntegrityError
 
+from auth_service.audit.trail import Action, Target, operator, write_act
 from auth_service.core.connections import Resources
 from auth_service.core.passwords import is_known_hash
 from auth_service.events.kinds import Event, NewUser, RoleGranted
@@ -111,6 +112,7 @@ async def _import_users(
                 events += [NewUser(user_id=row["id"], **created), RoleGranted(user_id=row["id"], **granted)]
             await record(resources, session, *events)
             on_progress(len(chunk))
+        write_act(session, operator(), Action.USERS_IMPORTED, Target("user", None), at=now, after={"count": len(users)})
 
 
 def _read_rows(reader: "csv.DictReader[str]", plan: ImportPlan) -> None:

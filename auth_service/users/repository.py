@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, or_, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -54,21 +54,6 @@ async def count_superusers(session: AsyncSession, now: datetime) -> tuple[int, i
     )
     serving, appointed = (await session.execute(statement)).one()
     return serving, appointed
-
-
-async def list_users(
-    session: AsyncSession, *, search: str | None = None, after: UUID | None = None, limit: int
-) -> Sequence[User]:
-    """By id, which is by age; `search` is a part of the login or the e-mail address."""
-    statement = select(User).order_by(User.id).limit(limit)
-    if after is not None:
-        statement = statement.where(User.id > after)
-    if search:
-        wanted = search.lower()
-        statement = statement.where(
-            or_(User.login_key.contains(wanted, autoescape=True), User.email_key.contains(wanted, autoescape=True))
-        )
-    return (await session.scalars(statement)).all()
 
 
 async def existing_keys(session: AsyncSession, logins: Sequence[str], emails: Sequence[str]) -> set[str]:

@@ -1,14 +1,16 @@
 """Accounts: made, changed, disabled, deleted."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from auth_service.audit.trail import Action, Target, Who, operator, write_act
 from auth_service.core.clock import Clock
 from auth_service.core.connections import Resources
+from auth_service.core.denylist import Denial
 from auth_service.core.errors import Conflict, LastSuperuser, NotFound, WrongPassword
 from auth_service.core.passwords import normalize
 from auth_service.events.kinds import (
@@ -53,50 +55,68 @@ async def create_user(
     role: str | None = None,
     only_first: bool = False,
     verify: bool = False,
+    by: Who | None = None,
 ) -> User:
     """With the default role, and with `role` for the operator's command line.
 
     Raises ValidationFailed for a password made of login, mailbox and brand, LoginTaken or EmailTaken. `only_first`
     raises SuperuserExists where there is a superuser (SEC-3); `verify` mails a link that confirms the address, unless
-    that mailbox got too many within the hour.
+    that mailbox got too many within the hour. `by`: who made it for somebody else.
     """
     refuse_known_words(resources, password, login=login, email=email, field="password")
     hashed = await resources.hasher.hash(password)
-    now = resources.clock()
-    address, email_key = canonical_email(email)
-    user = User(
-        id=new_id(),
-        login=login,
-        login_key=canonical_login(login),
-        email=address,
-        email_key=email_key,
-        full_name=full_name,
-        password_hash=hashed,
-        created_at=now,
-        updated_at=now,
-    )
+    user = new_user(resources, login=login, email=email, full_name=full_name, password_hash=hashed)
+    extra = [] if role is None else [role]
     try:
         async with resources.db.begin() as session:
             if only_first:
                 await lock_access_rules(session)
-                if any(await repository.count_superusers(session, now)):
+                if any(await repository.count_superusers(session, user.created_at)):
                     raise SuperuserExists
-            session.add(user)
-            await session.flush()
-            await record(resources, session, new_user(user))
-            for name in {resources.settings.default_role, role} - {None}:
-                session.add(UserRole(user_id=user.id, role_name=name, valid_from=now, granted_at=now))
-                granted = RoleGranted(user_id=user.id, role=name or "", valid_from=now, valid_until=None, by=None)
-                await record(resources, session, granted)
-            if verify and await may_mail(resources, email_key):
+            await add_in(resources, session, user, {resources.settings.default_role, *extra})
+            if by is not None:
+                record_creation(session, by, user, extra)
+            if verify and await may_mail(resources, user.email_key):
                 await send_link(resources, session, user, Purpose.VERIFY_EMAIL)
     except IntegrityError as error:
         raise repository.taken(error) from None
     return user
 
 
-def new_user(user: User) -> NewUser:
-    return NewUser(user_id=user.id, username=user.login, full_name=user.full_name, created_at=user.created_at)
+def new_user(resources: Resources, *, login: str, email: str, full_name: str | None, password_hash: str) -> User:
+    """Not stored yet; raises ValueError for a login or an address that the schemas would refuse."""
+    now = resources.clock()
+    address, email_key = canonical_email(email)
+    return User(
+        id=new_id(),
+        login=login,
+        login_key=canonical_login(login),
+        email=address,
+        email_key=email_key,
+        full_name=full_name,
+        password_hash=password_hash,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+async def add_in(resources: Resources, session: AsyncSession, user: User, roles: Collection[str]) -> None:
+    """In the caller's transaction, with grants from the moment of its creation and without an end."""
+    session.add(user)
+    await session.flush()
+    since = user.created_at
+    created = NewUser(user_id=user.id, username=user.login, full_name=user.full_name, created_at=since)
+    await record(resources, session, created)
+    session.add_all(UserRole(user_id=user.id, role_name=name, valid_from=since, granted_at=since) for name in roles)
+    dates = {"valid_from": since, "valid_until": None}
+    granted = [RoleGranted(user_id=user.id, role=name, by=None, **dates) for name in roles]
+    await record(resources, session, *granted)
+
+
+def record_creation(session: AsyncSession, by: Who, user: User, roles: Collection[str]) -> None:
+    """`roles`: those beside the default one. The login and the address stay out: the row outlives the account."""
+    after = {"roles": list(roles)}
+    write_act(session, by, Action.USER_CREATED, Target("user", str(user.id)), at=user.created_at, after=after)
 
 
 async def get_user(resources: Resources, user_id: UUID) -> User:
@@ -166,44 +186,66 @@ async def set_password(resources: Resources, user_id: UUID, new_password: str) -
         denials = await end_all_in(resources, session, user_id, "password_set", forget_devices=True)
         user = _found(await repository.find_by_id(session, user_id))
         await replace_password(resources, session, user, hashed, how="set_by_operator")
+        write_act(session, operator(), Action.PASSWORD_SET, Target("user", str(user_id)), at=resources.clock())
     await resources.denylist.publish(denials)
 
 
 async def set_active(resources: Resources, user_id: UUID, active: bool) -> User:
-    """A disabled user's tokens are dead when this returns (LOG-10); raises LastSuperuser."""
+    """The operator's way. A disabled user's tokens are dead when this returns (LOG-10); raises LastSuperuser."""
     async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock):
-        denials = []
-        if not active:
-            denials = await end_all_in(resources, session, user_id, "deactivated", forget_devices=True)
-        user = _found(await lock_user(session, user_id))
-        changed = user.is_active != active
-        if not active:
-            await void_what_waits(session, user)  # else it would be good again with the account
-        user.is_active = active
-        user.updated_at = resources.clock()
-        if changed:
-            event = UserActivated(user_id=user_id) if active else UserDeactivated(user_id=user_id)
-            await record(resources, session, event)
+        user, denials = await set_active_in(resources, session, user_id, active)
+        action = Action.USER_ENABLED if active else Action.USER_DISABLED
+        write_act(session, operator(), action, Target("user", str(user_id)), at=resources.clock())
     await resources.denylist.publish(denials)
     return user
 
 
-async def delete_user(resources: Resources, user_id: UUID, *, confirmed: User | None = None) -> None:
-    """The account and all that is kept of it, but for the denials of its tokens until those expire, and its events,
-    which lose name and address.
+async def set_active_in(
+    resources: Resources, session: AsyncSession, user_id: UUID, active: bool
+) -> tuple[User, list[Denial]]:
+    """In the caller's transaction, which keeps a superuser; the caller publishes the denials after it."""
+    denials = []
+    if not active:
+        denials = await end_all_in(resources, session, user_id, "deactivated", forget_devices=True)
+    user = _found(await lock_user(session, user_id))
+    changed = user.is_active != active
+    if not active:
+        await void_what_waits(session, user)  # else it would be good again with the account
+    user.is_active = active
+    user.updated_at = resources.clock()
+    if changed:
+        event = UserActivated(user_id=user_id) if active else UserDeactivated(user_id=user_id)
+        await record(resources, session, event)
+    return user, denials
 
-    Raises LastSuperuser, or PasswordChanged where its owner's confirmation is out of date.
+
+async def delete_user(
+    resources: Resources, user_id: UUID, *, by: Who | None = None, confirmed: User | None = None
+) -> None:
+    """The account and all that is kept of it, but for the denials of its tokens until those expire, its events, which
+    lose name and address, and its rows of the audit trail, which have only its id.
+
+    `by`: who deletes it for somebody else. Raises LastSuperuser, or PasswordChanged where its owner's confirmation is
+    out of date.
     """
     async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock):
         if confirmed is not None:
             await lock_confirmed(session, confirmed)
-        denials = await end_all_in(resources, session, user_id, "deleted")
-        await session.delete(_found(await lock_user(session, user_id)))  # the foreign keys take most with it
-        await record(resources, session, UserDeleted(user_id=user_id))
-        await erase_user(session, user_id)
-        await delete_history(session, user_id)
-        await attempts.forget_user(session, user_id)
+        denials = await delete_in(resources, session, user_id)
+        if by is not None:
+            write_act(session, by, Action.USER_DELETED, Target("user", str(user_id)), at=resources.clock())
     await resources.denylist.publish(denials)
+
+
+async def delete_in(resources: Resources, session: AsyncSession, user_id: UUID) -> list[Denial]:
+    """In the caller's transaction, which keeps a superuser; the caller publishes the denials after it."""
+    denials = await end_all_in(resources, session, user_id, "deleted")
+    await session.delete(_found(await lock_user(session, user_id)))  # the foreign keys take most with it
+    await record(resources, session, UserDeleted(user_id=user_id))
+    await erase_user(session, user_id)
+    await delete_history(session, user_id)
+    await attempts.forget_user(session, user_id)
+    return denials
 
 
 async def delete_own_account(resources: Resources, user_id: UUID, session_id: UUID, current_password: str) -> None:

@@ -1,0 +1,56 @@
+"""Questions and answers about the audit trail."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from auth_service.core.schemas import Answer, Moment, PlainText
+
+
+class AuditQuery(BaseModel):
+    """`actor` and `target` are ids, or the name of a role, a permission or an operator; all that is given must hold."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    cursor: str | None = Field(default=None, max_length=64)
+    limit: int = Field(default=20, ge=1, le=100)
+    actor: Annotated[PlainText, Field(min_length=1, max_length=100)] | None = None
+    action: str | None = Field(default=None, pattern=r"^[a-z_]{1,30}\.[a-z_]{1,30}$")
+    target: Annotated[PlainText, Field(min_length=1, max_length=100)] | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+
+    @model_validator(mode="after")
+    def _can_match(self) -> Self:
+        if self.since is not None and self.until is not None and self.since > self.until:
+            raise ValueError("since must not lie after until")
+        return self
+
+
+class AuditEntry(Answer):
+    """`before` and `after` hold what changed; of people only ids. `hash`: of this row and all before it."""
+
+    id: int
+    at: datetime
+    actor_kind: Literal["user", "service", "operator"]
+    actor_id: str
+    action: str
+    target_kind: str
+    target_id: str | None
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    reason: str | None
+    request_id: str | None
+    client_address: str | None
+    hash: str
+
+    @field_validator("hash", mode="before")
+    @classmethod
+    def _in_hex(cls, value: Any) -> Any:
+        return value.hex() if isinstance(value, bytes) else value
+
+
+class AuditAnswer(Answer):
+    items: list[AuditEntry]
+    next_cursor: str | None

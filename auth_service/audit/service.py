@@ -1,0 +1,113 @@
+"""Reads the audit trail, and finds out whether it is whole (BEY-4)."""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from auth_service.audit.chain import GENESIS, Content, chained
+from auth_service.audit.schemas import AuditAnswer, AuditEntry, AuditQuery
+from auth_service.core.connections import Resources
+from auth_service.core.errors import ValidationFailed
+from auth_service.models import AuditLog
+
+BATCH = 1000
+_FIELDS = [field.name for field in fields(Content)]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`problem` is None where the chain is whole; else `rows` counts those before the first bad one."""
+
+    rows: int
+    head: str
+    problem: str | None = None
+
+
+async def list_entries(resources: Resources, query: AuditQuery) -> AuditAnswer:
+    """Newest first; raises ValidationFailed for a cursor that we did not give."""
+    before = None if query.cursor is None else _read_cursor(query.cursor)
+    async with resources.db() as session:
+        rows = await _page(session, query, before)
+    items = rows[: query.limit]
+    cursor = _write_cursor(items[-1].id) if len(rows) > query.limit else None
+    return AuditAnswer(items=[AuditEntry.model_validate(row) for row in items], next_cursor=cursor)
+
+
+async def read_head(resources: Resources) -> tuple[int, str]:
+    """Id and hash of the newest row; (0, zeros) of an empty trail."""
+    async with resources.db() as session:
+        statement = select(AuditLog.id, AuditLog.hash).order_by(AuditLog.id.desc()).limit(1)
+        row = (await session.execute(statement)).one_or_none()
+    return (0, GENESIS.hex()) if row is None else (row.id, row.hash.hex())
+
+
+async def count_entries(resources: Resources) -> int:
+    async with resources.db() as session:
+        return int(await session.scalar(select(func.count()).select_from(AuditLog)) or 0)
+
+
+async def verify(resources: Resources, *, expected_head: str | None, on_progress: Callable[[int], None]) -> Verdict:
+    """Computes every hash anew, oldest first, and stops at the first row that is not as it was written.
+
+    `expected_head`: a hash that was kept elsewhere; that row and all before it must still be there.
+    `on_progress` gets how many more rows are good.
+    """
+    last, previous = 0, GENESIS
+    expected_seen = expected_head in {None, GENESIS.hex()}
+    while batch := await _after(resources, last):
+        for row in batch:
+            if row.id != last + 1:
+                return Verdict(last, previous.hex(), f"row {last + 1} is missing")
+            content = Content(**{name: getattr(row, name) for name in _FIELDS})
+            digest = chained(previous, content)
+            if digest != row.hash:
+                problem = f"row {row.id} is not what was written there: altered, moved, or put in"
+                return Verdict(last, previous.hex(), problem)
+            last, previous = row.id, digest
+            expected_seen = expected_seen or digest.hex() == expected_head
+        on_progress(len(batch))
+    if not expected_seen:
+        problem = f"of {last} rows none has the expected hash: newer ones were removed, or all was written anew"
+        return Verdict(last, previous.hex(), problem)
+    return Verdict(last, previous.hex())
+
+
+async def _page(session: AsyncSession, query: AuditQuery, before: int | None) -> Sequence[AuditLog]:
+    statement = select(AuditLog)
+    if query.actor is not None:
+        statement = statement.where(AuditLog.actor_id == query.actor)
+    if query.action is not None:
+        statement = statement.where(AuditLog.action == query.action)
+    if query.target is not None:
+        statement = statement.where(AuditLog.target_id == query.target)
+    if query.since is not None:
+        statement = statement.where(AuditLog.at >= query.since)
+    if query.until is not None:
+        statement = statement.where(AuditLog.at < query.until)
+    if before is not None:
+        statement = statement.where(AuditLog.id < before)
+    return (await session.scalars(statement.order_by(AuditLog.id.desc()).limit(query.limit + 1))).all()
+
+
+async def _after(resources: Resources, row_id: int) -> Sequence[AuditLog]:
+    async with resources.db() as session:
+        statement = select(AuditLog).where(AuditLog.id > row_id).order_by(AuditLog.id).limit(BATCH)
+        return (await session.scalars(statement)).all()
+
+
+def _write_cursor(row_id: int) -> str:
+    return base64.urlsafe_b64encode(row_id.to_bytes(8)).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> int:
+    try:
+        raw = base64.b64decode(f"{cursor}=".encode("ascii"), altchars=b"-_", validate=True)
+        if len(raw) != 8 or raw[0] > 0x7F:
+            raise ValueError
+        return int.from_bytes(raw)
+    except (ValueError, binascii.Error):
+        raise ValidationFailed("cursor is not one that this service gave") from None

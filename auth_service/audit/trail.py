@@ -1,0 +1,152 @@
+"""Writes the audit trail, in the transaction of the act: neither is without the other (AUD-4)."""
+
+import os
+import pwd
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import event, insert, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+
+from auth_service.audit.chain import GENESIS, Content, chained
+from auth_service.core.call import current_call
+from auth_service.models import AuditLog
+
+_CHAIN_LOCK = 0x61756474  # "audt"
+_PENDING = "audit entries"
+
+
+class Action(StrEnum):
+    """Stable codes; docs/admin.md says what each is."""
+
+    ROLE_CREATED = "role.created"
+    ROLE_UPDATED = "role.updated"
+    ROLE_DELETED = "role.deleted"
+    ROLE_GRANTED = "role.granted"
+    ROLE_REVOKED = "role.revoked"
+    PERMISSION_CREATED = "permission.created"
+    PERMISSION_UPDATED = "permission.updated"
+    PERMISSION_DELETED = "permission.deleted"
+    SERVICE_CREATED = "service.created"
+    SERVICE_SECRET_ADDED = "service.secret_added"  # noqa: S105
+    SERVICE_DELETED = "service.deleted"
+    USER_CREATED = "user.created"
+    USER_UPDATED = "user.updated"
+    USER_DISABLED = "user.disabled"
+    USER_ENABLED = "user.enabled"
+    USER_DELETED = "user.deleted"
+    USERS_IMPORTED = "users.imported"
+    USER_UNLOCKED = "user.unlocked"
+    USER_LOGGED_OUT = "user.logged_out"
+    SESSION_ENDED = "session.ended"
+    MFA_RESET = "user.mfa_reset"
+    PASSWORD_SET = "user.password_set"  # noqa: S105
+    PASSWORD_RESET_SENT = "user.password_reset_sent"  # noqa: S105
+    KEY_ROTATED = "key.rotated"
+    KEY_RETIRED = "key.retired"
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """`kind`: user, service, or operator (at the command line; `id` is the name that the system knows them by)."""
+
+    kind: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """`kind`: user, role, permission, service, key. `id` is None for many at once."""
+
+    kind: str
+    id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    at: datetime
+    who: Who
+    action: Action
+    target: Target
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    reason: str | None
+
+
+def operator() -> Who:
+    """By the process' user, not by variables of its environment, which anybody sets."""
+    number = os.getuid()
+    try:
+        return Who("operator", pwd.getpwuid(number).pw_name)
+    except KeyError:
+        return Who("operator", str(number))  # as in a container
+
+
+def write_act(
+    session: AsyncSession,
+    who: Who,
+    action: Action,
+    target: Target,
+    *,
+    at: datetime,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    reason: str | None = None,
+) -> None:
+    """One row, written as the last thing before the caller's commit.
+
+    `before` and `after`: what changed. Nothing secret, and nothing that names a person but by id: rows stay when a
+    user is erased.
+    """
+    pending = session.info.setdefault(_PENDING, [])
+    if not pending:
+        event.listen(session.sync_session, "before_commit", _append)
+    pending.append(_Entry(at, who, action, target, _plain(before), _plain(after), reason))
+
+
+def _append(session: Session) -> None:
+    entries: list[_Entry] = session.info.pop(_PENDING, [])
+    if not entries:
+        return
+    session.flush()
+    # One after another, so that each row has one predecessor. Last of all locks, and as late as can be: it is held
+    # for two statements and the commit.
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CHAIN_LOCK})
+    newest = select(AuditLog.id, AuditLog.hash).order_by(AuditLog.id.desc()).limit(1)
+    head = session.execute(newest).one_or_none()
+    row_id, previous = (0, GENESIS) if head is None else (head.id, head.hash)
+    call = current_call()
+    rows = []
+    for entry in entries:
+        row_id += 1
+        content = Content(
+            id=row_id,
+            at=entry.at,
+            actor_kind=entry.who.kind,
+            actor_id=entry.who.id,
+            action=entry.action,
+            target_kind=entry.target.kind,
+            target_id=entry.target.id,
+            before=entry.before,
+            after=entry.after,
+            reason=entry.reason,
+            request_id=call.request_id,
+            client_address=call.client_address,
+        )
+        previous = chained(previous, content)
+        rows.append(asdict(content) | {"hash": previous})
+    session.execute(insert(AuditLog), rows)
+
+
+def _plain(facts: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if facts is None else {name: _json_value(value) for name, value in facts.items()}
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return sorted(value) if isinstance(value, set | frozenset | list | tuple) else value

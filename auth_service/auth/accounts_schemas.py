@@ -1,0 +1,111 @@
+"""Bodies and answers about accounts, for admins."""
+
+from datetime import datetime
+from typing import Annotated, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from auth_service.core.schemas import Answer, Body, Moment, PlainText
+from auth_service.mfa.schemas import MfaState
+from auth_service.roles.schemas import RoleGrantAnswer, RoleName
+from auth_service.users.schemas import Email, FullName, Login
+from auth_service.users.search import UserFilter
+
+Reason = Annotated[PlainText, Field(min_length=3, max_length=500)]
+
+
+class AccountsQuery(BaseModel):
+    """All that is given must hold; `created_since` is inclusive, `created_until` is not."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    cursor: str | None = Field(default=None, max_length=64)
+    limit: int = Field(default=20, ge=1, le=100)
+    search: Annotated[PlainText, Field(min_length=1, max_length=254)] | None = None
+    role: RoleName | None = None
+    active: bool | None = None
+    email_verified: bool | None = None
+    mfa: bool | None = None
+    created_since: Moment | None = None
+    created_until: Moment | None = None
+
+    @model_validator(mode="after")
+    def _can_match(self) -> Self:
+        since, until = self.created_since, self.created_until
+        if since is not None and until is not None and since > until:
+            raise ValueError("created_since must not lie after created_until")
+        return self
+
+    def wanted(self, *, personal: bool) -> UserFilter:
+        return UserFilter(**self.model_dump(exclude={"cursor", "limit"}), personal=personal)
+
+
+class NewAccountBody(Body):
+    """Without a password: its owner sets one by the mailed link."""
+
+    login: Login
+    email: Email
+    full_name: FullName | None = None
+    roles: Annotated[list[RoleName], Field(max_length=20)] = []
+
+
+class AccountPatch(Body):
+    """Changes only what is sent; `full_name: null` removes the name. `is_active` asks for a reason."""
+
+    login: Login | None = None
+    email: Email | None = None
+    full_name: FullName | None = None
+    is_active: bool | None = None
+    reason: Reason | None = None
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if not self.model_fields_set - {"reason"}:
+            raise ValueError("nothing to change was sent")
+        if any(getattr(self, name) is None for name in {"login", "email", "is_active"} & self.model_fields_set):
+            raise ValueError("only full_name may be null")
+        if self.is_active is not None and self.reason is None:
+            raise ValueError("is_active asks for a reason")
+        return self
+
+
+class RemovalBody(Body):
+    reason: Reason
+
+
+class AccountAnswer(Answer):
+    """`email` and `full_name` are null to callers without users:write, as they are for an account without a name."""
+
+    id: UUID
+    login: str
+    email: str | None
+    full_name: str | None
+    email_verified: bool
+    mfa: bool
+    is_active: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class AccountsAnswer(Answer):
+    items: list[AccountAnswer]
+    next_cursor: str | None
+
+
+class Locks(Answer):
+    """Until when strangers' logins, and codes, are refused; `closed_to_strangers`: not by time alone."""
+
+    logins_locked_until: datetime | None
+    closed_to_strangers: bool
+    codes_locked_until: datetime | None
+
+
+class AccountDetail(AccountAnswer):
+    """`sessions`: how many live; `roles`: grants that have ended or not begun too."""
+
+    roles: list[RoleGrantAnswer]
+    second_factor: MfaState
+    locks: Locks
+    sessions: int
+    devices: int

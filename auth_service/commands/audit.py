@@ -1,0 +1,79 @@
+"""auth-service audit …"""
+
+import re
+from typing import Annotated
+
+import typer
+
+from auth_service.audit import service
+from auth_service.audit.schemas import AuditAnswer, AuditEntry, AuditQuery
+from auth_service.audit.service import Verdict
+from auth_service.commands.running import print_rows, progress_bar, read_moment, run, stop
+from auth_service.core.connections import Resources
+
+app = typer.Typer(help="What admins and operators did.", no_args_is_help=True)
+_HASH = re.compile(r"[0-9a-f]{64}")
+_ACTION = re.compile(r"[a-z_]{1,30}\.[a-z_]{1,30}")
+
+
+@app.command("list")
+def list_entries(  # noqa: PLR0917  typer makes options of them
+    actor: Annotated[str | None, typer.Option(help="Id of a user or service, or an operator's name.")] = None,
+    action: Annotated[str | None, typer.Option(help="Such as role.granted")] = None,
+    target: Annotated[str | None, typer.Option(help="Id of a user, service or key; name of a role.")] = None,
+    since: Annotated[str | None, typer.Option(help="At that time or later: 2030-01-31T12:00:00Z")] = None,
+    until: Annotated[str | None, typer.Option(help="Before that time.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100)] = 20,
+    json: Annotated[bool, typer.Option("--json", help="With before, after, request id, address and hash.")] = False,
+) -> None:
+    """Newest first."""
+    if action is not None and not _ACTION.fullmatch(action):
+        stop("action is a code such as role.granted")
+    query = AuditQuery(
+        actor=actor, action=action, target=target, since=read_moment(since), until=read_moment(until), limit=limit
+    )
+
+    async def ask(resources: Resources) -> AuditAnswer:
+        return await service.list_entries(resources, query)
+
+    entries = run(ask).items
+    print_rows([entry.model_dump() if json else _in_short(entry) for entry in entries], as_json=json)
+
+
+@app.command()
+def head() -> None:
+    """Number and hash of the newest row: keep them where nobody who can change the database can."""
+    number, digest = run(service.read_head)
+    typer.echo(f"{number} {digest}")
+
+
+@app.command()
+def verify(
+    expect_head: Annotated[
+        str | None, typer.Option("--expect-head", help="A hash that `audit head` gave: that row must still be there.")
+    ] = None,
+) -> None:
+    """Computes every hash anew; exit code 1 names the first row that was altered, removed, moved or put in."""
+    if expect_head is not None and not _HASH.fullmatch(expect_head):
+        stop("--expect-head takes the 64 hexadecimal digits of `auth-service audit head`")
+
+    async def action(resources: Resources) -> Verdict:
+        with progress_bar() as progress:
+            task = progress.add_task("verifying", total=await service.count_entries(resources))
+            return await service.verify(
+                resources, expected_head=expect_head, on_progress=lambda count: progress.advance(task, count)
+            )
+
+    verdict = run(action)
+    if verdict.problem is not None:
+        stop(f"{verdict.problem}\n{verdict.rows} rows before it are whole")
+    typer.echo(f"{verdict.rows} rows are whole; the head is {verdict.head}")
+
+
+def _in_short(entry: AuditEntry) -> dict[str, object]:
+    return {
+        "row": entry.id,
+        "at": entry.at,
+        "who": f"{entry.actor_kind}\n{entry.actor_id}",
+        "did what to": "\n".join(part for part in (entry.action, entry.target_id) if part),
+    }
