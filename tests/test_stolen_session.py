@@ -119,15 +119,28 @@ async def new_challenge(viewer: Viewer) -> str:
     return await viewer.challenge()
 
 
-async def test_log_10_a_disabled_account_forgets_what_waits_for_a_mailbox(api: Api) -> None:
+async def by_command(api: Api, account: Account, *, active: bool) -> None:
+    await set_active(api.resources, account.id, active)
+
+
+async def by_admin(api: Api, account: Account, *, active: bool) -> None:
+    _, admin = await api.as_role("superuser")
+    body = {"is_active": active, "reason": "a thief"}
+    assert (await send(api, admin, "PATCH", f"/admin/users/{account.id}", **body)).status_code == 200
+
+
+@pytest.mark.parametrize("switch", [by_command, by_admin])
+async def test_log_10_a_disabled_account_forgets_what_waits_for_a_mailbox(
+    api: Api, switch: Callable[..., Awaitable[None]]
+) -> None:
     """A thief's change of the address, which is why it was disabled, must not be confirmed once it is open again."""
     account, stolen = await api.as_role()
     foreign = f"{unique('thief')}@example.com"
     asked = await send(api, stolen, "POST", "/users/me/email", email=foreign, current_password=PASSWORD)
     assert (asked.status_code, asked.json()["waiting_for"]) == (202, ["new"])
     assert (await api.http.post(f"{V1}/auth/password/forgot", json={"email": account.email})).status_code == 202
-    await set_active(api.resources, account.id, False)
-    await set_active(api.resources, account.id, True)
+    await switch(api, account, active=False)
+    await switch(api, account, active=True)
     change, reset = await newest(api, foreign, "email_change_new"), await newest(api, account.email, "reset_password")
     confirmed = await api.http.post(f"{V1}/auth/email/confirm", json={"token": change.token})
     assert error_of(confirmed) == (401, "invalid_mail_token")
