@@ -343,7 +343,7 @@ async def test_mfa_5_new_codes_never_outlive_the_authenticator(viewer: Viewer) -
         viewer.send("POST", "/mfa/recovery-codes", current_password=PASSWORD, code=viewer.code()), reset()
     )
     assert done.status_code == 204
-    assert made.status_code in {200, 401, 409}
+    assert made.status_code in {200, 401, 403, 409}  # 403: the code of an authenticator that is gone
     async with viewer.api.resources.db() as session:
         left = (await session.execute(text("SELECT count(*) FROM mfa_recovery_codes"))).scalar_one()
     assert left == 0

@@ -187,6 +187,7 @@ STORE_FAILURES: tuple[type[Exception], ...] = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.LockNotAvailableError,
+    asyncpg.DeadlockDetectedError,  # nothing was written: a repetition does it
     asyncpg.CannotConnectNowError,
     asyncpg.ReadOnlySQLTransactionError,  # a standby, before or after a promotion
     asyncpg.InvalidAuthorizationSpecificationError,

@@ -8,6 +8,7 @@ import ua_parser
 # Some rules of the parser take any text for a name, and the words stand in mails about security: a few short words
 # make no sentence, and no link or telephone number.
 _NAME = re.compile(r"(?=.{1,30}$)[A-Za-z][A-Za-z0-9+-]*(?:[ /][A-Za-z][A-Za-z0-9+-]*){0,3}")
+_MOST = 256
 _VERSION = re.compile(r"[A-Za-z0-9]{1,8}")
 
 
@@ -26,7 +27,7 @@ def in_words(user_agent: str | None) -> Words:
     """Such as Firefox 130 on Windows 10. What it says is the client's own claim."""
     if not user_agent:
         return Words(None, None)
-    parsed = ua_parser.parse(user_agent)
+    parsed = ua_parser.parse(user_agent[:_MOST])  # some rules take long over long texts
     agent, system = parsed.user_agent, parsed.os
     return Words(
         _words(agent.family, agent.major) if agent else None,
