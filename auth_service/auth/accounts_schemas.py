@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from auth_service.core.schemas import Answer, Body, Moment, PlainText
 from auth_service.mfa.schemas import MfaState
@@ -56,7 +56,7 @@ class AccountPatch(Body):
     login: Login | None = None
     email: Email | None = None
     full_name: FullName | None = None
-    is_active: bool | None = None
+    is_active: StrictBool | None = None
     reason: Reason | None = None
 
     @model_validator(mode="after")

@@ -66,7 +66,7 @@ class ServiceEvent(Event):
 
 
 class NewUser(UserEvent):
-    """An account was registered, made by the operator, or imported; on a topic of its own."""
+    """An account was registered, made by an admin or the operator, or imported; on a topic of its own."""
 
     kind = "new_user"
     username: str
