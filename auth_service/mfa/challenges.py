@@ -1,14 +1,12 @@
 """Between the password and the code: a challenge that is good for one login and nothing else (LOG-8)."""
 
-import hashlib
-import re
-import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
 from auth_service.core.connections import Resources
 from auth_service.core.errors import AppError, InvalidCredentials
+from auth_service.core.row_tokens import new_secret, read_token, write_token
 from auth_service.mfa import repository
 from auth_service.mfa.service import WrongCode, check_code
 from auth_service.models import LoginChallenge, User, new_id
@@ -21,7 +19,6 @@ from auth_service.users.credentials import take_of_address
 
 LIFE = timedelta(minutes=5)
 TRIES = 5
-_FORM = re.compile(r"([0-9a-f]{32})\.([A-Za-z0-9_-]{43})")
 
 
 class InvalidChallenge(AppError):
@@ -47,7 +44,7 @@ async def open_challenge(
     resources: Resources, user: User, device_name: str | None, device_id: UUID | None
 ) -> OpenChallenge:
     """Of its text only a hash is kept. Raises InvalidCredentials where the account was deleted meanwhile."""
-    challenge_id, secret, now = new_id(), secrets.token_urlsafe(32), resources.clock()
+    challenge_id, (secret, secret_hash), now = new_id(), new_secret(), resources.clock()
     async with resources.db.begin() as session:
         if await lock_user(session, user.id) is None:
             raise InvalidCredentials
@@ -57,14 +54,14 @@ async def open_challenge(
                 id=challenge_id,
                 user_id=user.id,
                 credentials_version=user.credentials_version,
-                secret_hash=_digest(secret),
+                secret_hash=secret_hash,
                 device_id=device.id if device else None,
                 device_name=device_name,
                 created_at=now,
                 expires_at=now + LIFE,
             )
         )
-    return OpenChallenge(f"{challenge_id.hex}.{secret}", int(LIFE.total_seconds()))
+    return OpenChallenge(write_token(challenge_id, secret), int(LIFE.total_seconds()))
 
 
 async def answer_challenge(resources: Resources, text: str, code: str, client: Client) -> LoginChallenge:
@@ -72,13 +69,11 @@ async def answer_challenge(resources: Resources, text: str, code: str, client: C
 
     Raises TooManyFailures for a stranger whose address has used up its tries.
     """
-    match = _FORM.fullmatch(text)
-    if match is None:
+    named = read_token(text)
+    if named is None:
         raise InvalidChallenge
     async with resources.db.begin() as session:  # the count must survive a refusal
-        challenge = await repository.take_challenge(
-            session, UUID(match[1]), _digest(match[2]), resources.clock(), TRIES
-        )
+        challenge = await repository.take_challenge(session, *named, resources.clock(), TRIES)
     if challenge is None:
         raise InvalidChallenge
     stranger = challenge.device_id is None
@@ -97,7 +92,3 @@ async def answer_challenge(resources: Resources, text: str, code: str, client: C
         if not await repository.use_challenge(session, challenge.id, resources.clock()):
             raise InvalidChallenge
     return challenge
-
-
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()

@@ -1,7 +1,5 @@
 """Service accounts: who they are, what they may ask, and their secrets, shown once."""
 
-import hashlib
-import secrets
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
@@ -10,6 +8,7 @@ from auth_service.audit.trail import Action, Target, write_act
 from auth_service.core.connections import Resources
 from auth_service.core.errors import InvalidClient, NotFound, ServiceExists, ValidationFailed
 from auth_service.core.principal import Principal
+from auth_service.core.row_tokens import digest, new_secret
 from auth_service.events.kinds import ServiceCreated, ServiceDeleted, ServiceSecretAdded
 from auth_service.events.outbox import record
 from auth_service.models import ServiceAccount, ServiceSecret
@@ -105,20 +104,16 @@ async def authenticate_service(resources: Resources, client_id: str, client_secr
     except ValueError:
         raise InvalidClient from None
     async with resources.db() as session:
-        account = await repository.find_by_secret(session, service_id, _digest(client_secret), resources.clock())
+        account = await repository.find_by_secret(session, service_id, digest(client_secret), resources.clock())
     if account is None:
         raise InvalidClient
     return account
 
 
 def _new_secret(service_id: UUID, expires_at: datetime | None, now: datetime) -> tuple[str, ServiceSecret]:
-    secret = secrets.token_urlsafe(32)
-    row = ServiceSecret(service_id=service_id, secret_hash=_digest(secret), expires_at=expires_at, created_at=now)
+    secret, secret_hash = new_secret()
+    row = ServiceSecret(service_id=service_id, secret_hash=secret_hash, expires_at=expires_at, created_at=now)
     return secret, row
-
-
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()
 
 
 def _found(account: ServiceAccount | None) -> ServiceAccount:

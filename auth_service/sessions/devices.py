@@ -3,9 +3,6 @@
 A known device has a budget of failures of its own; a trusted one is let in without a second factor for 30 days.
 """
 
-import hashlib
-import re
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.connections import Resources
 from auth_service.core.errors import NotFound
+from auth_service.core.row_tokens import new_secret, read_token, write_token
 from auth_service.events.kinds import DeviceAdded, DevicesRevoked
 from auth_service.events.outbox import record
 from auth_service.mail.outbox import enqueue
@@ -27,7 +25,6 @@ from auth_service.sessions.user_agent import in_words
 TRUST = timedelta(days=30)
 KEEP_UNSEEN = timedelta(days=180)
 MOST_DEVICES = 50
-_FORM = re.compile(r"([0-9a-f]{32})\.([A-Za-z0-9_-]{43})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +37,12 @@ class Registered:
 
 async def recognise(resources: Resources, token: str | None) -> Device | None:
     """The device that was given this token, whoever's it is: asking takes as long for every user."""
-    match = None if token is None else _FORM.fullmatch(token)
-    if match is None:
+    named = None if token is None else read_token(token)
+    if named is None:
         return None
+    device_id, secret_hash = named
     async with resources.db() as session:
-        statement = select(Device).where(Device.id == UUID(match[1]), Device.secret_hash == _digest(match[2]))
+        statement = select(Device).where(Device.id == device_id, Device.secret_hash == secret_hash)
         return (await session.scalars(statement)).one_or_none()
 
 
@@ -68,10 +66,10 @@ async def register_in(
     token = None
     if device is None:
         await _tell_of_new_device(resources, session, user, client)
-        secret = secrets.token_urlsafe(32)
-        device = Device(id=new_id(), user_id=user.id, secret_hash=_digest(secret), created_at=now)
+        secret, secret_hash = new_secret()
+        device = Device(id=new_id(), user_id=user.id, secret_hash=secret_hash, created_at=now)
         session.add(device)
-        token = f"{device.id.hex}.{secret}"
+        token = write_token(device.id, secret)
     device.last_seen_at, device.ip, device.user_agent = now, client.ip, client.user_agent
     device.name = device.name or client.device_name
     if trust:
@@ -140,7 +138,3 @@ async def _revoke(resources: Resources, session: AsyncSession, user_id: UUID, *c
     revoked = (await session.scalars(delete(Device).where(*conditions).returning(Device.id))).all()
     if revoked:
         await record(resources, session, DevicesRevoked(user_id=user_id, device_ids=sorted(revoked)))
-
-
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()

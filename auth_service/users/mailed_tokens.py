@@ -1,8 +1,5 @@
 """Tokens in the links of mails: one purpose, one use, one address; of their text only a hash is kept (REG-4, PWD-8)."""
 
-import hashlib
-import re
-import secrets
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -12,6 +9,7 @@ from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.errors import AppError
+from auth_service.core.row_tokens import new_secret, read_token, write_token
 from auth_service.models import MailedToken, new_id
 
 
@@ -29,7 +27,6 @@ LIVES = {
     Purpose.EMAIL_CHANGE_NEW: timedelta(hours=24),
 }
 EMAIL_CHANGE = (Purpose.EMAIL_CHANGE_OLD, Purpose.EMAIL_CHANGE_NEW)
-_FORM = re.compile(r"([0-9a-f]{32})\.([A-Za-z0-9_-]{43})")
 
 
 class InvalidMailToken(AppError):
@@ -44,7 +41,7 @@ async def issue(session: AsyncSession, user_id: UUID | None, email_key: str, pur
 
     Without a user it does as much, and the token opens nothing.
     """
-    token_id, secret = new_id(), secrets.token_urlsafe(32)
+    token_id, (secret, secret_hash) = new_id(), new_secret()
     await void(session, user_id or new_id(), [purpose])
     session.add(
         MailedToken(
@@ -52,22 +49,23 @@ async def issue(session: AsyncSession, user_id: UUID | None, email_key: str, pur
             user_id=user_id,
             purpose=purpose,
             email_key=email_key if user_id else "",  # what strangers typed is kept nowhere
-            secret_hash=_digest(secret),
+            secret_hash=secret_hash,
             created_at=now,
             expires_at=now + LIVES[purpose],
         )
     )
     await session.flush()
-    return f"{token_id.hex}.{secret}"
+    return write_token(token_id, secret)
 
 
 async def find(session: AsyncSession, text: str, purposes: Collection[Purpose], now: datetime) -> MailedToken:
     """Usable as far as one can tell without the user's lock, and not used by this; raises InvalidMailToken."""
-    match = _FORM.fullmatch(text)
-    if match is None:
+    named = read_token(text)
+    if named is None:
         raise InvalidMailToken
+    token_id, secret_hash = named
     statement = select(MailedToken).where(
-        MailedToken.id == UUID(match[1]), MailedToken.secret_hash == _digest(match[2]), *_usable(purposes, now)
+        MailedToken.id == token_id, MailedToken.secret_hash == secret_hash, *_usable(purposes, now)
     )
     token = (await session.scalars(statement)).one_or_none()
     if token is None:
@@ -103,7 +101,3 @@ def _usable(purposes: Collection[Purpose], now: datetime) -> list[ColumnElement[
         MailedToken.used_at.is_(None),
         MailedToken.expires_at > now,
     ]
-
-
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()
