@@ -13,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.audit.trail import Action, Target, write_act
 from auth_service.auth.accounts_schemas import AccountAnswer, AccountDetail, AccountsAnswer, AccountsQuery, Locks
-from auth_service.auth.admin import may_act_on
 from auth_service.core.connections import Resources
 from auth_service.core.denylist import Denial
 from auth_service.core.errors import PermissionDenied
@@ -33,6 +32,7 @@ from auth_service.sessions.repository import lock_user
 from auth_service.sessions.service import list_sessions
 from auth_service.users import email as addresses
 from auth_service.users import repository, service
+from auth_service.users.acting import may_act_on
 from auth_service.users.identifiers import canonical_login
 from auth_service.users.links import send_link
 from auth_service.users.mailed_tokens import Purpose
@@ -162,7 +162,8 @@ async def _may_change(
     # A stolen session must not be enough: one's own account asks for the password.
     if not caller.is_service and caller.subject == user_id:
         raise PermissionDenied("Your own account is changed and deleted at /api/v1/users/me.")
-    return await may_act_on(resources, session, caller, user_id, may=may)
+    actor, _ = await may_act_on(resources, session, caller, user_id, may=may)
+    return actor
 
 
 async def _switch(

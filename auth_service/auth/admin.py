@@ -4,19 +4,16 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.audit.trail import Action, Target, write_act
 from auth_service.core.connections import Resources
-from auth_service.core.errors import NotFound
 from auth_service.core.principal import Principal
 from auth_service.mfa.service import budget_key
 from auth_service.models import Session
-from auth_service.permissions.actor import Actor, load_actor, load_subject, who
-from auth_service.permissions.repository import lock_access_rules
+from auth_service.permissions.actor import Actor, who
 from auth_service.sessions import devices, service
 from auth_service.users import attempts
-from auth_service.users.repository import find_by_id
+from auth_service.users.acting import may_act_on
 from auth_service.users.service import get_user
 
 log = structlog.get_logger(__name__)
@@ -57,16 +54,3 @@ async def unlock(resources: Resources, caller: Principal | Actor, user_id: UUID)
         await attempts.clear_in(session, str(user_id), budget_key(user_id), *own)
         write_act(session, who(caller), Action.USER_UNLOCKED, Target("user", str(user_id)), at=resources.clock())
     log.warning("unlocked", user_id=str(user_id))
-
-
-async def may_act_on(
-    resources: Resources, session: AsyncSession, caller: Principal | Actor, user_id: UUID, *, may: str = "users:write"
-) -> Actor:
-    """The caller must hold all that the user holds: nobody throws out or opens those above them."""
-    await lock_access_rules(session)
-    if await find_by_id(session, user_id) is None:
-        raise NotFound("There is no such user.")
-    now = resources.clock()
-    actor = await load_actor(session, caller, now, may=may)
-    actor.must_hold((await load_subject(session, user_id)).grants, until=now)
-    return actor

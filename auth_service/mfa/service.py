@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.audit.trail import Action, Target, write_act
 from auth_service.core.connections import Resources
-from auth_service.core.errors import AppError, Conflict, NotFound, PermissionDenied, Unauthenticated
+from auth_service.core.errors import AppError, Conflict, PermissionDenied, Unauthenticated
 from auth_service.core.principal import Principal
 from auth_service.events import kinds
 from auth_service.events.outbox import record
@@ -18,11 +18,11 @@ from auth_service.mail.outbox import enqueue
 from auth_service.mail.texts import MailKind
 from auth_service.mfa import recovery_codes, repository, totp
 from auth_service.models import Totp, User
-from auth_service.permissions.actor import Actor, load_actor, load_subject, who
-from auth_service.permissions.repository import lock_access_rules
+from auth_service.permissions.actor import Actor, who
 from auth_service.sessions.repository import find_own, lock_user, mark_second_factor
 from auth_service.sessions.service import end_all_in, end_others_in, idle_life
 from auth_service.users import attempts
+from auth_service.users.acting import may_act_on
 from auth_service.users.service import confirm_password, lock_confirmed
 
 log = structlog.get_logger(__name__)
@@ -181,20 +181,16 @@ async def reset(resources: Resources, caller: Principal | Actor, user_id: UUID, 
     LackingYourself, PermissionDenied for oneself (a stolen session must not be enough), or MfaNotEnabled.
     """
     async with resources.db.begin() as session:
-        await lock_access_rules(session)
-        user = await lock_user(session, user_id)
-        if user is None:
-            raise NotFound("There is no such user.")
-        now = resources.clock()
-        actor = await load_actor(session, caller, now, may="users:write")
-        if actor.user_id == user_id:
+        if isinstance(caller, Principal) and caller.subject == user_id:
             raise PermissionDenied("Your own second factor is disabled with your password and a code.")
-        actor.must_hold((await load_subject(session, user_id)).grants, until=now)
+        actor, user = await may_act_on(resources, session, caller, user_id)
         if not await repository.delete_all(session, user_id):
             raise MfaNotEnabled
         denials = await end_all_in(resources, session, user_id, "mfa_reset", forget_devices=True)
         await _tell(resources, session, user, kinds.MfaReset(user_id=user_id, by=actor.user_id), MailKind.MFA_DISABLED)
-        write_act(session, who(caller), Action.MFA_RESET, Target("user", str(user_id)), at=now, reason=reason)
+        write_act(
+            session, who(caller), Action.MFA_RESET, Target("user", str(user_id)), at=resources.clock(), reason=reason
+        )
     await resources.denylist.publish(denials)
     await attempts.clear(resources, budget_key(user_id))
     log.warning("mfa_reset", user_id=str(user_id), reason=reason)

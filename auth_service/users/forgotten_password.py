@@ -7,19 +7,19 @@ import structlog
 
 from auth_service.audit.trail import Action, Target, write_act
 from auth_service.core.connections import Resources
-from auth_service.core.errors import Conflict, NotFound
+from auth_service.core.errors import Conflict
 from auth_service.core.principal import Principal
 from auth_service.events.kinds import EmailVerified
 from auth_service.events.outbox import record
 from auth_service.mail.outbox import must_have_mail
 from auth_service.models import new_id
-from auth_service.permissions.actor import Actor, load_actor, load_subject, who
-from auth_service.permissions.repository import lock_access_rules
+from auth_service.permissions.actor import Actor, who
 from auth_service.sessions.client import Client
 from auth_service.sessions.devices import register_in
 from auth_service.sessions.repository import lock_user
 from auth_service.sessions.service import end_all_in
 from auth_service.users import attempts, mailed_tokens
+from auth_service.users.acting import may_act_on
 from auth_service.users.identifiers import canonical_email
 from auth_service.users.links import send_link, send_nothing
 from auth_service.users.mailed_tokens import InvalidMailToken, Purpose
@@ -96,17 +96,11 @@ async def start_for(resources: Resources, caller: Principal | Actor, user_id: UU
     """
     must_have_mail(resources)
     async with resources.db.begin() as session:
-        await lock_access_rules(session)
-        user = await lock_user(session, user_id)
-        if user is None:
-            raise NotFound("There is no such user.")
-        now = resources.clock()
-        actor = await load_actor(session, caller, now, may="users:write")
-        actor.must_hold((await load_subject(session, user_id)).grants, until=now)
+        actor, user = await may_act_on(resources, session, caller, user_id)
         if not user.is_active:
             raise AccountDisabled
         await send_link(resources, session, user, Purpose.RESET_PASSWORD)
-        write_act(session, who(caller), Action.PASSWORD_RESET_SENT, Target("user", str(user_id)), at=now)
+        write_act(session, who(caller), Action.PASSWORD_RESET_SENT, Target("user", str(user_id)), at=resources.clock())
     log.info("password_reset_started", user_id=str(user_id), by=str(actor.user_id))
 
 

@@ -1,0 +1,30 @@
+"""An admin's act on an account: nobody throws out, opens or becomes those above them."""
+
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from auth_service.core.connections import Resources
+from auth_service.core.errors import NotFound
+from auth_service.core.principal import Principal
+from auth_service.models import User
+from auth_service.permissions.actor import Actor, load_actor, load_subject
+from auth_service.permissions.repository import lock_access_rules
+from auth_service.sessions.repository import lock_user
+
+
+async def may_act_on(
+    resources: Resources, session: AsyncSession, caller: Principal | Actor, user_id: UUID, *, may: str = "users:write"
+) -> tuple[Actor, User]:
+    """With the access lock and the user's row held until the transaction ends.
+
+    The caller must hold all that the user holds. Raises NotFound, PermissionDenied or LackingYourself.
+    """
+    await lock_access_rules(session)
+    user = await lock_user(session, user_id)
+    if user is None:
+        raise NotFound("There is no such user.")
+    now = resources.clock()
+    actor = await load_actor(session, caller, now, may=may)
+    actor.must_hold((await load_subject(session, user_id)).grants, until=now)
+    return actor, user
