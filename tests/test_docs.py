@@ -51,7 +51,7 @@ def test_both_readmes_show_the_same_commands_and_accounts(name: str) -> None:
 
 def test_the_security_table_and_the_tests_name_the_same_rules() -> None:
     listed = re.findall(r"^\| ([A-Z]{3,4}-\d+) \|", (ROOT / "docs" / "security.md").read_text(encoding="utf-8"), re.M)
-    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py")]
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
     names = re.findall(r"def test_([a-z]{3,4})_(\d+)_", "\n".join(sources))
     tested = {f"{letters.upper()}-{number}" for letters, number in names}
     assert len(listed) == len(set(listed))

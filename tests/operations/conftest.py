@@ -1,0 +1,13 @@
+"""Tests here stop, kill and upgrade whole systems: minutes each, and `make test-operations` is their command."""
+
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.operations)
