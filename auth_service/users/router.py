@@ -7,6 +7,7 @@ from auth_service.core.limits import limited
 from auth_service.core.principal import CurrentUser
 from auth_service.models import User
 from auth_service.users import service
+from auth_service.users.repository import Account
 from auth_service.users.schemas import (
     DeleteAccountBody,
     LoginChangeBody,
@@ -19,8 +20,8 @@ router = APIRouter(prefix="/users/me", tags=["own account"])
 
 
 @router.get("", response_model=UserAnswer)
-async def read(me: CurrentUser, resources: Res) -> User:
-    return await service.get_user(resources, me.subject)
+async def read(me: CurrentUser, resources: Res) -> Account:
+    return await service.get_account(resources, me.subject)
 
 
 @router.patch("", response_model=UserAnswer)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
@@ -33,6 +34,8 @@ from auth_service.users.identifiers import canonical_email, canonical_login
 from auth_service.users.links import may_mail, send_link
 from auth_service.users.mailed_tokens import Purpose
 from auth_service.users.passwords import refuse_known_words, replace_password, void_what_waits
+
+One = TypeVar("One", User, repository.Account)
 
 
 class PasswordChanged(Conflict):
@@ -117,6 +120,11 @@ def record_creation(session: AsyncSession, by: Who, user: User, roles: Collectio
     """`roles`: those beside the default one. The login and the address stay out: the row outlives the account."""
     after = {"roles": list(roles)}
     write_act(session, by, Action.USER_CREATED, Target("user", str(user.id)), at=user.created_at, after=after)
+
+
+async def get_account(resources: Resources, user_id: UUID) -> repository.Account:
+    """Raises NotFound."""
+    return _found(await repository.find_account(resources.hot, user_id))
 
 
 async def get_user(resources: Resources, user_id: UUID) -> User:
@@ -288,7 +296,7 @@ async def lock_confirmed(session: AsyncSession, confirmed: User) -> User:
     return user
 
 
-def _found(user: User | None) -> User:
-    if user is None:
+def _found(one: One | None) -> One:
+    if one is None:
         raise NotFound("There is no such user.")
-    return user
+    return one
