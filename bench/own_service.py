@@ -25,6 +25,7 @@ class OwnService:
     base: str
     pid: int
     database_url: str
+    redis_url: str
 
 
 @contextmanager
@@ -48,7 +49,7 @@ def own_service(*, workers: int = 1, **environment: str) -> Iterator[OwnService]
         stack.callback(_stop, service)
         base = f"http://127.0.0.1:{port}"
         _wait_until_ready(base)
-        yield OwnService(base, service.pid, postgres.url)
+        yield OwnService(base, service.pid, postgres.url, redis.url)
 
 
 def _free_port() -> int:
