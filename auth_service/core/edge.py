@@ -3,6 +3,7 @@
 import re
 import secrets
 import time
+from collections.abc import Callable
 from urllib.parse import unquote_to_bytes
 
 import orjson
@@ -75,10 +76,14 @@ class Disconnected(Exception):
 class Edge:
     """Refuses what no route should see, before any route sees it (EDG-3, EDG-4, EDG-5)."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: Settings, metrics: Metrics, trace_id: Callable[[], str | None] | None = None
+    ) -> None:
+        """`trace_id` tells the trace that is being recorded; without it the caller's own is taken."""
         self._app = app
         self._settings = settings
         self._metrics = metrics
+        self._trace_id = trace_id
         self._hosts = frozenset(host.lower() for host in settings.allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,7 +97,7 @@ class Edge:
         peer = scope["client"][0] if scope.get("client") else ""
         state["client_address"] = client_address(peer, scope["headers"], self._settings.proxy_networks)
         structlog.contextvars.clear_contextvars()
-        trace_id = _trace_id(headers.get(b"traceparent"))
+        trace_id = self._trace_id() if self._trace_id else _trace_id(headers.get(b"traceparent"))
         structlog.contextvars.bind_contextvars(request_id=request_id, **({"trace_id": trace_id} if trace_id else {}))
         call = begin_call(request_id, state["client_address"])
         started = time.perf_counter()
