@@ -30,9 +30,12 @@ from auth_service.core.errors import install_error_handlers
 from auth_service.core.keys import RELOAD_SECONDS
 from auth_service.core.limits import create_edge_limits
 from auth_service.core.log import configure_logging
+from auth_service.core.measures import POOLS_SECONDS, measure_pools
 from auth_service.core.metrics import Metrics, forget_worker
 from auth_service.core.upkeep import Job, running
+from auth_service.events.backlog import measure_backlog as measure_events
 from auth_service.events.relay import RESTART_SECONDS, delete_old_events, run_relay
+from auth_service.mail.backlog import measure_backlog as measure_mails
 from auth_service.mail.delivery import DELIVERY_SECONDS, delete_old, deliver
 from auth_service.mail.dev_router import router as dev_mails_router
 from auth_service.mfa.repository import delete_expired
@@ -44,7 +47,7 @@ from auth_service.service_accounts.router import router as services_router
 from auth_service.sessions.devices import KEEP_UNSEEN, delete_unseen
 from auth_service.sessions.history_router import router as history_router
 from auth_service.sessions.partition_upkeep import keep_up
-from auth_service.sessions.partitions import history_state
+from auth_service.sessions.partitions import history_state, measure_history
 from auth_service.sessions.repository import delete_ended
 from auth_service.sessions.router import router as sessions_router
 from auth_service.sessions.user_agent import warm_up
@@ -67,6 +70,7 @@ NO_TELEMETRY: TelemetryConfig = {
 API = "/api/v1"
 TIDY_SECONDS = 3600
 KEEP_ENDED_SESSIONS = timedelta(days=30)
+MEASURES = (measure_history, measure_mails, measure_events)
 
 
 def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
@@ -81,7 +85,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         async with (
             open_resources(settings, clock, metrics) as resources,
             tracing.exporting(resources.redis) if tracing else nullcontext(),
-            running(_jobs(resources)),
+            running(_jobs(resources), metrics),
         ):
             app.state.resources = resources
             if not settings.has_mail:
@@ -131,7 +135,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     ):
         app.include_router(router, prefix=API, responses=EVERYWHERE)
     show_security(app, API)
-    app.include_router(health.create_router({"login_history": history_state}))
+    app.include_router(health.create_router({"login_history": history_state}, MEASURES))
     if settings.prints_mails:
         app.include_router(dev_mails_router)
     return app
@@ -172,6 +176,7 @@ def _jobs(resources: Resources) -> list[Job]:
         Job("mails", lambda: deliver(resources), DELIVERY_SECONDS),
         Job("tidy", tidy, TIDY_SECONDS),
         Job("login_history", partial(keep_up, resources), TIDY_SECONDS),
+        Job("pools", partial(measure_pools, resources), POOLS_SECONDS),
     ]
     if resources.settings.kafka_bootstrap is not None and resources.settings.relay_in_workers:
         jobs.append(Job("relay", partial(run_relay, resources), RESTART_SECONDS))
