@@ -58,7 +58,7 @@ class Metrics:
         self.refreshes = self._counter(
             "auth_refreshes", "Refreshes: advanced, same_successor, refuse, reuse", "outcome"
         )
-        self.job_failures = self._counter("auth_job_failures", "Failed runs of the jobs beside the requests", "job")
+        self.job_failures = self._counter("auth_job_failures", "Failed runs of the jobs beside the requests", "name")
         self.denylist_rebuilds = self._counter("auth_denylist_rebuilds", "Times that Redis had lost its memory")
         self._in_use = self._gauge("auth_pool_in_use", "Connections, or hashes running and waiting, by pool")
         self._limit = self._gauge("auth_pool_limit", "How many a pool takes")
