@@ -39,26 +39,20 @@ def test_promtool_is_content(arguments: tuple[str, ...]) -> None:
 
 
 @with_promtool
-def test_promtool_sees_an_alarm_that_is_gone_or_too_eager(tmp_path: Path) -> None:
-    """The cases would notice: each alarm is taken away once, and once is there from the start."""
+@pytest.mark.parametrize("broken", ["vector(1) > 2", "vector(1)"])
+def test_promtool_notices_each_alarm_that_is_never_there_or_always(tmp_path: Path, broken: str) -> None:
     shipped = yaml.safe_load((DEPLOY / "alerts.yml").read_text(encoding="utf-8"))
+    (group,) = shipped["groups"]
+    for rule in group["rules"]:
+        rule["expr"] = broken
+    (tmp_path / "alerts.yml").write_text(yaml.safe_dump(shipped), encoding="utf-8")
     shutil.copy(DEPLOY / "alerts_test.yml", tmp_path)
-    for rule in shipped["groups"][0]["rules"]:
-        expr = rule["expr"]
-        for broken in ("vector(1) > 2", "vector(1)"):
-            rule["expr"] = broken
-            (tmp_path / "alerts.yml").write_text(yaml.safe_dump(shipped), encoding="utf-8")
-            done = subprocess.run(
-                ["promtool", "test", "rules", "alerts_test.yml"],
-                cwd=tmp_path,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert done.returncode != 0, (rule["alert"], broken)
-            assert rule["alert"] in done.stdout + done.stderr
-        rule["expr"] = expr
-    print(f"{len(shipped['groups'][0]['rules'])} alarms, each broken in two ways: noticed")
+    command = ["promtool", "test", "rules", "alerts_test.yml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    noticed = set(re.findall(r"alertname=\W+(Auth\w+)", done.stderr))
+    assert noticed == {rule["alert"] for rule in group["rules"]}
+    print(f"{len(noticed)} alarms broken, {len(noticed)} noticed")
 
 
 @with_prometheus
