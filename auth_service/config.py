@@ -1,5 +1,6 @@
 """Every setting of the service, typed and checked at start."""
 
+import importlib.util
 import ipaddress
 import json
 import os
@@ -26,6 +27,13 @@ _ORIGIN = r"(?:https?://[a-z0-9.\-]+(?::\d{1,5})?|https?://\[[0-9a-f:.]+\](?::\d
 
 _BROKERS = r"^[A-Za-z0-9.\-\[\]:]+:\d{1,5}(,[A-Za-z0-9.\-\[\]:]+:\d{1,5})*$"
 _TOPIC = r"^[A-Za-z0-9._\-]{1,249}$"
+# Of the extra `otel`.
+_TRACING = (
+    "opentelemetry.sdk.trace",
+    "opentelemetry.exporter.otlp.proto.http",
+    "opentelemetry.instrumentation.asyncpg",
+    "opentelemetry.instrumentation.redis",
+)
 # What the promises about events rest on (REL-4).
 _FIXED_KAFKA_OPTIONS = frozenset({"bootstrap.servers", "enable.idempotence", "acks", "request.required.acks"})
 
@@ -109,6 +117,8 @@ class Settings(BaseSettings):
     relay_in_workers: bool = True
     events_kept_days: int = Field(default=7, ge=1, le=365)
 
+    otel_exporter_otlp_endpoint: str | None = None
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -177,6 +187,22 @@ class Settings(BaseSettings):
         if options.keys() & _FIXED_KAFKA_OPTIONS:
             raise ValueError("must not set what the delivery of events rests on: brokers, acks, idempotence")
         return value
+
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _is_collector(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not re.fullmatch(r"https?://(\[[0-9a-f:.]+\]|[A-Za-z0-9.\-]+)(:\d{1,5})?(/[A-Za-z0-9._\-/]*)?", value):
+            raise ValueError(
+                "write the collector's address for OTLP over HTTP, such as http://collector:4318; "
+                "a password belongs into OTEL_EXPORTER_OTLP_HEADERS"
+            )
+        if os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") not in {None, "", "http/protobuf"}:
+            raise ValueError("OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf: traces go over HTTP, to port 4318")
+        if not all(map(_is_installed, _TRACING)):
+            raise ValueError("traces are not installed here: pip install 'auth-service[otel]', or leave it out")
+        return value.removesuffix("/")
 
     @field_validator("mail_from")
     @classmethod
@@ -340,6 +366,13 @@ def _scheme(url: SecretStr) -> str | None:
         return _parts(url).scheme if _parts(url).port != 0 else None
     except ValueError:
         return None
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # what it is in
+        return False
 
 
 class _FileVariables(PydanticBaseSettingsSource):

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.telemetry import TelemetryConfig
 
 from auth_service import __version__
 from auth_service.auth.accounts_router import router as accounts_router
@@ -28,9 +30,12 @@ from auth_service.core.errors import install_error_handlers
 from auth_service.core.keys import RELOAD_SECONDS
 from auth_service.core.limits import create_edge_limits
 from auth_service.core.log import configure_logging
+from auth_service.core.measures import POOLS_SECONDS, measure_pools
 from auth_service.core.metrics import Metrics, forget_worker
 from auth_service.core.upkeep import Job, running
+from auth_service.events.backlog import measure_backlog as measure_events
 from auth_service.events.relay import RESTART_SECONDS, delete_old_events, run_relay
+from auth_service.mail.backlog import measure_backlog as measure_mails
 from auth_service.mail.delivery import DELIVERY_SECONDS, delete_old, deliver
 from auth_service.mail.dev_router import router as dev_mails_router
 from auth_service.mfa.repository import delete_expired
@@ -42,7 +47,7 @@ from auth_service.service_accounts.router import router as services_router
 from auth_service.sessions.devices import KEEP_UNSEEN, delete_unseen
 from auth_service.sessions.history_router import router as history_router
 from auth_service.sessions.partition_upkeep import keep_up
-from auth_service.sessions.partitions import history_state
+from auth_service.sessions.partitions import history_state, measure_history
 from auth_service.sessions.repository import delete_ended
 from auth_service.sessions.router import router as sessions_router
 from auth_service.sessions.user_agent import warm_up
@@ -50,21 +55,38 @@ from auth_service.users import attempts, email
 from auth_service.users.mail_router import router as mail_router
 from auth_service.users.router import router as users_router
 
+if TYPE_CHECKING:
+    from auth_service.core.traces import Tracing
+
 log = structlog.get_logger(__name__)
+# FastAPI's own would export paths, queries and the words of exceptions, as soon as a variable tells it to (AUD-2).
+NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
 API = "/api/v1"
 TIDY_SECONDS = 3600
 KEEP_ENDED_SESSIONS = timedelta(days=30)
+MEASURES = (measure_history, measure_mails, measure_events)
 
 
 def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     """The whole service; its stores are opened when the server starts it, not here."""
 
     metrics = Metrics()
+    tracing = _tracing(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(warm_up)
-        async with open_resources(settings, clock, metrics) as resources, running(_jobs(resources)):
+        async with (
+            open_resources(settings, clock, metrics) as resources,
+            tracing.exporting(resources.redis) if tracing else nullcontext(),
+            running(_jobs(resources), metrics),
+        ):
             app.state.resources = resources
             if not settings.has_mail:
                 log.warning("mail_not_configured", remedy="set SMTP_URL, or nobody can reset a forgotten password")
@@ -81,6 +103,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         redoc_url=docs and f"{docs}/redoc",
         openapi_url=docs and f"{docs}/openapi.json",
         redirect_slashes=False,
+        telemetry={**NO_TELEMETRY, **tracing.of_requests} if tracing else NO_TELEMETRY,
     )
     app.state.limits = create_edge_limits(settings)
     app.add_middleware(
@@ -91,7 +114,8 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         allow_headers=["Authorization", "Content-Type", "X-CSRF-Token", "X-Token-Transport", "X-Request-Id"],
         expose_headers=["X-Request-Id", "Retry-After"],
     )
-    app.add_middleware(Edge, settings=settings, metrics=metrics)  # the outermost
+    trace_id = tracing.trace_id if tracing else None
+    app.add_middleware(Edge, settings=settings, metrics=metrics, trace_id=trace_id)  # the outermost
     install_error_handlers(app)
     # Routes are tried in this order, at 2 µs each: what other services ask with every click comes first.
     for router in (
@@ -112,7 +136,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     ):
         app.include_router(router, prefix=API, responses=EVERYWHERE)
     show_security(app, API)
-    app.include_router(health.create_router({"login_history": history_state}))
+    app.include_router(health.create_router({"login_history": history_state}, MEASURES))
     if settings.prints_mails:
         app.include_router(dev_mails_router)
     return app
@@ -123,6 +147,14 @@ def create_app_from_environment() -> FastAPI:
     settings = load_settings()
     configure_logging(settings)
     return create_app(settings)
+
+
+def _tracing(settings: Settings) -> "Tracing | None":
+    if settings.otel_exporter_otlp_endpoint is None:
+        return None
+    from auth_service.core.traces import Tracing  # an extra, and half a second
+
+    return Tracing(settings.otel_exporter_otlp_endpoint)
 
 
 def _jobs(resources: Resources) -> list[Job]:
@@ -145,6 +177,7 @@ def _jobs(resources: Resources) -> list[Job]:
         Job("mails", lambda: deliver(resources), DELIVERY_SECONDS),
         Job("tidy", tidy, TIDY_SECONDS),
         Job("login_history", partial(keep_up, resources), TIDY_SECONDS),
+        Job("pools", partial(measure_pools, resources), POOLS_SECONDS),
     ]
     if resources.settings.kafka_bootstrap is not None and resources.settings.relay_in_workers:
         jobs.append(Job("relay", partial(run_relay, resources), RESTART_SECONDS))

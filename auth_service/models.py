@@ -335,6 +335,7 @@ class Outbox(Base):
             "position",
             postgresql_where=text("sent_at IS NULL AND parked_at IS NULL"),
         ),
+        Index("ix_outbox_parked", "position", postgresql_where=text("parked_at IS NOT NULL")),
     )
 
     number: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)

@@ -1,14 +1,23 @@
 """What Prometheus reads: counts of every worker, labels without bound or person, and for nobody else."""
 
 import asyncio
+import os
 import re
+import signal
 from uuid import uuid4
 
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.api import PASSWORD, V1, Api, error_of
-from tests.conftest import Fresh
+from auth_service.core import measures
+from auth_service.sessions.partition_upkeep import keep_up
+from tests.api import PASSWORD, V1, Api, StoppedClock, error_of
+from tests.conftest import Fresh, flush, running_app
+from tests.gate import gate_to
+from tests.service_process import free_port
+
+PATIENCE_SECONDS = 60
 
 
 async def read(api: Api) -> dict[str, float]:
@@ -81,3 +90,162 @@ async def test_whichever_worker_is_asked_it_tells_of_all(fresh: Fresh) -> None:
         samples = await read(Api(service.http))
         counts.add(value(samples, "auth_http_requests_total", method="GET", route="unmatched", status="404"))
     assert counts == {60}
+
+
+# --- what an alarm goes by
+
+
+@pytest.fixture
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measures, "KEPT_SECONDS", 0)
+
+
+async def test_what_an_alarm_counts_is_there_before_the_first(fresh: Fresh) -> None:
+    """To Prometheus a counter that is born with 1 has not risen."""
+    samples = await read(await fresh.api())
+    assert samples[f"auth_refreshes_total{[('outcome', 'reuse')]}"] == 0
+    assert samples[f"auth_permission_checks_total{[('reason', 'unknown_permission')]}"] == 0
+    assert samples[f"auth_logins_total{[('outcome', 'wrong_password')]}"] == 0
+    assert samples["auth_denylist_rebuilds_total[]"] == 0
+    assert {samples[f"auth_job_failures_total{[('name', name)]}"] for name in ("tidy", "mails", "denials")} == {0}
+
+
+@pytest.mark.usefixtures("_at_once")
+async def test_rel_4_a_lag_of_events_is_a_metric(fresh: Fresh) -> None:
+    clock = StoppedClock()
+    broker = f"127.0.0.1:{free_port()}"
+    api = await fresh.api(clock, kafka_bootstrap=broker, relay_in_workers=False)
+    quiet = await read(api)
+    assert {quiet[f"auth_events_{name}[]"] for name in ("unsent", "parked", "lag_seconds")} == {0}
+    for _ in range(2):
+        await api.as_role()
+        clock.forward(seconds=70)
+    late = await read(api)
+    unsent = late["auth_events_unsent[]"]
+    assert unsent >= 2
+    assert late["auth_events_lag_seconds[]"] == 140
+    park = "UPDATE outbox SET parked_at = $1 WHERE number = (SELECT min(number) FROM outbox)"
+    await api.resources.hot.execute(park, clock())
+    parked = await read(api)
+    assert (parked["auth_events_parked[]"], parked["auth_events_unsent[]"]) == (1, unsent - 1)
+    await api.resources.hot.execute("UPDATE outbox SET sent_at = $1 WHERE parked_at IS NULL", clock())
+    assert (await read(api))["auth_events_unsent[]"] == 0
+    without = await fresh.api(clock)
+    await without.as_role()
+    assert not [name for name in await read(without) if name.startswith("auth_events_")]  # nobody takes them
+
+
+@pytest.mark.usefixtures("_at_once")
+async def test_rel_1_rows_in_the_default_partition_are_a_metric(fresh: Fresh) -> None:
+    clock = StoppedClock()
+    api = await fresh.api(clock)
+    await keep_up(api.resources)
+    well = await read(api)
+    assert (well["auth_login_history_stray_rows[]"], well["auth_login_history_months_ahead[]"]) == (0, 3)
+    clock.forward(days=200)
+    await api.as_role()
+    strayed = await read(api)
+    assert (strayed["auth_login_history_stray_rows[]"], strayed["auth_login_history_months_ahead[]"]) == (1, 0)
+    await keep_up(api.resources)
+    mended = await read(api)
+    assert (mended["auth_login_history_stray_rows[]"], mended["auth_login_history_months_ahead[]"]) == (0, 3)
+
+
+@pytest.mark.usefixtures("_at_once")
+async def test_mails_that_wait_are_a_metric(fresh: Fresh) -> None:
+    clock = StoppedClock()
+    api = await fresh.api(clock, smtp_url=f"smtp://127.0.0.1:{free_port()}")
+    assert (await read(api))["auth_mails_waiting[]"] == 0
+    account = await api.create_user()
+    asked = await api.http.post(f"{V1}/auth/password/forgot", json={"email": account.email})
+    assert asked.status_code == 202, asked.text
+    clock.forward(seconds=30)
+    late = await read(api)
+    assert (late["auth_mails_waiting[]"], late["auth_mails_lag_seconds[]"]) == (1, 30)
+
+
+@pytest.mark.usefixtures("_at_once")
+async def test_rel_10_a_sick_store_is_a_metric_and_what_it_did_not_tell_is_missing(fresh: Fresh) -> None:
+    settings = await fresh.settings(database_timeout_seconds=1, redis_timeout_ms=500)
+    redis_url = settings.redis_url.get_secret_value()
+    async with gate_to(settings.asyncpg_dsn) as postgres, gate_to(redis_url) as redis:
+        behind = settings.model_copy(
+            update={"database_url": type(settings.database_url)(postgres.url)}
+            | {"redis_url": type(settings.redis_url)(redis.url)}
+        )
+        async with running_app(behind) as api:
+            well = await read(api)
+            assert (well["auth_postgres_up[]"], well["auth_redis_up[]"]) == (1, 1)
+            assert well["auth_redis_memory_bytes[]"] > 0
+            postgres.freeze()
+            sick = await read(api)
+            assert (sick["auth_postgres_up[]"], sick["auth_redis_up[]"]) == (0, 1)
+            assert "auth_login_history_stray_rows[]" not in sick
+            await redis.shut()
+            both = await read(api)
+            assert (both["auth_postgres_up[]"], both["auth_redis_up[]"]) == (0, 0)
+            assert "auth_redis_memory_bytes[]" not in both
+            await postgres.open()
+            await redis.open()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                measured = {name for name in well if name.startswith(("auth_login_history", "auth_redis"))}
+                while not measured <= (await read(api)).keys():  # noqa: ASYNC110  it heals when it heals
+                    await asyncio.sleep(0.2)
+
+
+async def test_scrapers_that_come_together_ask_the_stores_once(fresh: Fresh) -> None:
+    api = await fresh.api()
+    asked = 0
+
+    async def count(_: object) -> dict[str, float]:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0.05)
+        return {}
+
+    taken = measures.Measures([count])
+    await asyncio.gather(*(taken.take(api.resources) for _ in range(20)))
+    assert asked == 1
+
+
+async def test_pools_are_of_all_workers_that_live_and_stores_are_not_summed(fresh: Fresh) -> None:
+    settings = await fresh.settings(database_pool_size=3, hash_workers=2, hash_queue=5)
+    service = await fresh.service(settings, workers=2)
+    api = Api(service.http)
+
+    async def until_both(samples: dict[str, float] | None = None) -> dict[str, float]:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while samples is None or samples.get(f"auth_pool_limit{[('pool', 'hashing')]}") != 14:
+                await asyncio.sleep(0.1)
+                samples = await read(api)
+        return samples
+
+    samples = await until_both()
+    assert {value(samples, "auth_pool_limit", pool=pool) for pool in ("postgres", "postgres_hot")} == {6}
+    assert (samples["auth_postgres_up[]"], samples["auth_redis_up[]"]) == (1, 1)
+    workers = [child for child in psutil.Process(service.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+    assert len(workers) == 2
+    os.kill(workers[0].pid, signal.SIGKILL)
+    workers[0].wait(PATIENCE_SECONDS)
+    await asyncio.sleep(0.5)
+    again = await until_both()  # with the new one, and without the one that was killed
+    assert value(again, "auth_pool_in_use", pool="hashing") == 0
+
+
+async def test_a_denylist_that_was_rebuilt_is_counted(fresh: Fresh) -> None:
+    settings = await fresh.settings()
+    api = await fresh.on(settings)
+    _, tokens = await api.as_role()
+    assert (await api.me(tokens)).status_code == 200
+    before = value(await read(api), "auth_denylist_rebuilds_total")
+    flush(settings.redis_url.get_secret_value())
+    assert (await api.me(tokens)).status_code == 200
+    assert value(await read(api), "auth_denylist_rebuilds_total") == before + 1
+
+
+@pytest.mark.parametrize("host", ["10.1.2.3:8000", "[fd00::7]:8000", "10.1.2.3"])
+async def test_edg_3_metrics_may_be_asked_for_by_address(api: Api, host: str) -> None:
+    """Prometheus finds the replicas by address; a page that reaches in by DNS rebinding sends its own name."""
+    assert (await api.http.get("/metrics", headers={"Host": host})).status_code == 200
+    for path, name in (("/metrics", "evil.example"), ("/metrics", "10.1.2.3.evil.example"), ("/health/live", host)):
+        assert error_of(await api.http.get(path, headers={"Host": name})) == (400, "host_not_allowed")

@@ -93,6 +93,13 @@ BAD = {
     "KAFKA_TOPIC_NEW_USER": ["new users", "x" * 250],
     "KAFKA_TOPIC_EVENTS": ["a/b"],
     "EVENTS_KEPT_DAYS": ["0", "366"],
+    "OTEL_EXPORTER_OTLP_ENDPOINT": [
+        CANARY,
+        "collector:4318",
+        "grpc://collector:4317",
+        f"http://user:{CANARY}@collector:4318",
+        f"http://collector:4318/?token={CANARY}",
+    ],
 }
 
 

@@ -7,11 +7,13 @@ import structlog
 
 from auth_service.core import upkeep
 from auth_service.core.errors import Unavailable
+from auth_service.core.metrics import Metrics
 from auth_service.core.upkeep import Job, running
 
 
 async def test_a_failed_job_is_repeated_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upkeep, "AFTER_FAILURE_SECONDS", 0.01)
+    metrics = Metrics()
     runs = 0
 
     async def fails() -> None:
@@ -20,9 +22,10 @@ async def test_a_failed_job_is_repeated_soon(monkeypatch: pytest.MonkeyPatch) ->
         raise Unavailable if runs % 2 else RuntimeError("a bug")
 
     with structlog.testing.capture_logs() as logged:
-        async with running([Job("fails", fails, 3600)]):
+        async with running([Job("fails", fails, 3600)], metrics):
             await asyncio.sleep(0.2)
     assert runs > 2
+    assert f'auth_job_failures_total{{name="fails"}} {runs}.0' in metrics.render({}).decode()
     assert {entry["kind"] for entry in logged} == {"Unavailable", "RuntimeError"}
 
 

@@ -83,6 +83,7 @@ async def open_resources(
     await hot
     secrets = Secrets(settings)
     hasher = PasswordHasher(settings.hash_workers, settings.hash_queue)
+    metrics = metrics or Metrics()
     try:
         yield Resources(
             settings=settings,
@@ -94,8 +95,8 @@ async def open_resources(
             redis=redis,
             hasher=hasher,
             keys=KeyRing(hot, secrets, settings, clock),
-            denylist=Denylist(redis, hot, settings, clock),
-            metrics=metrics or Metrics(),
+            denylist=Denylist(redis, hot, settings, clock, metrics),
+            metrics=metrics,
         )
     finally:
         hasher.close()

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from auth_service.config import Settings
 from auth_service.core.clock import Clock
 from auth_service.core.errors import Unavailable
+from auth_service.core.metrics import Metrics
 from auth_service.core.tokens import AccessClaims
 
 log = structlog.get_logger(__name__)
@@ -73,10 +74,11 @@ def _epoch_key(subject: UUID) -> str:
 
 
 class Denylist:
-    def __init__(self, redis: Redis, pool: asyncpg.Pool, settings: Settings, clock: Clock) -> None:
+    def __init__(self, redis: Redis, pool: asyncpg.Pool, settings: Settings, clock: Clock, metrics: Metrics) -> None:
         self._redis = redis
         self._pool = pool
         self._clock = clock
+        self._metrics = metrics
         # No token of before the denial outlives this (OUT-2): the leeway once for the clock of the worker that
         # minted it, and once for the clock of the one that verifies it.
         self._life = timedelta(seconds=settings.access_token_seconds + 2 * settings.clock_leeway_seconds)
@@ -169,6 +171,7 @@ class Denylist:
                 done = await self._finish_script(
                     keys=[_REBUILDING_KEY, GENERATION_KEY], args=[attempt, self._generation]
                 )
+            self._metrics.denylist_rebuilds.inc()
             log.warning("denylist_rebuilt", denials=len(rows), complete=bool(done))
 
     async def catch_up(self) -> None:

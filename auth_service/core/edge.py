@@ -3,6 +3,8 @@
 import re
 import secrets
 import time
+from collections.abc import Callable
+from ipaddress import ip_address
 from urllib.parse import unquote_to_bytes
 
 import orjson
@@ -25,6 +27,7 @@ BODY_LIMITS = {
     "/api/v1/permissions/check/batch": 256 * 1024,  # a thousand checks
 }
 HEADER_LIMIT = 16 * 1024
+METRICS_PATH = "/metrics"
 FORM_PATH = "/api/v1/auth/token"  # RFC 6749 section 4.4.2 asks by form
 _TRACEPARENT = re.compile(
     r"(?P<version>[0-9a-f]{2})-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?P<more>-.*)?"
@@ -75,10 +78,14 @@ class Disconnected(Exception):
 class Edge:
     """Refuses what no route should see, before any route sees it (EDG-3, EDG-4, EDG-5)."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: Settings, metrics: Metrics, trace_id: Callable[[], str | None] | None = None
+    ) -> None:
+        """`trace_id` tells the trace that is being recorded; without it the caller's own is taken."""
         self._app = app
         self._settings = settings
         self._metrics = metrics
+        self._trace_id = trace_id
         self._hosts = frozenset(host.lower() for host in settings.allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,7 +99,7 @@ class Edge:
         peer = scope["client"][0] if scope.get("client") else ""
         state["client_address"] = client_address(peer, scope["headers"], self._settings.proxy_networks)
         structlog.contextvars.clear_contextvars()
-        trace_id = _trace_id(headers.get(b"traceparent"))
+        trace_id = self._trace_id() if self._trace_id else _trace_id(headers.get(b"traceparent"))
         structlog.contextvars.bind_contextvars(request_id=request_id, **({"trace_id": trace_id} if trace_id else {}))
         call = begin_call(request_id, state["client_address"])
         started = time.perf_counter()
@@ -143,10 +150,20 @@ class Edge:
         name = host[: host.rfind("]") + 1] if host.startswith("[") else host.partition(":")[0]
         port = host[len(name) :]
         well_formed = port == "" or re.fullmatch(r":\d{1,5}", port) is not None
-        if not well_formed or (name not in self._hosts and "*" not in self._hosts):
+        listed = name in self._hosts or "*" in self._hosts
+        # Prometheus finds replicas by address. No page of another site can ask so: it has a name (DNS rebinding).
+        if not well_formed or not (listed or (scope["path"] == METRICS_PATH and _is_address(name))):
             raise HostNotAllowed
         if _has_bad_text(scope["path"].encode()) or _has_bad_text(unquote_to_bytes(scope["query_string"])):
             raise InvalidPath
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 def _route_of(scope: Scope) -> str:

@@ -1,7 +1,7 @@
 """Liveness without dependencies, readiness that names the sick one, and the public keys; all at the root."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from ipaddress import ip_address
 
 import structlog
@@ -12,6 +12,7 @@ from auth_service.core.connections import Res, Resources
 from auth_service.core.errors import AppError, NotFound, is_store_failure
 from auth_service.core.keys import JWKS_MAX_AGE_SECONDS
 from auth_service.core.limits import client_of
+from auth_service.core.measures import Measure, Measures, measure_pools
 from auth_service.core.metrics import MEDIA_TYPE
 
 log = structlog.get_logger(__name__)
@@ -26,9 +27,12 @@ class NotMigrated(AppError):
     code, detail = "not_migrated", "the schema is missing: run auth-service migrate"
 
 
-def create_router(concerns: Mapping[str, Concern]) -> APIRouter:
-    """`concerns`: parts whose trouble degrades the service and stops nothing; each answers "ok" or in words."""
+def create_router(concerns: Mapping[str, Concern], of_postgres: Sequence[Measure] = ()) -> APIRouter:
+    """`concerns`: parts whose trouble degrades the service and stops nothing; each answers "ok" or in words.
+    `of_postgres`: what is measured there for /metrics.
+    """
     router = APIRouter(tags=["operations"])
+    measures = Measures(of_postgres)
 
     @router.get("/health/live")
     async def live() -> dict[str, str]:
@@ -43,7 +47,9 @@ def create_router(concerns: Mapping[str, Concern]) -> APIRouter:
             ip_address(address) in network for network in resources.settings.metrics_networks
         ):
             raise NotFound("There is nothing at this path.")
-        return Response(await asyncio.to_thread(resources.metrics.render), media_type=MEDIA_TYPE)
+        await measure_pools(resources)
+        measured = await measures.take(resources)
+        return Response(await asyncio.to_thread(resources.metrics.render, measured), media_type=MEDIA_TYPE)
 
     @router.get("/health/ready")
     async def ready(resources: Res) -> Response:

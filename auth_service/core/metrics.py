@@ -2,23 +2,41 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 # A check takes one to five milliseconds, a login forty to some hundred.
 _METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
+# Of the stores, so the same whichever worker or replica is asked: the greatest of them counts, never their sum.
+MEASURED = {
+    "auth_postgres_up": "1 where Postgres answered within DATABASE_TIMEOUT_SECONDS",
+    "auth_redis_up": "1 where Redis answered within REDIS_TIMEOUT_MS",
+    "auth_redis_memory_bytes": "Memory that Redis uses",
+    "auth_redis_memory_limit_bytes": "maxmemory of Redis, where it has one",
+    "auth_events_unsent": "Events that wait for Kafka, 1000001 where it is more than a million",
+    "auth_events_parked": "Events that Kafka refused for good",
+    "auth_events_lag_seconds": "Age of the oldest event that waits for Kafka",
+    "auth_mails_waiting": "Mails that wait to be sent or tried again",
+    "auth_mails_lag_seconds": "Age of the oldest of them",
+    "auth_login_history_stray_rows": "Rows in the default partition, 1001 where it is more than a thousand",
+    "auth_login_history_months_ahead": "Coming months that have a partition, without a gap",
+}
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
@@ -40,22 +58,61 @@ class Metrics:
         self.refreshes = self._counter(
             "auth_refreshes", "Refreshes: advanced, same_successor, refuse, reuse", "outcome"
         )
+        self.job_failures = self._counter("auth_job_failures", "Failed runs of the jobs beside the requests", "name")
+        self.denylist_rebuilds = self._counter("auth_denylist_rebuilds", "Times that Redis had lost its memory")
+        self._in_use = self._gauge("auth_pool_in_use", "Connections, or hashes running and waiting, by pool")
+        self._limit = self._gauge("auth_pool_limit", "How many a pool takes")
+        # From the start those that an alarm counts: one that is born with 1 has not risen.
+        for outcome in ("right", "wrong_password", "unknown_login", "locked"):
+            self.logins.labels(outcome)
+        self.checks.labels("unknown_permission")
+        self.refreshes.labels("reuse")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, list(labels), registry=self._registry)
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(name, text, ["pool"], registry=self._registry, multiprocess_mode="livesum")
+
+    def show_pool(self, pool: str, in_use: int, limit: int) -> None:
+        """Of this worker; what is read is the sum of all that live."""
+        self._in_use.labels(pool).set(in_use)
+        self._limit.labels(pool).set(limit)
 
     def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """`status` 0: the client went away before there was an answer."""
         self.requests.labels(method if method in _METHODS else "other", route, str(status)).inc()
         self.seconds.labels(route).observe(seconds)
 
-    def render(self) -> bytes:
-        """The text format; of all workers of this `serve`, whichever of them is asked."""
+    def render(self, measured: Mapping[str, float]) -> bytes:
+        """The text format; of all workers of this `serve`, whichever of them is asked. `measured`: some of MEASURED."""
+        stores = CollectorRegistry()
+        stores.register(_Measured(measured))
         if _FOLDER not in os.environ:
-            return generate_latest(self._registry)
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
+            return generate_latest(self._registry) + generate_latest(stores)
+        _forget_the_killed(Path(os.environ[_FOLDER]))
+        workers = CollectorRegistry()
+        MultiProcessCollector(workers)  # type: ignore[no-untyped-call]
+        return generate_latest(workers) + generate_latest(stores)
+
+
+class _Measured(Collector):
+    def __init__(self, values: Mapping[str, float]) -> None:
+        self._values = values
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        for name, value in self._values.items():
+            yield GaugeMetricFamily(name, MEASURED[name], value)
+
+
+def _forget_the_killed(folder: Path) -> None:
+    """A worker that was killed did not come to `forget_worker`."""
+    for pid in {int(path.stem.rpartition("_")[2]) for path in folder.glob("gauge_live*.db")}:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            with suppress(FileNotFoundError):  # another worker was at it too
+                mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from auth_service.core.errors import AppError, is_store_failure
+from auth_service.core.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 AFTER_FAILURE_SECONDS = 1
@@ -21,9 +22,9 @@ class Job:
 
 
 @asynccontextmanager
-async def running(jobs: Sequence[Job]) -> AsyncIterator[None]:
-    """Each job at once and then every `seconds`; a failed one again after a second."""
-    tasks = [asyncio.create_task(_repeat(job)) for job in jobs]
+async def running(jobs: Sequence[Job], metrics: Metrics | None = None) -> AsyncIterator[None]:
+    """Each job at once and then every `seconds`; a failed one again after a second. `metrics` count the failures."""
+    tasks = [asyncio.create_task(_repeat(job, metrics or Metrics())) for job in jobs]
     try:
         yield
     finally:
@@ -32,9 +33,10 @@ async def running(jobs: Sequence[Job]) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _repeat(job: Job) -> None:
+async def _repeat(job: Job, metrics: Metrics) -> None:
     task = asyncio.current_task()
     assert task is not None  # noqa: S101  a coroutine runs in one
+    failures = metrics.job_failures.labels(job.name)
     while True:
         pause = job.seconds
         try:
@@ -42,6 +44,7 @@ async def _repeat(job: Job) -> None:
         except Exception as error:
             # It must go on whatever happens: a worker without it would trust old keys and miss denials.
             known = is_store_failure(error) or isinstance(error, AppError)
+            failures.inc()
             log.warning("upkeep_failed", job=job.name, kind=type(error).__name__, exc_info=not known)
             pause = min(AFTER_FAILURE_SECONDS, job.seconds)
         # A client library that was waiting may have turned our end into an error of its own, which was caught above.

@@ -79,3 +79,13 @@ async def history_state(resources: Resources) -> str:
     if unfinished:
         wrong.append("moving rows out of the default partition is not finished")
     return f"{'; '.join(wrong)}: run auth-service partitions ensure" if wrong else "ok"
+
+
+async def measure_history(resources: Resources) -> dict[str, float]:
+    """For the metrics: what REL-1's alarms go by."""
+    ((partitions, strays, _),) = await resources.hot.fetch(_STATE, COUNTED_ROWS + 1)
+    now = resources.clock()
+    ahead = 0
+    while name_of(month_of(now, ahead + 1)) in partitions:
+        ahead += 1
+    return {"auth_login_history_stray_rows": strays, "auth_login_history_months_ahead": ahead}

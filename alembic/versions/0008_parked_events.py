@@ -1,0 +1,23 @@
+"""An index of the parked events, which every scrape of the metrics counts.
+
+Revision: 0008, after 0007
+"""
+
+import sqlalchemy as sa
+
+from alembic import op
+
+revision = "0008"
+down_revision = "0007"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_index(
+        "ix_outbox_parked", "outbox", ["position"], unique=False, postgresql_where=sa.text("parked_at IS NOT NULL")
+    )
+
+
+def downgrade() -> None:
+    op.drop_index("ix_outbox_parked", table_name="outbox", postgresql_where=sa.text("parked_at IS NOT NULL"))
