@@ -49,6 +49,9 @@ from auth_service.sessions.user_agent import warm_up
 from auth_service.users import attempts, email
 from auth_service.users.mail_router import router as mail_router
 from auth_service.users.router import router as users_router
+from auth_service.webhooks.delivery import LOOK_SECONDS as WEBHOOK_LOOK_SECONDS
+from auth_service.webhooks.delivery import log_misses, run_webhooks
+from auth_service.webhooks.router import router as webhooks_router
 
 log = structlog.get_logger(__name__)
 API = "/api/v1"
@@ -108,6 +111,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         audit_router,
         admin_router,
         events_router,
+        webhooks_router,
     ):
         app.include_router(router, prefix=API, responses=EVERYWHERE)
     show_security(app, API)
@@ -136,6 +140,7 @@ def _jobs(resources: Resources) -> list[Job]:
             await delete_unseen(session, now - KEEP_UNSEEN)
             await email.delete_expired(session, now)
         await delete_old(resources)
+        await log_misses(resources)
         await delete_old_events(resources)
 
     jobs = [
@@ -145,6 +150,12 @@ def _jobs(resources: Resources) -> list[Job]:
         Job("tidy", tidy, TIDY_SECONDS),
         Job("login_history", partial(keep_up, resources), TIDY_SECONDS),
     ]
-    if resources.settings.kafka_bootstrap is not None and resources.settings.relay_in_workers:
+    return [*jobs, *relay_jobs(resources)] if resources.settings.relay_in_workers else jobs
+
+
+def relay_jobs(resources: Resources) -> list[Job]:
+    """What brings events to their consumers: the workers', or those of `auth-service relay`."""
+    jobs = [Job("webhooks", partial(run_webhooks, resources), WEBHOOK_LOOK_SECONDS)]
+    if resources.settings.kafka_bootstrap is not None:
         jobs.append(Job("relay", partial(run_relay, resources), RESTART_SECONDS))
     return jobs
