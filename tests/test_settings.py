@@ -93,6 +93,7 @@ BAD = {
     "KAFKA_TOPIC_NEW_USER": ["new users", "x" * 250],
     "KAFKA_TOPIC_EVENTS": ["a/b"],
     "EVENTS_KEPT_DAYS": ["0", "366"],
+    "WEBHOOK_PRIVATE_NETWORKS": [CANARY, "*", "0.0.0.0/0", "10.0.0.0/8,::/0"],
 }
 
 
