@@ -1,6 +1,7 @@
 """Permissions and roles from a file: `auth-service roles export | plan | apply`, by the rules of the API."""
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from auth_service.roles.access_file import MOST_BYTES, BadAccessFile, read
 from tests.access import create_role, grant
 from tests.api import V1, Api, Tokens
 from tests.command import Command
-from tests.conftest import Fresh
+from tests.conftest import ROOT, Fresh
 
 ACCESS_LOCK = 0x61636373
 WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = $1"
@@ -231,6 +232,13 @@ def test_a_bad_file_is_refused_with_the_line(name: str) -> None:
         read(text.encode())
     assert words in caught.value.detail
     assert caught.value.detail.startswith("The file has" if name == "size" else f"line {line}: ")
+
+
+def test_the_file_that_the_page_shows_is_one() -> None:
+    (shown,) = re.findall(
+        r"^```yaml\n(.*?)^```$", (ROOT / "docs" / "roles.md").read_text(encoding="utf-8"), re.M | re.S
+    )
+    assert read(shown.encode()).roles["critic"].session_limit == 3
 
 
 async def test_a_bad_file_does_nothing(desk: Desk) -> None:

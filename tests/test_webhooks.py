@@ -17,7 +17,7 @@ import structlog
 from auth_service.config import Settings
 from auth_service.core.connections import Resources, open_resources
 from auth_service.core.upkeep import running
-from auth_service.events.kinds import ProfileChanged
+from auth_service.events.kinds import KINDS, ProfileChanged
 from auth_service.events.outbox import record
 from auth_service.events.relay import delete_old_events
 from auth_service.main import relay_jobs
@@ -427,7 +427,7 @@ async def test_rel_4_secrets_survive_a_change_of_the_secret_key(fresh: Fresh, re
 # --- who may
 
 
-async def test_a_ping_says_what_became_of_it(fresh: Fresh, receiver: Receiver) -> None:
+async def test_a_webhook_from_its_creation_over_pings_to_its_end(fresh: Fresh, receiver: Receiver) -> None:
     api = await fresh.api(webhook_private_networks=LOOPBACK)
     _, admin = await api.as_role("superuser")
     created = await call(api, admin, "POST", body={"url": receiver.url, "kinds": OURS})
@@ -442,7 +442,15 @@ async def test_a_ping_says_what_became_of_it(fresh: Fresh, receiver: Receiver) -
     assert (await call(api, admin, "POST", f"{path}/test"))["delivered"] is False
     items = (await call(api, admin, "GET", f"{path}/deliveries?limit=100"))["items"]
     assert [(item["kind"], item["status"]) for item in items] == [("ping", 500), ("ping", 204)]
+    await call(api, admin, "POST", f"{path}/secrets")
     await call(api, admin, "DELETE", path)
+    told = await api.resources.hot.fetch(
+        "SELECT kind, data::text FROM outbox WHERE key = $1 ORDER BY number", f"webhook:{created['id']}"
+    )
+    kinds = ["webhook_created", "webhook_changed", "webhook_secret_rotated", "webhook_deleted"]
+    assert [row["kind"] for row in told] == kinds
+    assert all(KINDS[row["kind"]].model_validate_json(row["data"]) for row in told)
+    assert str(receiver.port) not in str(told)
     gone = await api.http.get(f"{HOOKS}{path}", headers=admin.bearer)
     assert error_of(gone) == (404, "not_found")
     assert await api.resources.hot.fetchval("SELECT count(*) FROM webhook_deliveries") == 0
