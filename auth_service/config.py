@@ -116,6 +116,7 @@ class Settings(BaseSettings):
     kafka_topic_events: str = Field(default="auth.events", pattern=_TOPIC)
     relay_in_workers: bool = True
     events_kept_days: int = Field(default=7, ge=1, le=365)
+    webhook_private_networks: CommaList = ()
 
     otel_exporter_otlp_endpoint: str | None = None
 
@@ -131,7 +132,10 @@ class Settings(BaseSettings):
         from_files = _FileVariables(settings_cls)
         return init_settings, env_settings, from_files, dotenv_settings
 
-    @field_validator("allowed_hosts", "trusted_proxies", "metrics_clients", "allowed_origins", mode="before")
+    @field_validator(
+        *("allowed_hosts", "trusted_proxies", "metrics_clients", "allowed_origins", "webhook_private_networks"),
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -147,6 +151,17 @@ class Settings(BaseSettings):
                     ipaddress.ip_network(item, strict=False)
                 except ValueError:
                     raise ValueError("list addresses or networks, such as 10.0.0.0/8") from None
+        return value
+
+    @field_validator("webhook_private_networks")
+    @classmethod
+    def _are_private_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            networks = _networks(value) if "*" not in value else ()
+        except ValueError:
+            networks = ()
+        if len(networks) != len(value) or any(network.prefixlen < WIDEST_PROXY_NETWORK for network in networks):
+            raise ValueError("list networks that webhooks may reach, such as 10.20.0.0/16; none wider than a /8")
         return value
 
     @field_validator("allowed_origins")
@@ -326,6 +341,10 @@ class Settings(BaseSettings):
     @cached_property
     def metrics_networks(self) -> tuple[Network, ...]:
         return _networks(self.metrics_clients)
+
+    @cached_property
+    def webhook_networks(self) -> tuple[Network, ...]:
+        return _networks(self.webhook_private_networks)
 
     @property
     def kafka_client_options(self) -> dict[str, str | int]:

@@ -54,6 +54,9 @@ from auth_service.sessions.user_agent import warm_up
 from auth_service.users import attempts, email
 from auth_service.users.mail_router import router as mail_router
 from auth_service.users.router import router as users_router
+from auth_service.webhooks.delivery import LOOK_SECONDS as WEBHOOK_LOOK_SECONDS
+from auth_service.webhooks.delivery import log_misses, run_webhooks
+from auth_service.webhooks.router import router as webhooks_router
 
 if TYPE_CHECKING:
     from auth_service.core.traces import Tracing
@@ -133,6 +136,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         audit_router,
         admin_router,
         events_router,
+        webhooks_router,
     ):
         app.include_router(router, prefix=API, responses=EVERYWHERE)
     show_security(app, API)
@@ -169,6 +173,7 @@ def _jobs(resources: Resources) -> list[Job]:
             await delete_unseen(session, now - KEEP_UNSEEN)
             await email.delete_expired(session, now)
         await delete_old(resources)
+        await log_misses(resources)
         await delete_old_events(resources)
 
     jobs = [
@@ -179,6 +184,12 @@ def _jobs(resources: Resources) -> list[Job]:
         Job("login_history", partial(keep_up, resources), TIDY_SECONDS),
         Job("pools", partial(measure_pools, resources), POOLS_SECONDS),
     ]
-    if resources.settings.kafka_bootstrap is not None and resources.settings.relay_in_workers:
+    return [*jobs, *relay_jobs(resources)] if resources.settings.relay_in_workers else jobs
+
+
+def relay_jobs(resources: Resources) -> list[Job]:
+    """What brings events to their consumers: the workers', or those of `auth-service relay`."""
+    jobs = [Job("webhooks", partial(run_webhooks, resources), WEBHOOK_LOOK_SECONDS)]
+    if resources.settings.kafka_bootstrap is not None:
         jobs.append(Job("relay", partial(run_relay, resources), RESTART_SECONDS))
     return jobs

@@ -352,6 +352,48 @@ class Outbox(Base):
     parked_at: Mapped[datetime | None]
 
 
+class WebhookEndpoint(Base):
+    """An address that events are sent to; it has had all up to `position`, and beyond it those in `ahead`.
+
+    While `previous_secret_until` lies ahead, the previous secret signs too. `tries` are failures in a row.
+    """
+
+    __tablename__ = "webhook_endpoints"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    url: Mapped[str]
+    description: Mapped[str] = mapped_column(server_default="", default="")
+    kinds: Mapped[list[str]] = mapped_column(ARRAY(Text))  # none: all
+    enabled: Mapped[bool] = mapped_column(server_default=text("true"), default=True)
+    disabled_reason: Mapped[str | None]
+    sealed_secret: Mapped[bytes] = mapped_column(LargeBinary)
+    previous_sealed_secret: Mapped[bytes | None] = mapped_column(LargeBinary)
+    previous_secret_until: Mapped[datetime | None]
+    position: Mapped[int]
+    ahead: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), server_default=text("'{}'"), default=list)
+    tries: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"), default=0)
+    failing_since: Mapped[datetime | None]
+    next_try_at: Mapped[datetime | None]
+    created_by: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class WebhookDelivery(Base):
+    """One attempt; of each endpoint only the last are kept. `event_id` is no foreign key: events go first."""
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (Index(None, "endpoint_id", "number"),)
+
+    number: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    endpoint_id: Mapped[UUID] = mapped_column(ForeignKey("webhook_endpoints.id", ondelete="CASCADE"))
+    event_id: Mapped[UUID]
+    kind: Mapped[str]
+    at: Mapped[datetime]
+    status: Mapped[int | None] = mapped_column(SmallInteger)
+    error: Mapped[str | None]
+    milliseconds: Mapped[int]
+
+
 OUTBOX_POSITION = Sequence("outbox_position", metadata=Base.metadata)
 
 

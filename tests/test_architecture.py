@@ -68,9 +68,10 @@ ONE_DOOR = {
     "slowapi": {"core/limits.py"},
     "uvicorn": {"cli.py"},
     "confluent_kafka": {"events/kafka.py"},
+    "httpx": {"webhooks/addresses.py", "webhooks/sender.py"},
     "pickle": set(),
     "marshal": set(),
-    "yaml": set(),
+    "yaml": {"roles/access_file.py"},
     "requests": set(),
     "random": set(),
 }

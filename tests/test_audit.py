@@ -38,6 +38,9 @@ async def entries(api: Api, caller: Tokens, **query: Any) -> list[dict[str, Any]
             return items
 
 
+WEBHOOK = {"url": "https://hooks.invalid/path-of-it", "kinds": ["mfa_reset"]}
+
+
 @dataclass
 class Office:
     """An admin at work, and whom they work on."""
@@ -65,6 +68,9 @@ class Office:
 
     async def service(self) -> str:
         return (await self.api.create_service(self.tokens))[0]
+
+    async def webhook(self) -> str:
+        return str((await self.call("POST", "/admin/webhooks", WEBHOOK))["id"])
 
 
 @pytest.fixture
@@ -130,6 +136,31 @@ ACTS: dict[tuple[str, str], tuple[Action, Callable[[Office], Awaitable[Any]] | N
         act("POST", "/services/{}/secrets", {}),
     ),
     ("DELETE", "/services/{service_id}"): (Action.SERVICE_DELETED, Office.service, act("DELETE", "/services/{}")),
+    ("POST", "/admin/webhooks"): (
+        Action.WEBHOOK_CREATED,
+        None,
+        lambda o, _: o.call("POST", "/admin/webhooks", WEBHOOK),
+    ),
+    ("PATCH", "/admin/webhooks/{webhook_id}"): (
+        Action.WEBHOOK_UPDATED,
+        Office.webhook,
+        act("PATCH", "/admin/webhooks/{}", {"enabled": False, "url": "https://other.invalid/path-of-it"}),
+    ),
+    ("DELETE", "/admin/webhooks/{webhook_id}"): (
+        Action.WEBHOOK_DELETED,
+        Office.webhook,
+        act("DELETE", "/admin/webhooks/{}"),
+    ),
+    ("POST", "/admin/webhooks/{webhook_id}/secrets"): (
+        Action.WEBHOOK_SECRET_ROTATED,
+        Office.webhook,
+        act("POST", "/admin/webhooks/{}/secrets"),
+    ),
+    ("POST", "/admin/webhooks/{webhook_id}/test"): (
+        Action.WEBHOOK_TESTED,
+        Office.webhook,
+        act("POST", "/admin/webhooks/{}/test"),
+    ),
     ("POST", "/admin/users"): (
         Action.USER_CREATED,
         None,
@@ -206,7 +237,9 @@ async def test_aud_1_each_act_is_one_row(office: Office) -> None:
             target = next(answer[key] for key in ("id", "name", "code") if key in answer)
         assert row["target_id"] == str(target), route
         text = str(row)
-        assert not (isinstance(answer, dict) and answer.get("client_secret", "no secret") in text), route
+        shown = answer if isinstance(answer, dict) else {}
+        assert not [name for name in ("client_secret", "secret") if shown.get(name, "no secret") in text], route
+        assert "path-of-it" not in text, "a path may be what opens the receiver"
         assert "example" not in text, "an address would outlive the account"
     assert (await Command(office.api.resources.settings)("audit", "verify")).code == 0
 

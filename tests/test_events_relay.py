@@ -242,18 +242,6 @@ async def test_rel_4_a_killed_relay_loses_nothing(fresh: Fresh, broker: Broker) 
         print(f"{len(reader.ids)} events, {len(reader.events) - len(reader.ids)} twice, {KILLS} kills")
 
 
-async def test_the_relay_refuses_to_start_without_a_broker_in_its_settings(fresh: Fresh) -> None:
-    settings = await fresh.settings()
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "auth_service", "relay"),
-        env={**os.environ, **environment_of(settings)},
-        stderr=asyncio.subprocess.PIPE,
-    )
-    _, output = await process.communicate()
-    assert process.returncode == 2
-    assert b"KAFKA_BOOTSTRAP" in output
-
-
 async def test_rel_4_what_was_sent_and_not_marked_comes_twice_under_one_id(fresh: Fresh, broker: Broker) -> None:
     settings = await fresh.settings(kafka_bootstrap=broker.address)
     async with stores(settings) as resources, reading(broker) as reader:

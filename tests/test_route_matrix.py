@@ -96,6 +96,14 @@ TABLE: dict[tuple[str, str], str] = {
     ("POST", f"{V1}/services"): ADMINS.format(201),
     ("POST", f"{V1}/services/{{service_id}}/secrets"): ADMINS.format(404),
     ("DELETE", f"{V1}/services/{{service_id}}"): ADMINS.format(404),
+    ("GET", f"{V1}/admin/webhooks"): ADMINS.format(200),
+    ("POST", f"{V1}/admin/webhooks"): ADMINS.format(422),  # to an address inside
+    ("GET", f"{V1}/admin/webhooks/{{webhook_id}}"): ADMINS.format(404),
+    ("PATCH", f"{V1}/admin/webhooks/{{webhook_id}}"): ADMINS.format(404),
+    ("DELETE", f"{V1}/admin/webhooks/{{webhook_id}}"): ADMINS.format(404),
+    ("POST", f"{V1}/admin/webhooks/{{webhook_id}}/secrets"): ADMINS.format(404),
+    ("POST", f"{V1}/admin/webhooks/{{webhook_id}}/test"): ADMINS.format(404),
+    ("GET", f"{V1}/admin/webhooks/{{webhook_id}}/deliveries"): ADMINS.format(404),
 }
 
 NOBODY = "01980000-0000-7000-8000-000000000000"
@@ -105,6 +113,7 @@ PATHS = {
     "service_id": NOBODY,
     "session_id": NOBODY,
     "device_id": NOBODY,
+    "webhook_id": NOBODY,
 }
 
 
@@ -183,6 +192,8 @@ async def body_for(api: Api, method: str, path: str, actor: Actor, other: Accoun
         ("PUT", "/users/{user_id}/roles/{name}"): {},
         ("POST", "/services"): {"name": unique("service")},
         ("POST", "/services/{service_id}/secrets"): {},
+        ("POST", "/admin/webhooks"): {"url": "https://127.0.0.1/"},
+        ("PATCH", "/admin/webhooks/{webhook_id}"): {"description": "x"},
     }
     if (method, route) in fixed:
         return fixed[method, route]
@@ -278,6 +289,18 @@ GUARDS = {
         ("POST", f"/services/{NOBODY}/secrets"),
         ("DELETE", f"/services/{NOBODY}"),
     ],
+    "webhooks:read": [
+        ("GET", "/admin/webhooks"),
+        ("GET", f"/admin/webhooks/{NOBODY}"),
+        ("GET", f"/admin/webhooks/{NOBODY}/deliveries"),
+    ],
+    "webhooks:write": [
+        ("POST", "/admin/webhooks"),
+        ("PATCH", f"/admin/webhooks/{NOBODY}"),
+        ("DELETE", f"/admin/webhooks/{NOBODY}"),
+        ("POST", f"/admin/webhooks/{NOBODY}/secrets"),
+        ("POST", f"/admin/webhooks/{NOBODY}/test"),
+    ],
     "users:read": [("GET", "/admin/users"), ("GET", "/admin/users/{0}")],
     "users:delete": [("DELETE", f"/admin/users/{NOBODY}")],
     "users:write": [
@@ -294,6 +317,7 @@ GUARD_BODIES: dict[str, dict[str, Any]] = {
     "/roles": {"name": "guest", "title": "x"},
     "/permissions": {"code": "films:read", "title": "x"},
     "/permissions/check": {"permission": "films:read"},
+    "/admin/webhooks": {"url": "https://127.0.0.1/"},
     "/services": {"name": "unheard-of", "scopes": ["films:publish"]},
     "/admin/users/{0}/reset-mfa": {"reason": "lost the phone"},
     "/admin/users/{0}": {"full_name": "Someone"},

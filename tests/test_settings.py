@@ -100,6 +100,7 @@ BAD = {
         f"http://user:{CANARY}@collector:4318",
         f"http://collector:4318/?token={CANARY}",
     ],
+    "WEBHOOK_PRIVATE_NETWORKS": [CANARY, "*", "0.0.0.0/0", "10.0.0.0/8,::/0"],
 }
 
 

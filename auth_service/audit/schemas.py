@@ -33,7 +33,7 @@ class AuditEntry(Answer):
 
     id: int
     at: datetime
-    actor_kind: Literal["user", "service", "operator"]
+    actor_kind: Literal["user", "service", "operator", "system"]
     actor_id: str
     action: str
     target_kind: str

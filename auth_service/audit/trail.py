@@ -34,6 +34,12 @@ class Action(StrEnum):
     SERVICE_CREATED = "service.created"
     SERVICE_SECRET_ADDED = "service.secret_added"  # noqa: S105
     SERVICE_DELETED = "service.deleted"
+    WEBHOOK_CREATED = "webhook.created"
+    WEBHOOK_UPDATED = "webhook.updated"
+    WEBHOOK_SECRET_ROTATED = "webhook.secret_rotated"  # noqa: S105
+    WEBHOOK_TESTED = "webhook.tested"
+    WEBHOOK_DISABLED = "webhook.disabled"
+    WEBHOOK_DELETED = "webhook.deleted"
     USER_CREATED = "user.created"
     USER_UPDATED = "user.updated"
     USER_DISABLED = "user.disabled"
@@ -52,7 +58,9 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """`kind`: user, service, or operator (at the command line; `id` is the name that the system knows them by)."""
+    """`kind`: user, service, operator (at the command line; `id` is the name that the system knows them by), or system:
+    the service itself, where what it does by itself is as far-reaching as an admin's act.
+    """
 
     kind: str
     id: str
@@ -60,7 +68,7 @@ class Who:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`kind`: user, role, permission, service, key. `id` is None for many at once."""
+    """`kind`: user, role, permission, service, webhook, key. `id` is None for many at once."""
 
     kind: str
     id: str | None

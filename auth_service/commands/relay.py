@@ -1,37 +1,32 @@
-"""auth-service relay: publishes events to Kafka in a process of its own."""
+"""auth-service relay: brings events to Kafka and to webhooks in a process of its own."""
 
 import asyncio
 import signal
-from functools import partial
 
 import typer
 
-from auth_service.commands.running import BAD_SETTING, read_settings, stop
+from auth_service.commands.running import read_settings
 from auth_service.core.connections import open_resources
 from auth_service.core.log import configure_logging
-from auth_service.core.upkeep import Job, running
+from auth_service.core.upkeep import running
 
 
 def relay() -> None:
-    """Publishes events to Kafka until it is stopped; as many at once as you like."""
+    """Sends events to webhooks, and to Kafka with KAFKA_BOOTSTRAP, until it is stopped; as many at once as you like."""
     settings = read_settings()
-    if settings.kafka_bootstrap is None:
-        stop("KAFKA_BOOTSTRAP is not set: there is nowhere to publish to.", BAD_SETTING)
     configure_logging(settings)
-    typer.echo("publishing events", err=True)
+    kafka = "" if settings.kafka_bootstrap is None else "to Kafka and "
+    typer.echo(f"publishing events {kafka}to webhooks", err=True)
     asyncio.run(_until_stopped())
 
 
 async def _until_stopped() -> None:
-    from auth_service.events.relay import RESTART_SECONDS, run_relay
+    from auth_service.main import relay_jobs
 
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    # As in the service: Postgres may be away at the start and later, the job goes on when it is back.
-    async with (
-        open_resources(read_settings()) as resources,
-        running([Job("relay", partial(run_relay, resources), RESTART_SECONDS)]),
-    ):
+    # As in the service: Postgres may be away at the start and later, the jobs go on when it is back.
+    async with open_resources(read_settings()) as resources, running(relay_jobs(resources)):
         await stopped.wait()

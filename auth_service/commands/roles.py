@@ -1,15 +1,22 @@
 """auth-service roles …"""
 
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from auth_service.commands.running import find_user, print_rows, read_moment, run
+from auth_service.commands.running import find_user, print_rows, read_moment, run, stop
 from auth_service.core.connections import Resources
 from auth_service.permissions.actor import OPERATOR
-from auth_service.roles import service
+from auth_service.roles import access_file, access_plan, service
+from auth_service.roles.access_plan import Change, Sign
 
 app = typer.Typer(help="Roles, and who has them.", no_args_is_help=True)
+CHANGES = 4  # the exit code of a plan that is not empty: 1 to 3 are refusals
+AccessPath = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="As `export` writes it.")]
+Prune = Annotated[bool, typer.Option("--prune", help="Delete what the file does not have.")]
 Who = Annotated[str, typer.Argument(help="Id, login or e-mail address.")]
 
 
@@ -70,3 +77,42 @@ def revoke(who: Who, role: str) -> None:
 
     run(action)
     typer.echo("revoked")
+
+
+@app.command()
+def export() -> None:
+    """Writes the catalogue of permissions and all roles but built-in ones as YAML."""
+    sys.stdout.write(access_file.write(run(access_plan.export)))
+
+
+@app.command()
+def plan(file: AccessPath, prune: Prune = False) -> None:
+    """Shows what `apply` would do. Exit code 0: nothing, 4: something."""
+    wanted = _read(file)
+    changes = run(lambda resources: access_plan.plan(resources, OPERATOR, wanted, prune=prune))
+    _show(changes)
+    raise typer.Exit(CHANGES if changes else 0)
+
+
+@app.command()
+def apply(file: AccessPath, prune: Prune = False) -> None:
+    """Makes permissions and roles as the file has them, all or nothing; shows what it did."""
+    wanted = _read(file)
+    _show(run(lambda resources: access_plan.apply(resources, OPERATOR, wanted, prune=prune)))
+
+
+def _read(file: Path) -> access_file.AccessFile:
+    try:
+        with file.open("rb") as opened:
+            return access_file.read(opened.read(access_file.MOST_BYTES + 1))
+    except access_file.BadAccessFile as error:
+        stop("\n".join(f"{file}: {line}" for line in error.detail.splitlines()))
+
+
+def _show(changes: Sequence[Change]) -> None:
+    for change in changes:
+        typer.echo(f"{change.sign} {change.what} {change.name}")
+        for line in access_plan.describe(change):
+            typer.echo(f"    {line}")
+    counts = [sum(change.sign is sign for change in changes) for sign in Sign]
+    typer.echo("{} to add, {} to change, {} to delete".format(*counts) if changes else "nothing to change")

@@ -150,6 +150,10 @@ class ServiceExists(Conflict):
     code, detail = "service_exists", "A service account of this name exists."
 
 
+class TooManyWebhooks(Conflict):
+    code, detail = "too_many_webhooks", "There are 50 webhooks already; delete one that nobody needs."
+
+
 class LastSuperuser(Conflict):
     """RBAC-2: one active superuser without an end must remain."""
 
@@ -251,7 +255,8 @@ _MESSAGES = {
 }
 
 
-def _field(item: Mapping[str, Any]) -> dict[str, str]:
+def explain_field(item: Mapping[str, Any]) -> dict[str, str]:
+    """One of pydantic's errors in our words; nothing of the input is in it."""
     kind = str(item["type"])
     context = item.get("ctx", {})
     if kind == "value_error":
@@ -266,7 +271,7 @@ def _field(item: Mapping[str, Any]) -> dict[str, str]:
 
 async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101  registered for it only
-    fields = [_field(item) for item in error.errors()]
+    fields = [explain_field(item) for item in error.errors()]
     detail = "; ".join(f"{item['field']} {item['message']}" for item in fields[:5])
     return _answer(request, ValidationFailed(detail), fields)
 

@@ -62,6 +62,14 @@ class ServiceEvent(Event):
         return f"service:{self.service_id}"
 
 
+class WebhookEvent(Event):
+    webhook_id: UUID
+
+    @property
+    def key(self) -> str:
+        return f"webhook:{self.webhook_id}"
+
+
 # --- users
 
 
@@ -311,6 +319,47 @@ class ServiceDeleted(ServiceEvent):
     """Its secrets and tokens are dead."""
 
     kind = "service_deleted"
+    by: UUID | None
+
+
+# --- webhooks
+
+
+class WebhookCreated(WebhookEvent):
+    """Events are sent to one more address, which the event does not hold; no `kinds`: all of them."""
+
+    kind = "webhook_created"
+    kinds: list[str]
+    by: UUID | None
+
+
+class WebhookChanged(WebhookEvent):
+    """As it is from now on; perhaps at another address."""
+
+    kind = "webhook_changed"
+    kinds: list[str]
+    enabled: bool
+    by: UUID | None
+
+
+class WebhookSecretRotated(WebhookEvent):
+    """It has a new secret, which the event does not hold; the former one signs too for 24 hours."""
+
+    kind = "webhook_secret_rotated"
+    by: UUID | None
+
+
+class WebhookDisabled(WebhookEvent):
+    """By the service: the receiver has failed for three days (`failed`), or has said that it is gone (`gone`)."""
+
+    kind = "webhook_disabled"
+    reason: str
+
+
+class WebhookDeleted(WebhookEvent):
+    """Nothing is sent there any more."""
+
+    kind = "webhook_deleted"
     by: UUID | None
 
 

@@ -55,7 +55,7 @@ DELETE FROM outbox WHERE number IN (
 async def run_relay(resources: Resources) -> None:
     """Until cancelled; raises a store failure. A broker that is away is waited for, 1 to 30 s at a time."""
     pause = 0.0
-    async with _connected(resources) as connection:
+    async with connected(resources, "auth-service relay") as connection:
         while True:
             async with Kafka(resources.settings) as kafka:
                 while await publish_due(resources, connection, kafka):
@@ -143,15 +143,15 @@ def _waves(events: Sequence[Positioned]) -> Iterator[list[Positioned]]:
 
 
 @asynccontextmanager
-async def _connected(resources: Resources) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of its own for as long as the relay lives: advisory locks belong to a connection."""
+async def connected(resources: Resources, name: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of its own for as long as a relay lives: advisory locks belong to a connection."""
     timeout = max(resources.settings.database_timeout_seconds, 10.0)
     connection = await asyncpg.connect(
         resources.settings.asyncpg_dsn,
         timeout=resources.settings.database_timeout_seconds,
         command_timeout=timeout,
         server_settings={
-            "application_name": "auth-service relay",
+            "application_name": name,
             "statement_timeout": str(round(timeout * 1000)),
             "timezone": "UTC",
         },

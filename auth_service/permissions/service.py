@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from auth_service.audit.trail import Action, Target, write_act
 from auth_service.core.connections import Resources
 from auth_service.core.errors import (
@@ -42,6 +44,8 @@ OWN_CODES = frozenset(
         "users:delete",
         "users:read",
         "users:write",
+        "webhooks:read",
+        "webhooks:write",
     }
 )
 
@@ -153,16 +157,30 @@ async def create_permission(
 ) -> Permission:
     async with resources.db.begin() as session:
         await repository.lock_access_rules(session)
-        if await repository.find_permission(session, code) is not None:
-            raise PermissionExists
-        permission = Permission(
-            code=code, title=title, description=description, step_up=step_up, created_at=resources.clock()
+        return await create_permission_in(
+            resources, session, caller, code, title=title, description=description, step_up=step_up
         )
-        session.add(permission)
-        await record(resources, session, PermissionCreated(permission=code, title=title, step_up=step_up))
-        facts = _facts(permission)
-        target = Target("permission", code)
-        write_act(session, who(caller), Action.PERMISSION_CREATED, target, at=permission.created_at, after=facts)
+
+
+async def create_permission_in(
+    resources: Resources,
+    session: AsyncSession,
+    caller: Principal | Actor,
+    code: str,
+    *,
+    title: str,
+    description: str,
+    step_up: bool,
+) -> Permission:
+    """In the caller's transaction, under the access lock; so are the next two."""
+    if await repository.find_permission(session, code) is not None:
+        raise PermissionExists
+    now = resources.clock()
+    permission = Permission(code=code, title=title, description=description, step_up=step_up, created_at=now)
+    session.add(permission)
+    await record(resources, session, PermissionCreated(permission=code, title=title, step_up=step_up))
+    facts = _facts(permission)
+    write_act(session, who(caller), Action.PERMISSION_CREATED, Target("permission", code), at=now, after=facts)
     return permission
 
 
@@ -178,27 +196,42 @@ async def update_permission(
     """None leaves a part as it is. The mark takes from people or opens to them, so the caller must hold the code."""
     async with resources.db.begin() as session:
         await repository.lock_access_rules(session)
-        permission = _found(await repository.find_permission(session, code))
-        if step_up not in {None, permission.step_up}:
-            actor = await load_actor(session, caller, resources.clock(), may="permissions:write")
-            actor.must_hold([code], until=None)
-        before = _facts(permission)
-        permission.title = permission.title if title is None else title
-        permission.description = permission.description if description is None else description
-        permission.step_up = permission.step_up if step_up is None else step_up
-        changed = PermissionChanged(permission=code, title=permission.title, step_up=permission.step_up)
-        await record(resources, session, changed)
-        after = _facts(permission)
-        differing = [name for name in after if before[name] != after[name]]
-        write_act(
-            session,
-            who(caller),
-            Action.PERMISSION_UPDATED,
-            Target("permission", code),
-            at=resources.clock(),
-            before={name: before[name] for name in differing},
-            after={name: after[name] for name in differing},
+        return await update_permission_in(
+            resources, session, caller, code, title=title, description=description, step_up=step_up
         )
+
+
+async def update_permission_in(
+    resources: Resources,
+    session: AsyncSession,
+    caller: Principal | Actor,
+    code: str,
+    *,
+    title: str | None,
+    description: str | None,
+    step_up: bool | None,
+) -> Permission:
+    permission = _found(await repository.find_permission(session, code))
+    if step_up not in {None, permission.step_up}:
+        actor = await load_actor(session, caller, resources.clock(), may="permissions:write")
+        actor.must_hold([code], until=None)
+    before = _facts(permission)
+    permission.title = permission.title if title is None else title
+    permission.description = permission.description if description is None else description
+    permission.step_up = permission.step_up if step_up is None else step_up
+    changed = PermissionChanged(permission=code, title=permission.title, step_up=permission.step_up)
+    await record(resources, session, changed)
+    after = _facts(permission)
+    differing = [name for name in after if before[name] != after[name]]
+    write_act(
+        session,
+        who(caller),
+        Action.PERMISSION_UPDATED,
+        Target("permission", code),
+        at=resources.clock(),
+        before={name: before[name] for name in differing},
+        after={name: after[name] for name in differing},
+    )
     return permission
 
 
@@ -210,17 +243,23 @@ async def delete_permission(resources: Resources, caller: Principal | Actor, cod
     """
     async with resources.db.begin() as session:
         await repository.lock_access_rules(session)
-        permission = _found(await repository.find_permission(session, code))
-        if code in OWN_CODES:
-            raise PermissionBuiltIn
-        actor = await load_actor(session, caller, resources.clock(), may="permissions:write")
-        actor.must_hold([code], until=None)
-        if await repository.uses_of(session, code):
-            raise PermissionInUse
-        await session.delete(permission)
-        await record(resources, session, PermissionDeleted(permission=code, by=actor.user_id))
-        target, facts = Target("permission", code), _facts(permission)
-        write_act(session, who(caller), Action.PERMISSION_DELETED, target, at=resources.clock(), before=facts)
+        await delete_permission_in(resources, session, caller, code)
+
+
+async def delete_permission_in(
+    resources: Resources, session: AsyncSession, caller: Principal | Actor, code: str
+) -> None:
+    permission = _found(await repository.find_permission(session, code))
+    if code in OWN_CODES:
+        raise PermissionBuiltIn
+    actor = await load_actor(session, caller, resources.clock(), may="permissions:write")
+    actor.must_hold([code], until=None)
+    if await repository.uses_of(session, code):
+        raise PermissionInUse
+    await session.delete(permission)
+    await record(resources, session, PermissionDeleted(permission=code, by=actor.user_id))
+    target, facts = Target("permission", code), _facts(permission)
+    write_act(session, who(caller), Action.PERMISSION_DELETED, target, at=resources.clock(), before=facts)
 
 
 def _facts(permission: Permission) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Roles and grants. Every change takes one lock, is judged against what the actor holds, and is all or nothing."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from types import EllipsisType
 from typing import Any
@@ -27,7 +27,7 @@ from auth_service.users.service import keeping_a_superuser
 async def list_roles(resources: Resources) -> list[RoleAnswer]:
     async with resources.db() as session:
         patterns, parents = await repository.links(session)
-        return [_view(role, patterns[role.name], parents[role.name]) for role in await repository.list_roles(session)]
+        return [view_of(role, patterns[role.name], parents[role.name]) for role in await repository.list_roles(session)]
 
 
 async def get_role(resources: Resources, name: str) -> RoleAnswer:
@@ -49,27 +49,55 @@ async def create_role(
     """Raises RoleExists, RoleCycle, LackingYourself, or ValidationFailed for what does not exist."""
     async with resources.db.begin() as session:
         await lock_access_rules(session)
-        now = resources.clock()
         if await repository.find_role(session, name) is not None:
             raise RoleExists
-        actor = await load_actor(session, caller, now, may="roles:write")
-        planned = await _plan(session, name, permissions, parents)
-        actor.must_hold(planned.effective(name), until=None)
-        role = Role(
+        planned = await plan_roles(session, {name: (permissions, parents)})
+        return await create_role_in(
+            resources,
+            session,
+            caller,
+            planned,
             name=name,
             title=title,
             description=description,
+            permissions=permissions,
+            parents=parents,
             session_limit=session_limit,
-            created_at=now,
-            updated_at=now,
         )
-        session.add(role)
-        await session.flush()
-        await repository.replace_links(session, name, set(permissions), set(parents))
-        view = await _current_view(session, role)
-        await record(resources, session, RoleCreated(by=actor.user_id, **_event_data(view)))
-        write_act(session, who(caller), Action.ROLE_CREATED, Target("role", name), at=now, after=_facts(view))
-        return view
+
+
+async def create_role_in(
+    resources: Resources,
+    session: AsyncSession,
+    caller: Principal | Actor,
+    planned: Hierarchy,
+    *,
+    name: str,
+    title: str,
+    description: str,
+    permissions: Collection[str],
+    parents: Collection[str],
+    session_limit: int | None,
+) -> RoleAnswer:
+    """In the caller's transaction, under the access lock, of what `plan_roles` let pass; the parents must be there."""
+    now = resources.clock()
+    actor = await load_actor(session, caller, now, may="roles:write")
+    actor.must_hold(planned.effective(name), until=None)
+    role = Role(
+        name=name,
+        title=title,
+        description=description,
+        session_limit=session_limit,
+        created_at=now,
+        updated_at=now,
+    )
+    session.add(role)
+    await session.flush()
+    await repository.replace_links(session, name, set(permissions), set(parents))
+    view = await _current_view(session, role)
+    await record(resources, session, RoleCreated(by=actor.user_id, **_event_data(view)))
+    write_act(session, who(caller), Action.ROLE_CREATED, Target("role", name), at=now, after=_facts(view))
+    return view
 
 
 async def update_role(
@@ -95,46 +123,84 @@ async def update_role(
         relinked = permissions is not None or parents is not None
         permissions = view.permissions if permissions is None else permissions
         parents = view.parents if parents is None else parents
+        # Before what was sent is looked at: who lacks the role learns nothing from it.
         actor = await load_actor(session, caller, now, may="roles:write")
         actor.must_hold((await repository.load_hierarchy(session)).effective(name), until=now)
-        planned = await _plan(session, name, permissions, parents)
-        actor.must_hold(planned.effective(name), until=None if relinked else now)
-        role.title = role.title if title is None else title
-        role.description = role.description if description is None else description
-        role.session_limit = role.session_limit if session_limit is ... else session_limit
-        role.updated_at = now
-        await repository.replace_links(session, name, set(permissions), set(parents))
-        await session.flush()
-        changed = await _current_view(session, role)
-        await record(resources, session, RoleChanged(by=actor.user_id, **_event_data(changed)))
-        old, new = _facts(view), _facts(changed)
-        differing = [key for key in new if old[key] != new[key]]
-        write_act(
+        planned = await plan_roles(session, {name: (permissions, parents)})
+        return await update_role_in(
+            resources,
             session,
-            who(caller),
-            Action.ROLE_UPDATED,
-            Target("role", name),
-            at=now,
-            before={key: old[key] for key in differing},
-            after={key: new[key] for key in differing},
+            caller,
+            planned,
+            name=name,
+            title=role.title if title is None else title,
+            description=role.description if description is None else description,
+            permissions=permissions,
+            parents=parents,
+            session_limit=role.session_limit if session_limit is ... else session_limit,
+            relinked=relinked,
         )
-        return changed
+
+
+async def update_role_in(
+    resources: Resources,
+    session: AsyncSession,
+    caller: Principal | Actor,
+    planned: Hierarchy,
+    *,
+    name: str,
+    title: str,
+    description: str,
+    permissions: Collection[str],
+    parents: Collection[str],
+    session_limit: int | None,
+    relinked: bool = True,
+) -> RoleAnswer:
+    """As `create_role_in`, of a role that is there: all of it as it is to be from now on. Raises RoleBuiltIn."""
+    now = resources.clock()
+    role = _changeable(await repository.find_role(session, name))
+    view = await _current_view(session, role)
+    actor = await load_actor(session, caller, now, may="roles:write")
+    actor.must_hold((await repository.load_hierarchy(session)).effective(name), until=now)
+    actor.must_hold(planned.effective(name), until=None if relinked else now)
+    role.title, role.description, role.session_limit, role.updated_at = title, description, session_limit, now
+    await repository.replace_links(session, name, set(permissions), set(parents))
+    await session.flush()
+    changed = await _current_view(session, role)
+    await record(resources, session, RoleChanged(by=actor.user_id, **_event_data(changed)))
+    old, new = _facts(view), _facts(changed)
+    differing = [key for key in new if old[key] != new[key]]
+    write_act(
+        session,
+        who(caller),
+        Action.ROLE_UPDATED,
+        Target("role", name),
+        at=now,
+        before={key: old[key] for key in differing},
+        after={key: new[key] for key in differing},
+    )
+    return changed
 
 
 async def delete_role(resources: Resources, caller: Principal | Actor, name: str) -> None:
     """Raises RoleInUse while users or roles have it, or new users get it."""
     async with resources.db.begin() as session:
         await lock_access_rules(session)
-        role = _changeable(await repository.find_role(session, name))
-        now = resources.clock()
-        actor = await load_actor(session, caller, now, may="roles:write")
-        actor.must_hold((await repository.load_hierarchy(session)).effective(name), until=now)
-        if name == resources.settings.default_role or await repository.uses_of(session, name):
-            raise RoleInUse
-        facts = _facts(await _current_view(session, role))
-        await session.delete(role)
-        await record(resources, session, RoleDeleted(role=name, by=actor.user_id))
-        write_act(session, who(caller), Action.ROLE_DELETED, Target("role", name), at=now, before=facts)
+        await delete_role_in(resources, session, caller, name)
+
+
+async def delete_role_in(resources: Resources, session: AsyncSession, caller: Principal | Actor, name: str) -> None:
+    """In the caller's transaction, under the access lock."""
+    role = _changeable(await repository.find_role(session, name))
+    now = resources.clock()
+    actor = await load_actor(session, caller, now, may="roles:write")
+    actor.must_hold((await repository.load_hierarchy(session)).effective(name), until=now)
+    if name == resources.settings.default_role or await repository.uses_of(session, name):
+        raise RoleInUse
+    facts = _facts(await _current_view(session, role))
+    await session.delete(role)
+    await record(resources, session, RoleDeleted(role=name, by=actor.user_id))
+    write_act(session, who(caller), Action.ROLE_DELETED, Target("role", name), at=now, before=facts)
 
 
 async def list_grants(resources: Resources, user_id: UUID) -> list[RoleGrantAnswer]:
@@ -236,14 +302,18 @@ async def _must_manage(session: AsyncSession, actor: Actor, name: str, *, until:
     actor.must_hold((await repository.load_hierarchy(session)).effective(name), until=until)
 
 
-async def _plan(session: AsyncSession, name: str, permissions: Collection[str], parents: Collection[str]) -> Hierarchy:
-    """The roles as they would be; raises for unknown names, cycles and too deep ancestry."""
-    hierarchy = await repository.load_hierarchy(session)
-    if any(parent not in hierarchy for parent in parents):
+async def plan_roles(session: AsyncSession, wanted: Mapping[str, tuple[Collection[str], Collection[str]]]) -> Hierarchy:
+    """The roles as they would be with those of `wanted`: by name, their permissions and parents.
+
+    Raises for unknown names, cycles and too deep ancestry.
+    """
+    planned = await repository.load_hierarchy(session)
+    for name, (permissions, parents) in wanted.items():
+        if await unknown_patterns(session, permissions):
+            raise ValidationFailed("permissions name one that is not in the catalogue")
+        planned = planned.with_role(name, parents, permissions)
+    if any(parent not in planned for _, parents in wanted.values() for parent in parents):
         raise ValidationFailed("parents name a role that does not exist")
-    if await unknown_patterns(session, permissions):
-        raise ValidationFailed("permissions name one that is not in the catalogue")
-    planned = hierarchy.with_role(name, parents, permissions)
     planned.check()
     return planned
 
@@ -255,10 +325,10 @@ async def _must_exist(session: AsyncSession, user_id: UUID) -> None:
 
 async def _current_view(session: AsyncSession, role: Role) -> RoleAnswer:
     patterns, parents = await repository.links(session)
-    return _view(role, patterns[role.name], parents[role.name])
+    return view_of(role, patterns[role.name], parents[role.name])
 
 
-def _view(role: Role, permissions: list[str], parents: list[str]) -> RoleAnswer:
+def view_of(role: Role, permissions: list[str], parents: list[str]) -> RoleAnswer:
     return RoleAnswer(
         name=role.name,
         title=role.title,
