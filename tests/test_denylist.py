@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import QueuePool
 
-from auth_service.core.denylist import GENERATION_KEY, Denylist
+from auth_service.core.denylist import BUCKETS, Denylist, generation_key
 from auth_service.embedded import EmbeddedServer, start_redis
 from tests.api import V1, Account, Api, Tokens, error_of, tokens_of
 from tests.conftest import Fresh, flush
@@ -129,7 +129,8 @@ async def test_rel_2_generation_of_another_deployment_is_not_trusted(fresh: Fres
     _, ended = await api.as_role()
     await api.http.post(f"{V1}/auth/logout", headers=ended.bearer)
     flush(settings.redis_url.get_secret_value())
-    await api.resources.redis.set(GENERATION_KEY, "another")
+    for bucket in range(BUCKETS):
+        await api.resources.redis.set(generation_key(bucket), "another")
     assert error_of(await api.me(ended)) == REFUSED
 
 

@@ -13,6 +13,7 @@ from auth_service.core.errors import AppError, NotFound, is_store_failure
 from auth_service.core.keys import JWKS_MAX_AGE_SECONDS
 from auth_service.core.limits import client_of
 from auth_service.core.metrics import MEDIA_TYPE
+from auth_service.core.redis_client import ping_masters
 
 log = structlog.get_logger(__name__)
 Concern = Callable[[Resources], Awaitable[str]]
@@ -76,7 +77,7 @@ async def _postgres(resources: Resources) -> str:
 
 
 async def _redis(resources: Resources) -> str:
-    await resources.redis.get("auth:generation")
+    await ping_masters(resources.redis)
     return "ok"
 
 
