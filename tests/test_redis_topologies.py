@@ -89,7 +89,7 @@ async def test_rel_2_a_session_lives_and_ends_on_each_topology(fresh: Fresh, sev
 async def test_rel_2_every_key_has_a_hash_tag_and_no_command_crosses_slots(
     fresh: Fresh, redis_cluster: Topology
 ) -> None:
-    """The cluster itself is the judge, in all tests here; first it is shown that it does not let such a command pass."""
+    """The cluster itself is the judge, in all tests here; first it is shown that no such command passes."""
     api = await fresh.api(redis_url=redis_cluster.url)
     with pytest.raises((RedisClusterException, ClusterCrossSlotError), match="slot"):
         await api.resources.redis.mget([generation_key(0), generation_key(1)])
