@@ -15,6 +15,8 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from auth_service.redis_url import RedisAddress, read_redis_url
+
 DEVELOPMENT_SECRET = "development-only-secret-never-use-this-in-production"  # noqa: S105
 DEFAULT_DATABASE_URL = "postgresql://auth:auth@localhost:5432/auth"
 DEV_ENV_FILE = Path(".dev/env")  # written by `auth-service dev`, so that the CLI finds its servers
@@ -247,8 +249,7 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _is_redis(cls, value: SecretStr) -> SecretStr:
-        if _scheme(value) not in {"redis", "rediss"} or not re.fullmatch(r"/?\d*", _parts(value).path):
-            raise ValueError("write it as redis://:password@host:6379/0 or rediss://…, the password percent-encoded")
+        read_redis_url(value.get_secret_value())
         return value
 
     @field_validator("log_level")
@@ -356,6 +357,10 @@ class Settings(BaseSettings):
     def asyncpg_dsn(self) -> str:
         parts = urlsplit(self.database_url.get_secret_value())
         return urlunsplit(parts._replace(scheme="postgresql"))
+
+    @property
+    def redis_address(self) -> RedisAddress:
+        return read_redis_url(self.redis_url.get_secret_value())
 
     @property
     def sqlalchemy_url(self) -> str:

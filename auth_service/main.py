@@ -24,7 +24,7 @@ from auth_service.core import health
 from auth_service.core.api_docs import DESCRIPTION, EVERYWHERE, show_security
 from auth_service.core.clock import Clock, utc_now
 from auth_service.core.connections import Resources, open_resources
-from auth_service.core.denylist import CATCH_UP_SECONDS
+from auth_service.core.denylist import CATCH_UP_SECONDS, LEARN_SECONDS
 from auth_service.core.edge import Edge
 from auth_service.core.errors import install_error_handlers
 from auth_service.core.keys import RELOAD_SECONDS
@@ -179,6 +179,7 @@ def _jobs(resources: Resources) -> list[Job]:
     jobs = [
         Job("signing_keys", resources.keys.load, RELOAD_SECONDS),
         Job("denials", resources.denylist.catch_up, CATCH_UP_SECONDS),
+        Job("denials_of_others", resources.denylist.learn, LEARN_SECONDS),
         Job("mails", lambda: deliver(resources), DELIVERY_SECONDS),
         Job("tidy", tidy, TIDY_SECONDS),
         Job("login_history", partial(keep_up, resources), TIDY_SECONDS),

@@ -1,11 +1,14 @@
-"""Real Postgres and Redis for every test: DATABASE_URL and REDIS_URL if set, else throw-away servers of our own."""
+"""Real Postgres and Redis for every test: DATABASE_URL and REDIS_URL if set, else throw-away servers of our own.
+
+TEST_REDIS=cluster or TEST_REDIS=sentinel runs the tests on a Redis of that kind.
+"""
 
 import asyncio
 import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,6 @@ import asyncpg
 import httpx
 import hypothesis
 import pytest
-import redis as sync_redis
 from fastapi import FastAPI
 
 from auth_service.config import Settings
@@ -23,6 +25,7 @@ from auth_service.core.clock import Clock, utc_now
 from auth_service.core.connections import Resources
 from auth_service.main import create_app
 from tests.api import Api
+from tests.redis_topologies import Topology, cluster, flush, sentinel_set
 from tests.service_process import ServiceProcess, running_service
 
 # A busy machine is no failure.
@@ -40,12 +43,15 @@ class Servers:
     database_url: str
     redis_url: str
     worker: str
+    second_redis_url: str = ""  # a cluster has no databases, so there is another one for tests that flush
 
     def database(self, name: str) -> str:
         return urlunsplit(urlsplit(self.database_url)._replace(path=f"/{name}"))
 
     def redis_db(self, offset: int) -> str:
         """Two Redis databases for each xdist worker: 0 the shared app's, 1 for tests that flush."""
+        if self.second_redis_url:
+            return (self.redis_url, self.second_redis_url)[offset]
         number = int(self.worker.removeprefix("gw") or 0) if self.worker.startswith("gw") else 0
         return urlunsplit(urlsplit(self.redis_url)._replace(path=f"/{2 * number + offset}"))
 
@@ -59,15 +65,33 @@ def servers(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterato
     from auth_service.embedded import start_postgres, start_redis
 
     folder = tmp_path_factory.mktemp("servers")
-    postgres = start_postgres(folder / "postgres", durable=False)
-    try:
-        redis = start_redis(folder / "redis", durable=False)
-        try:
-            yield Servers(postgres.url, redis.url, worker_id)
-        finally:
-            redis.stop()
-    finally:
-        postgres.stop()
+    with ExitStack() as stack:
+        postgres = start_postgres(folder / "postgres", durable=False)
+        stack.callback(postgres.stop)
+        match os.environ.get("TEST_REDIS", ""):
+            case "cluster":
+                first, second = (stack.enter_context(cluster(folder / name)) for name in ("first", "second"))
+                yield Servers(postgres.url, first.url, worker_id, second.url)
+            case "sentinel":
+                yield Servers(postgres.url, stack.enter_context(sentinel_set(folder / "redis")).url, worker_id)
+            case "":
+                redis = start_redis(folder / "redis", durable=False)
+                stack.callback(redis.stop)
+                yield Servers(postgres.url, redis.url, worker_id)
+            case other:
+                raise pytest.UsageError(f"TEST_REDIS is cluster or sentinel, not {other}")
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topology]:
+    with cluster(tmp_path_factory.mktemp("cluster")) as topology:
+        yield topology
+
+
+@pytest.fixture(scope="session")
+def redis_sentinels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topology]:
+    with sentinel_set(tmp_path_factory.mktemp("sentinels")) as topology:
+        yield topology
 
 
 @pytest.fixture(scope="session")
@@ -136,11 +160,6 @@ async def shared_settings(servers: Servers, template: str) -> Settings:
     await _recreate(servers, name, template)
     flush(servers.redis_db(0))
     return test_settings(database_url=servers.database(name), redis_url=servers.redis_db(0))
-
-
-def flush(redis_url: str) -> None:
-    with sync_redis.Redis.from_url(redis_url) as redis:
-        redis.flushdb()
 
 
 @pytest.fixture(scope="session")

@@ -13,11 +13,12 @@ from pydantic import SecretStr
 
 from auth_service.config import Settings
 from tests.api import PASSWORD, V1, Account, Api, Tokens, error_of, unique
-from tests.conftest import Fresh, flush
+from tests.conftest import Fresh
 from tests.gate import Gate, gate_to
 from tests.jar import Browser
 from tests.mailbox import newest
 from tests.phone import shown_at
+from tests.redis_topologies import flush
 from tests.viewer import Watch, enrol
 
 UNAVAILABLE = (503, "temporarily_unavailable")

@@ -369,6 +369,19 @@ async def test_without_redis_what_must_end_sessions_says_so(api: Api, shared_set
     assert "REDIS_URL" in outcome.err
 
 
+@pytest.mark.parametrize("kind", ["redis+sentinel", "redis+cluster"])
+async def test_hosts_of_several_redis_are_named_and_not_their_password(
+    api: Api, shared_settings: Settings, kind: str
+) -> None:
+    account = await api.create_user()
+    hosts = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    url = f"{kind}://:the-password@{','.join(hosts)}{'/0?service=cinema' if 'sentinel' in kind else ''}"
+    outcome = await Command(shared_settings, REDIS_URL=url)("users", "toggle-active", account.login)
+    assert (outcome.code, outcome.out) == (3, "")
+    assert f"REDIS_URL ({', '.join(hosts)})" in outcome.err
+    assert "the-password" not in outcome.err
+
+
 @pytest.mark.parametrize("trouble", ["password", "database"])
 async def test_a_wrong_password_or_name_of_the_database_is_said(
     servers: Servers, shared_settings: Settings, trouble: str

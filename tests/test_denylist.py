@@ -13,11 +13,12 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import QueuePool
 
-from auth_service.core.denylist import GENERATION_KEY, Denylist
+from auth_service.core.denylist import BUCKETS, Denylist, generation_key, redis_key
 from auth_service.embedded import EmbeddedServer, start_redis
 from tests.api import V1, Account, Api, Tokens, error_of, tokens_of
-from tests.conftest import Fresh, flush
+from tests.conftest import Fresh
 from tests.gate import Gate, gate_to
+from tests.redis_topologies import flush
 
 REFUSED = (401, "not_authenticated")
 INVALID = (401, "invalid_refresh_token")
@@ -63,6 +64,12 @@ async def assert_unavailable(api: Api, account: Account, tokens: Tokens) -> None
         assert int(answer.headers["retry-after"]) >= 1
 
 
+async def redis_denies(api: Api, account: Account, tokens: Tokens) -> bool:
+    """Redis itself: a worker also knows by its own memory of what Postgres has."""
+    key = redis_key(f"auth:{{{account.id}}}:sid:{tokens.session_id}")
+    return bool(await api.resources.redis.get(key) == "1")
+
+
 async def until_well(api: Api, tokens: Tokens) -> None:
     async with asyncio.timeout(PATIENCE):
         while (answer := await api.me(tokens)).status_code == 503:  # noqa: ASYNC110  the answer is what we wait for
@@ -96,6 +103,7 @@ async def test_rel_2_flushed_denylist_is_rebuilt_before_anyone_gets_in(fresh: Fr
         assert {error_of(answer) for answer in answers} == {REFUSED}
         for replica in replicas:
             assert (await replica.me(live)).status_code == 200
+        assert all([await redis_denies(replicas[0], account, tokens) for tokens in ended])
 
 
 async def test_rel_2_redis_emptied_again_while_it_is_rebuilt_revives_nothing(
@@ -104,7 +112,7 @@ async def test_rel_2_redis_emptied_again_while_it_is_rebuilt_revives_nothing(
     """A Redis that crashes in a loop: what was published before the second loss is gone and must not count."""
     settings = await fresh.settings()
     api = await fresh.on(settings)
-    _, ended = await api.as_role()
+    account, ended = await api.as_role()
     await api.http.post(f"{V1}/auth/logout", headers=ended.bearer)
     redis_url = settings.redis_url.get_secret_value()
     publish, losses = Denylist._publish_rows, 1
@@ -120,17 +128,20 @@ async def test_rel_2_redis_emptied_again_while_it_is_rebuilt_revives_nothing(
     flush(redis_url)
     assert error_of(await api.me(ended)) in {UNAVAILABLE, REFUSED}
     assert error_of(await api.me(ended)) == REFUSED
+    assert await redis_denies(api, account, ended)
 
 
 async def test_rel_2_generation_of_another_deployment_is_not_trusted(fresh: Fresh) -> None:
     """A Redis that was exchanged for someone else's: it remembers, but not our revocations."""
     settings = await fresh.settings()
     api = await fresh.on(settings)
-    _, ended = await api.as_role()
+    account, ended = await api.as_role()
     await api.http.post(f"{V1}/auth/logout", headers=ended.bearer)
     flush(settings.redis_url.get_secret_value())
-    await api.resources.redis.set(GENERATION_KEY, "another")
+    for bucket in range(BUCKETS):
+        await api.resources.redis.set(generation_key(bucket), "another")
     assert error_of(await api.me(ended)) == REFUSED
+    assert await redis_denies(api, account, ended)
 
 
 async def test_rel_2_redis_down_is_503_and_recovers_empty_without_restart(

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from auth_service.core.denylist import redis_key
 from auth_service.sessions.service import end_all_sessions
 from tests.api import V1, Api, StoppedClock, Tokens, error_of, tokens_of
 from tests.conftest import Fresh
@@ -81,7 +82,7 @@ async def test_out_2_entries_live_as_long_as_the_tokens_they_deny(api: Api) -> N
         f"auth:{{{client_id}}}:jti:{service_jti}",
         f"auth:{{{account.id}}}:epoch",
     ):
-        milliseconds = await api.resources.redis.pttl(key)
+        milliseconds = await api.resources.redis.pttl(redis_key(key))
         assert 900 + leeway < milliseconds / 1000 <= 900 + 2 * leeway
         expires_at = await api.resources.hot.fetchval("SELECT expires_at FROM denials WHERE key = $1", key)
         seconds = (expires_at - api.resources.clock()).total_seconds()
@@ -107,8 +108,8 @@ async def test_out_2_late_publisher_neither_lowers_an_epoch_nor_shortens_a_life(
     short = type(older)(older.key, older.value, older.expires_at - timedelta(seconds=600))
     await denylist.publish([newer])
     await denylist.publish([older, short])
-    assert await redis.get(newer.key) == "7"
-    assert await redis.pttl(newer.key) > 800_000
+    assert await redis.get(redis_key(newer.key)) == "7"
+    assert await redis.pttl(redis_key(newer.key)) > 800_000
 
 
 async def test_out_3_epoch_is_right_within_one_moment(fresh: Fresh) -> None:

@@ -13,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from auth_service.config import Settings
+from auth_service.core.denylist import redis_key
 from auth_service.core.secrets import Secrets
 from auth_service.sessions import repository, rotation
 from auth_service.sessions.families import Verdict
@@ -22,8 +23,9 @@ from auth_service.sessions.rotation import Ruling, rule
 from auth_service.sessions.service import families
 from auth_service.users.service import delete_user, set_active
 from tests.api import V1, Account, Api, StoppedClock, Tokens, error_of, tokens_of
-from tests.conftest import Fresh, flush, running_app
+from tests.conftest import Fresh, running_app
 from tests.forgery import claims_of
+from tests.redis_topologies import flush
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 IDLE, GRACE = timedelta(days=7), timedelta(seconds=10)
@@ -335,7 +337,8 @@ async def test_ref_5_denial_outlives_every_token_of_the_session(fresh: Fresh) ->
     one, two = await fresh.on(settings, clock), await fresh.on(settings, ahead)
     tokens = await two.log_in(await one.create_user())
     await one.http.post(f"{V1}/auth/logout", headers=tokens.bearer)
-    life = await one.resources.redis.pttl(f"auth:{{{claims_of(tokens.access)['sub']}}}:sid:{tokens.session_id}")
+    denied = redis_key(f"auth:{{{claims_of(tokens.access)['sub']}}}:sid:{tokens.session_id}")
+    life = await one.resources.redis.pttl(denied)
     dead_at = claims_of(tokens.access)["exp"] + settings.clock_leeway_seconds
     assert clock.now.timestamp() + life / 1000 >= dead_at - 1, "a second for the test itself"
 

@@ -60,6 +60,15 @@ BAD = {
         f"redis://:a/{CANARY}@localhost:6379/0",
         f"redis://:{CANARY}@[::1",
         f"redis://:{CANARY}@localhost/{CANARY}",
+        f"redis+sentinel://:{CANARY}@one:26379,two:26379/0",  # of which master
+        f"redis+sentinel://:{CANARY}@one:26379,two:0/0?service=cinema",
+        f"redis+sentinel://:{CANARY}@one:26379,/0?service=cinema",
+        f"redis+sentinel://:{CANARY}@one:26379/0?service=cinema&socket_timeout={CANARY}",
+        f"redis+sentinel://:a/{CANARY}@one:26379/0?service=cinema",
+        f"redis+cluster://:{CANARY}@one:6379,two:6379/1",
+        f"redis+cluster://:{CANARY}@one:6379?ssl_ca_certs=/{CANARY}",  # without TLS
+        f"redis+cluster://:{CANARY}@one:99999,two:6379",
+        f"redis+other://:{CANARY}@one:6379",
     ],
     "SECRET_KEY": [CANARY[:31], "ж" * 15],
     "SECRET_KEY_PREVIOUS": [CANARY[:31]],
@@ -326,3 +335,31 @@ def test_the_limits_on_the_page_are_those_of_the_code() -> None:
             assert f"{bounds['ge']} to {bounds['le']}" in row[0], name
             checked += 1
     assert checked > 15
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "hosts", "service"),
+    [
+        ("redis://:p%40ss@one:6380/2", "single", "one:6380", ""),
+        ("rediss://one", "single", "one:6379", ""),
+        ("redis+sentinel://one,two:26380/3?service=cinema", "sentinel", "one:26379, two:26380", "cinema"),
+        ("rediss+sentinel://me:p%40ss@[::1]:1,two?service=a&ssl_ca_certs=/ca", "sentinel", "::1:1, two:26379", "a"),
+        ("redis+cluster://:p%40ss@one:7000,two:7001", "cluster", "one:7000, two:7001", ""),
+        ("rediss+cluster://one/0", "cluster", "one:6379", ""),
+    ],
+)
+def test_redis_url_has_three_forms(url: str, kind: str, hosts: str, service: str) -> None:
+    address = Settings(_env_file=None, redis_url=SecretStr(url)).redis_address
+    assert (address.kind, str(address), address.service) == (kind, hosts, service)
+    assert "p@ss" not in repr(address) + str(address)
+    if kind != "single":
+        assert address.options.get("password") == ("p@ss" if "p%40ss" in url else None)
+        assert bool(address.options.get("ssl")) is url.startswith("rediss")
+        assert address.options.get("ssl_ca_certs") == ("/ca" if "/ca" in url else None)
+
+
+def test_a_sentinel_has_a_password_of_its_own() -> None:
+    url = "redis+sentinel://:of-the-data@one/0?service=cinema&sentinel_password=of-the-sentinels"
+    address = Settings(_env_file=None, redis_url=SecretStr(url)).redis_address
+    assert address.options["password"] == "of-the-data"
+    assert address.sentinel_options == {"password": "of-the-sentinels"}

@@ -8,9 +8,7 @@ from typing import Annotated, Any
 
 import asyncpg
 from fastapi import Depends, Request
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from auth_service.config import Settings
@@ -19,6 +17,7 @@ from auth_service.core.denylist import Denylist
 from auth_service.core.keys import KeyRing
 from auth_service.core.metrics import Metrics
 from auth_service.core.passwords import PasswordHasher
+from auth_service.core.redis_client import close_redis, open_redis
 from auth_service.core.secrets import Secrets
 
 CLOSE_SECONDS = 2.0
@@ -71,7 +70,7 @@ async def open_resources(
         pool_recycle=1800,
         connect_args=connect,
     )
-    redis = _open_redis(settings)
+    redis = open_redis(settings)
     hot = asyncpg.create_pool(
         settings.asyncpg_dsn,
         min_size=0,
@@ -100,7 +99,7 @@ async def open_resources(
         )
     finally:
         hasher.close()
-        await redis.aclose()
+        await close_redis(redis)
         try:
             await asyncio.wait_for(hot.close(), CLOSE_SECONDS)
         except TimeoutError:
@@ -112,21 +111,6 @@ async def _keep_as_it_is(_connection: asyncpg.Connection) -> None:
     """In place of asyncpg's RESET ALL after each use, a round trip of its own: nothing here changes a connection's
     settings or takes a lock beyond its transaction, and one that is still open is rolled back all the same.
     """
-
-
-def _open_redis(settings: Settings) -> Redis:
-    timeout = settings.redis_timeout_ms / 1000
-    pool = BlockingConnectionPool.from_url(
-        settings.redis_url.get_secret_value(),
-        max_connections=settings.redis_pool_size,
-        timeout=timeout,
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        decode_responses=True,
-        # redis-py repeats ten times by itself, scripts included: one rotation would look like theft (M9).
-        retry=Retry(NoBackoff(), 0),
-    )
-    return Redis.from_pool(pool)
 
 
 async def get_resources(request: Request) -> Resources:

@@ -2,11 +2,13 @@
 
 Postgres is the record, Redis what every worker reads on every request. A denial is committed first and
 published before the caller is answered; what could not be published is published by the next `catch_up`.
+What a failover of Redis loses, each worker knows from Postgres within LEARN_SECONDS: see `learn`.
 """
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,15 +22,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.config import Settings
 from auth_service.core.clock import Clock
-from auth_service.core.errors import Unavailable
+from auth_service.core.errors import Unavailable, is_store_failure
 from auth_service.core.metrics import Metrics
+from auth_service.core.redis_client import Script, ping_masters
 from auth_service.core.tokens import AccessClaims
 
 log = structlog.get_logger(__name__)
 
-GENERATION_KEY = "auth:generation"
-_REBUILDING_KEY = "auth:rebuilding"
 CATCH_UP_SECONDS = 5
+LEARN_SECONDS = 0.5
+BUCKETS = 64  # of subjects: each is one slot of a cluster, so one command reads a subject's denials and its marker
+_AT_ONCE = 8
 _OVERLAP = timedelta(seconds=60)  # a transaction may commit later than its recorded_at
 _REBUILD_LOCK = 0x64656E79  # "deny"
 
@@ -54,7 +58,7 @@ return 1
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """`key` is the Redis key; the braces keep one subject's keys in one cluster slot."""
+    """`key` is the record's, whose text is older than the buckets; Redis has it at `redis_key(key)`."""
 
     key: str
     value: int
@@ -73,6 +77,33 @@ def _epoch_key(subject: UUID) -> str:
     return f"auth:{{{subject}}}:epoch"
 
 
+def redis_key(recorded: str) -> str:
+    """Where Redis has what the record calls `auth:{<subject>}:…`."""
+    subject, _, rest = recorded.removeprefix("auth:{").partition("}")
+    return f"{_PREFIXES[_bucket_of(UUID(subject))]}{subject}{rest}"
+
+
+def bucket_of_record(recorded: str) -> int:
+    return _bucket_of(UUID(recorded.removeprefix("auth:{").partition("}")[0]))
+
+
+def generation_key(bucket: int) -> str:
+    """It must show the store's generation, else this bucket was flushed or its master restarted empty."""
+    return f"{_PREFIXES[bucket]}generation"
+
+
+def _rebuilding_key(bucket: int) -> str:
+    return f"{_PREFIXES[bucket]}rebuilding"
+
+
+def _bucket_of(subject: UUID) -> int:
+    return subject.int % BUCKETS  # its last bits are random
+
+
+_PREFIXES = [f"auth:{{b{bucket}}}:" for bucket in range(BUCKETS)]
+_GENERATIONS = [generation_key(bucket) for bucket in range(BUCKETS)]
+
+
 class Denylist:
     def __init__(self, redis: Redis, pool: asyncpg.Pool, settings: Settings, clock: Clock, metrics: Metrics) -> None:
         self._redis = redis
@@ -82,9 +113,12 @@ class Denylist:
         # No token of before the denial outlives this (OUT-2): the leeway once for the clock of the worker that
         # minted it, and once for the clock of the one that verifies it.
         self._life = timedelta(seconds=settings.access_token_seconds + 2 * settings.clock_leeway_seconds)
-        self._publish_script = redis.register_script(_PUBLISH)
-        self._finish_script = redis.register_script(_FINISH_REBUILDING)
+        self._publish_script = Script(redis, _PUBLISH)
+        self._finish_script = Script(redis, _FINISH_REBUILDING)
         self._generation: str | None = None
+        self._known: dict[str, tuple[int, datetime]] = {}  # by Redis key: value and expiry of what Postgres has
+        self._learned_at: float | None = None
+        self._learning = asyncio.Lock()
         self._seen: datetime | None = None
         self._rebuilding = asyncio.Lock()
 
@@ -112,47 +146,86 @@ class Denylist:
 
     async def must_be_there(self) -> None:
         """Raises a store failure while Redis cannot be told; ask it before what works only once is used up."""
-        await self._redis.ping()
+        await ping_masters(self._redis)
 
     async def publish(self, denials: Sequence[Denial]) -> None:
         """After this no worker accepts them; raises a store failure (503) where Redis cannot be told."""
         now = self._clock()
-        live = [denial for denial in denials if denial.expires_at > now]
-        if live:
-            lives = [max(1, round((denial.expires_at - now).total_seconds() * 1000)) for denial in live]
-            await self._publish_script(
-                keys=[denial.key for denial in live],
-                args=[arg for denial, life in zip(live, lives, strict=True) for arg in (denial.value, life)],
-            )
+        buckets: defaultdict[int, list[Denial]] = defaultdict(list)
+        for denial in denials:
+            if denial.expires_at > now:
+                buckets[bucket_of_record(denial.key)].append(denial)
+        failure: Exception | None = None
+        for group in buckets.values():
+            args = []
+            for denial in group:
+                args += [denial.value, max(1, round((denial.expires_at - now).total_seconds() * 1000))]
+            try:
+                await self._publish_script([redis_key(denial.key) for denial in group], args)
+            except Exception as error:
+                if not is_store_failure(error):
+                    raise
+                failure = error  # of one master; the others are told all the same
+        if failure is not None:
+            raise failure
 
     async def refuses(self, claims: AccessClaims) -> bool:
-        """One round trip; raises a store failure where Redis cannot say: unknown is not no."""
+        """One command; raises a store failure where Redis cannot say: unknown is not no."""
+        bucket = _bucket_of(claims.subject)
+        of_subject = f"{_PREFIXES[bucket]}{claims.subject}"
         keys = [
-            _session_key(claims.subject, claims.session_id),
-            _token_key(claims.subject, claims.token_id),
-            _epoch_key(claims.subject),
+            f"{of_subject}:sid:{claims.session_id}",
+            f"{of_subject}:jti:{claims.token_id}",
+            f"{of_subject}:epoch",
+            _GENERATIONS[bucket],
         ]
-        (session, token, epoch), generation = await self._read(keys)
+        session, token, epoch, generation = await self._redis.mget(keys)
         if not self._remembers(generation):
-            await self._rebuild()
-            (session, token, epoch), generation = await self._read(keys)
+            await self._rebuild(bucket)
+            session, token, epoch, generation = await self._redis.mget(keys)
             if not self._remembers(generation):
                 raise Unavailable("Redis lost its memory again while it was being restored.")
-        return session is not None or token is not None or (epoch is not None and claims.epoch < int(epoch))
+        if session is not None or token is not None or (epoch is not None and claims.epoch < int(epoch)):
+            return True
+        return await self._known_to_refuse(keys, claims)
 
-    async def _read(self, keys: list[str]) -> tuple[list[str | None], str | None]:
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.mget(keys)
-        pipeline.get(GENERATION_KEY)
-        values, generation = await pipeline.execute()
-        return values, generation
+    async def _known_to_refuse(self, keys: list[str], claims: AccessClaims) -> bool:
+        """Redis says no denial; but a replica that was promoted has perhaps not heard of the last ones."""
+        if self._learned_at is None:
+            async with self._learning:
+                if self._learned_at is None:
+                    await self.learn()
+        known = self._known
+        epoch = known.get(keys[2])
+        return keys[0] in known or keys[1] in known or (epoch is not None and claims.epoch < epoch[0])
+
+    async def learn(self) -> None:
+        """Reads what was committed since the last time, by whichever worker. By the clock of Postgres alone."""
+        started = asyncio.get_running_loop().time()
+        # The first time all that can still matter; a denial is recorded no longer than its life before it expires.
+        since = self._life if self._learned_at is None else timedelta(seconds=started - self._learned_at)
+        rows = await self._pool.fetch(
+            "SELECT key, value, expires_at FROM denials WHERE recorded_at > now() - $1::interval", since + _OVERLAP
+        )
+        for row in rows:
+            key = redis_key(row["key"])
+            value, expires_at = self._known.get(key, (row["value"], row["expires_at"]))
+            self._known[key] = (max(value, row["value"]), max(expires_at, row["expires_at"]))
+        self._learned_at = started
 
     def _remembers(self, generation: str | bytes | None) -> bool:
         return generation is not None and generation == self._generation
 
-    async def _rebuild(self) -> None:
-        """After a flush or an empty restart: everything live is published again before anyone is let in."""
+    async def _remembers_bucket(self, bucket: int) -> bool:
+        return self._remembers(await self._redis.get(_GENERATIONS[bucket]))
+
+    async def _rebuild(self, wanted: int) -> None:
+        """Every bucket that a flush, an empty restart or another master has lost is published again, before anyone
+        of it is let in. Raises a store failure if the wanted one cannot be.
+        """
         async with self._rebuilding:
+            if await self._remembers_bucket(wanted):
+                return  # somebody was waited for who did it
             async with self._pool.acquire() as connection, connection.transaction():
                 # One worker at a time; the others then find the generation in place.
                 await connection.execute("SELECT pg_advisory_xact_lock($1)", _REBUILD_LOCK)
@@ -160,24 +233,33 @@ class Denylist:
                 if recorded is None:
                     raise Unavailable("The schema is not migrated: run auth-service migrate.")
                 self._generation = str(recorded)
-                if self._remembers(await self._redis.get(GENERATION_KEY)):
+                if await self._remembers_bucket(wanted):
                     return
+                remembered = await _where_possible(range(BUCKETS), self._remembers_bucket)
+                lost = [bucket for bucket, whole in remembered.items() if not whole]
                 attempt = secrets.token_hex(16)
-                await self._redis.set(_REBUILDING_KEY, attempt)  # before the reading: what is published later stays
+
+                async def begin(bucket: int) -> Any:
+                    return await self._redis.set(_rebuilding_key(bucket), attempt)
+
+                async def finish(bucket: int) -> Any:
+                    keys = [_rebuilding_key(bucket), _GENERATIONS[bucket]]
+                    return await self._finish_script(keys, [attempt, self._generation])
+
+                begun = await _where_possible(lost, begin)  # before the reading: what is published later stays
                 rows = await connection.fetch(
                     "SELECT key, value, expires_at FROM denials WHERE expires_at > $1", self._clock()
                 )
-                await self._publish_rows(rows)
-                done = await self._finish_script(
-                    keys=[_REBUILDING_KEY, GENERATION_KEY], args=[attempt, self._generation]
-                )
+                await self._publish_rows([row for row in rows if bucket_of_record(row["key"]) in begun])
+                done = await _where_possible(begun, finish)
             self._metrics.denylist_rebuilds.inc()
-            log.warning("denylist_rebuilt", denials=len(rows), complete=bool(done))
+            log.warning("denylist_rebuilt", denials=len(rows), buckets=sum(map(bool, done.values())), lost=len(lost))
 
     async def catch_up(self) -> None:
         """Publishes what other workers committed and perhaps could not publish; forgets what has expired."""
         since = self._seen
         newest = self._clock()
+        self._known = {key: known for key, known in self._known.items() if known[1] > newest}
         rows = await self._pool.fetch(
             "SELECT key, value, expires_at FROM denials WHERE recorded_at > $1 AND expires_at > $2",
             (since or newest - self._life) - _OVERLAP,
@@ -190,3 +272,21 @@ class Denylist:
     async def _publish_rows(self, rows: Sequence[Any]) -> None:
         for start in range(0, len(rows), 500):
             await self.publish([Denial(**dict(row)) for row in rows[start : start + 500]])
+
+
+async def _where_possible(buckets: Iterable[int], act: Callable[[int], Awaitable[Any]]) -> dict[int, Any]:
+    """The answers, without those of buckets whose master cannot be asked: that must not stop the others."""
+    answers: dict[int, Any] = {}
+    turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(bucket: int) -> None:
+        async with turns:
+            try:
+                answers[bucket] = await act(bucket)
+            except Exception as error:
+                if not is_store_failure(error):
+                    raise
+                log.warning("denylist_bucket_unreachable", bucket=bucket, kind=type(error).__name__)
+
+    await asyncio.gather(*(one(bucket) for bucket in buckets))
+    return answers

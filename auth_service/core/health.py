@@ -14,6 +14,7 @@ from auth_service.core.keys import JWKS_MAX_AGE_SECONDS
 from auth_service.core.limits import client_of
 from auth_service.core.measures import Measure, Measures, measure_pools
 from auth_service.core.metrics import MEDIA_TYPE
+from auth_service.core.redis_client import ping_masters
 
 log = structlog.get_logger(__name__)
 Concern = Callable[[Resources], Awaitable[str]]
@@ -82,7 +83,7 @@ async def _postgres(resources: Resources) -> str:
 
 
 async def _redis(resources: Resources) -> str:
-    await resources.redis.get("auth:generation")
+    await ping_masters(resources.redis)
     return "ok"
 
 

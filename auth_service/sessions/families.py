@@ -9,6 +9,8 @@ from uuid import UUID
 
 from redis.asyncio import Redis
 
+from auth_service.core.redis_client import Script
+
 _ROTATE = """
 local known = redis.call('HMGET', KEYS[1], 'generation', 'rotated_at')
 if not known[1] then return 'unknown' end
@@ -54,16 +56,16 @@ class Families:
         self._redis = redis
         self._grace = grace_seconds * 1000
         self._life = idle_seconds * 1000
-        self._rotate = redis.register_script(_ROTATE)
-        self._restore = redis.register_script(_RESTORE)
+        self._rotate = Script(redis, _ROTATE)
+        self._restore = Script(redis, _RESTORE)
 
     async def rotate(self, session_id: UUID, presented: int) -> Verdict:
-        return Verdict(await self._rotate(keys=[_key(session_id)], args=[presented, self._grace, self._life]))
+        return Verdict(await self._rotate([_key(session_id)], [presented, self._grace, self._life]))
 
     async def restore(self, session_id: UUID, generation: int, age_seconds: float) -> None:
         """From the record in Postgres; also how a new session's family begins. `age_seconds` since its rotation."""
         args = [generation, max(0, round(age_seconds * 1000)), self._life]
-        await self._restore(keys=[_key(session_id)], args=args)
+        await self._restore([_key(session_id)], args)
 
     async def forget(self, session_ids: list[UUID]) -> None:
         """Housekeeping: the ended rows in Postgres are what refuses their tokens."""
