@@ -139,12 +139,12 @@ def _jobs(resources: Resources) -> list[Job]:
         await delete_old_events(resources)
 
     jobs = [
-        Job("signing_keys", resources.keys.load, RELOAD_SECONDS),
-        Job("denials", resources.denylist.catch_up, CATCH_UP_SECONDS),
+        Job("signing_keys", resources.keys.load, RELOAD_SECONDS, first=True),
+        Job("denials", resources.denylist.catch_up, CATCH_UP_SECONDS, first=True),
         Job("mails", lambda: deliver(resources), DELIVERY_SECONDS),
         Job("tidy", tidy, TIDY_SECONDS),
         Job("login_history", partial(keep_up, resources), TIDY_SECONDS),
     ]
     if resources.settings.kafka_bootstrap is not None and resources.settings.relay_in_workers:
-        jobs.append(Job("relay", partial(run_relay, resources), RESTART_SECONDS))
+        jobs.append(Job("relay", partial(run_relay, resources), RESTART_SECONDS, endless=True))
     return jobs

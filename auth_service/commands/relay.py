@@ -32,6 +32,6 @@ async def _until_stopped() -> None:
     # As in the service: Postgres may be away at the start and later, the job goes on when it is back.
     async with (
         open_resources(read_settings()) as resources,
-        running([Job("relay", partial(run_relay, resources), RESTART_SECONDS)]),
+        running([Job("relay", partial(run_relay, resources), RESTART_SECONDS, endless=True)]),
     ):
         await stopped.wait()
