@@ -25,11 +25,12 @@ test: $(STAMP) ## run the tests with coverage; ARGS="-k refresh"
 	@exec $(BIN)/python -m pytest -n $(TEST_WORKERS) \
 		--cov=auth_service --cov-report=term --cov-fail-under=92 $(ARGS)
 
-lint: $(STAMP) ## check style, formatting, types and the direction of imports
+lint: $(STAMP) ## check style, formatting, types, the direction of imports, and migrations
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m scripts.lint_migrations
 
 format: $(STAMP) ## format the code and fix what can be fixed safely
 	$(BIN)/ruff format .

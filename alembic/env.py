@@ -2,14 +2,13 @@
 
 import asyncio
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from alembic import context
 from auth_service.config import load_settings
+from auth_service.core.migrating import migrate_patiently, wait_for_turn
 from auth_service.models import Base
-
-MIGRATION_LOCK = 0x6D696772  # "migr"
 
 
 def include_object(item: object, name: str | None, kind: str, _reflected: bool, _compared: object) -> bool:
@@ -32,16 +31,13 @@ def run(connection: Connection) -> None:
 
 async def run_online() -> None:
     url = context.config.attributes.get("url") or load_settings().sqlalchemy_url
-    # A migration that cannot get its lock gives up rather than have all traffic queue behind it (REL-8).
-    engine = create_async_engine(url, connect_args={"server_settings": {"lock_timeout": "3000"}})
-    async with engine.connect() as connection:
-        await connection.execute(text("SET lock_timeout = 0"))
-        await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
-        await connection.execute(text("SET lock_timeout = 3000"))
-        await connection.commit()
-        await connection.run_sync(run)
-        await connection.commit()
-    await engine.dispose()
+    engine = create_async_engine(url, connect_args={"server_settings": {"application_name": "auth-service migrate"}})
+    try:
+        async with engine.connect() as connection:
+            await wait_for_turn(connection)
+            await migrate_patiently(engine, connection, run)
+    finally:
+        await engine.dispose()
 
 
 asyncio.run(run_online())

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvicorn
 
 from auth_service.commands import audit, keys, partitions, roles, services, users
 from auth_service.commands.relay import relay
@@ -33,27 +32,12 @@ def serve(
     workers: Annotated[int | None, typer.Option(help="Default: WORKERS")] = None,
 ) -> None:
     """Answers requests; Postgres and Redis must run and be migrated."""
+    from auth_service.serving import serve as run_server
+
     settings = read_settings()
     count = workers or settings.workers
     with shared_by_workers() if count > 1 else nullcontext():
-        _run_server(host or settings.host, port or settings.port, count)
-
-
-def _run_server(host: str, port: int, workers: int) -> None:
-    uvicorn.run(
-        "auth_service.main:create_app_from_environment",
-        factory=True,
-        host=host,
-        port=port,
-        workers=workers,
-        proxy_headers=False,  # the edge reads them, by TRUSTED_PROXIES
-        server_header=False,
-        log_config=None,
-        access_log=False,
-        h11_max_incomplete_event_size=32 * 1024,
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=25,
-    )
+        run_server(host or settings.host, port or settings.port, count, settings.drain_seconds)
 
 
 @app.command()

@@ -68,6 +68,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
     workers: int = Field(default=1, ge=1, le=64)
+    drain_seconds: float = Field(default=5.0, ge=0, le=60)
     log_level: str = "INFO"
     log_file: Path | None = None
     log_format: str = Field(default="auto", pattern="^(auto|json|console)$")

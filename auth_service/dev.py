@@ -187,7 +187,12 @@ def _start_servers(
     data_dir: Path, port: int, signals: Signals, stack: contextlib.ExitStack
 ) -> tuple[list[EmbeddedServer], dict[str, str]]:
     servers: list[EmbeddedServer] = []
-    variables = {"APP_ENV": "development", "SECRET_KEY": _secret_key(data_dir), **_addresses(port)}
+    variables = {
+        "APP_ENV": "development",
+        "SECRET_KEY": _secret_key(data_dir),
+        "DRAIN_SECONDS": "0",  # no load balancer has to notice
+        **_addresses(port),
+    }
     for variable, name, start in (
         ("DATABASE_URL", "PostgreSQL", start_postgres),
         ("REDIS_URL", "Redis", start_redis),

@@ -177,8 +177,8 @@ def _jobs(resources: Resources) -> list[Job]:
         await delete_old_events(resources)
 
     jobs = [
-        Job("signing_keys", resources.keys.load, RELOAD_SECONDS),
-        Job("denials", resources.denylist.catch_up, CATCH_UP_SECONDS),
+        Job("signing_keys", resources.keys.load, RELOAD_SECONDS, first=True),
+        Job("denials", resources.denylist.catch_up, CATCH_UP_SECONDS, first=True),
         Job("denials_of_others", resources.denylist.learn, LEARN_SECONDS),
         Job("mails", lambda: deliver(resources), DELIVERY_SECONDS),
         Job("tidy", tidy, TIDY_SECONDS),
@@ -190,7 +190,7 @@ def _jobs(resources: Resources) -> list[Job]:
 
 def relay_jobs(resources: Resources) -> list[Job]:
     """What brings events to their consumers: the workers', or those of `auth-service relay`."""
-    jobs = [Job("webhooks", partial(run_webhooks, resources), WEBHOOK_LOOK_SECONDS)]
+    jobs = [Job("webhooks", partial(run_webhooks, resources), WEBHOOK_LOOK_SECONDS, endless=True)]
     if resources.settings.kafka_bootstrap is not None:
-        jobs.append(Job("relay", partial(run_relay, resources), RESTART_SECONDS))
+        jobs.append(Job("relay", partial(run_relay, resources), RESTART_SECONDS, endless=True))
     return jobs

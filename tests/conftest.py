@@ -132,6 +132,7 @@ def test_settings(**overrides: Any) -> Settings:
         "database_timeout_seconds": 20,
         "redis_timeout_ms": 5000,
         "hash_queue": 1000,
+        "drain_seconds": 0,
         "login_address_failure_limit": 100_000,  # all tests of a worker have one address
     }
     return Settings(_env_file=None, **(values | overrides))

@@ -26,6 +26,7 @@ class ServiceProcess:
     pid: int
     http: httpx.AsyncClient
     log_path: Path
+    process: asyncio.subprocess.Process
 
     def log(self) -> str:
         return self.log_path.read_text(encoding="utf-8")
@@ -63,7 +64,7 @@ async def running_service(
     base_url = f"http://127.0.0.1:{port}"
     limits = httpx.Limits(max_connections=200, max_keepalive_connections=0)
     async with httpx.AsyncClient(base_url=base_url, limits=limits, timeout=60, trust_env=False) as http:
-        service = ServiceProcess(base_url, process.pid, http, log_path)
+        service = ServiceProcess(base_url, process.pid, http, log_path, process)
         try:
             await _until_ready(service, process)
             yield service

@@ -239,3 +239,12 @@ async def test_rel_2_master_made_a_replica_is_503_and_heals(fresh: Fresh, own_re
     await redis.execute_command("REPLICAOF", "NO", "ONE")
     assert (await api.refresh(tokens.refresh)).status_code == 200
     assert (await api.log_in(account)).access
+
+
+async def test_the_memory_of_the_fullest_master_is_a_metric(fresh: Fresh, several: Topology) -> None:
+    api = await fresh.on(await fresh.settings(redis_url=several.url))
+    shown = (await api.http.get("/metrics")).text
+    assert re.search(r"^auth_redis_up 1\.0$", shown, re.M)
+    used = re.search(r"^auth_redis_memory_bytes ([\d.e+]+)$", shown, re.M)
+    assert used is not None
+    assert float(used[1]) > 100_000

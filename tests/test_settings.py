@@ -74,6 +74,7 @@ BAD = {
     "SECRET_KEY_PREVIOUS": [CANARY[:31]],
     "PORT": ["0", "65536", CANARY, "80.5"],
     "WORKERS": ["0", "65", "-1"],
+    "DRAIN_SECONDS": ["-1", "61", CANARY],
     "LOG_LEVEL": [CANARY, "TRACE"],
     "LOG_FORMAT": [CANARY, "xml"],
     "ACCESS_TOKEN_SECONDS": ["29", "901", "1e9", CANARY],

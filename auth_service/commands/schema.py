@@ -6,6 +6,8 @@ from alembic.config import Config
 
 from alembic import command
 from auth_service.commands.running import errors_in_words, read_settings, run, stop
+from auth_service.core.log import configure_logging
+from auth_service.core.migrating import StillLocked
 from auth_service.sessions.partition_upkeep import ensure_partitions
 
 
@@ -19,6 +21,11 @@ def alembic_config() -> Config:
 
 def migrate() -> list[str]:
     """To the newest revision, then the partitions of the coming months; the names of those made."""
-    with errors_in_words(read_settings()):
-        command.upgrade(alembic_config(), "head")
+    settings = read_settings()
+    configure_logging(settings)
+    with errors_in_words(settings):
+        try:
+            command.upgrade(alembic_config(), "head")
+        except StillLocked as error:
+            stop(str(error))
     return run(ensure_partitions).made

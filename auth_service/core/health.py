@@ -53,8 +53,13 @@ def create_router(concerns: Mapping[str, Concern], of_postgres: Sequence[Measure
         return Response(await asyncio.to_thread(resources.metrics.render, measured), media_type=MEDIA_TYPE)
 
     @router.get("/health/ready")
-    async def ready(resources: Res) -> Response:
-        """200 and "ready", or "degraded" where something wants an operator; else 503 with the part that is wrong."""
+    async def ready(request: Request, resources: Res) -> Response:
+        """200 and "ready", or "degraded" where something wants an operator; else 503 with the part that is wrong.
+
+        "draining", also 503: it is being stopped, and requests that come all the same are still answered (REL-7).
+        """
+        if getattr(request.state, "draining", False):
+            return JSONResponse({"status": "draining"}, 503, {"Retry-After": "1"})
         postgres, redis = await asyncio.gather(_state(_postgres(resources)), _state(_redis(resources)))
         keys = "ok" if resources.keys.loaded else "not loaded yet"
         parts = {"postgres": postgres, "redis": redis, "signing_keys": keys}

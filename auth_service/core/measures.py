@@ -8,6 +8,7 @@ from sqlalchemy.pool import QueuePool
 
 from auth_service.core.connections import Resources
 from auth_service.core.errors import is_store_failure
+from auth_service.core.redis_client import fullest_memory, ping_masters
 
 log = structlog.get_logger(__name__)
 
@@ -54,12 +55,12 @@ class Measures:
 async def _redis(resources: Resources) -> dict[str, float]:
     values = {"auth_redis_up": 0.0}
     try:
-        await resources.redis.ping()
+        await ping_masters(resources.redis)
         values["auth_redis_up"] = 1.0
-        memory = await resources.redis.info("memory")
-        values["auth_redis_memory_bytes"] = float(memory["used_memory"])
-        if memory["maxmemory"]:
-            values["auth_redis_memory_limit_bytes"] = float(memory["maxmemory"])
+        used, limit = await fullest_memory(resources.redis)
+        values["auth_redis_memory_bytes"] = float(used)
+        if limit:
+            values["auth_redis_memory_limit_bytes"] = float(limit)
     except Exception as error:
         if not is_store_failure(error):
             raise

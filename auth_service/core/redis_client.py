@@ -59,6 +59,16 @@ async def ping_masters(redis: Redis) -> None:
         await redis.ping()
 
 
+async def fullest_memory(redis: Redis) -> tuple[int, int]:
+    """(bytes used, limit or 0) of the master that is nearest to its limit; without limits, of the largest."""
+    if isinstance(redis, RedisCluster):
+        answers = (await redis.info("memory", target_nodes=RedisCluster.PRIMARIES)).values()
+    else:
+        answers = [await redis.info("memory")]
+    both = [(int(answer["used_memory"]), int(answer["maxmemory"])) for answer in answers]
+    return max(both, key=lambda one: (one[0] / one[1] if one[1] else 0.0, one[0]))
+
+
 class Script:
     """A Lua script. redis-py's own loads a missing one into every master of a cluster, and one of them may be down."""
 

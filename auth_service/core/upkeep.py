@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import structlog
@@ -12,32 +12,52 @@ from auth_service.core.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 AFTER_FAILURE_SECONDS = 1
+FIRST_SECONDS = 2.0
+FINISH_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
+    """`first`: requests need it, so `running` waits for its first run. `endless`: it does not end by itself."""
+
     name: str
     run: Callable[[], Awaitable[None]]
     seconds: float
+    first: bool = False
+    endless: bool = False
 
 
 @asynccontextmanager
 async def running(jobs: Sequence[Job], metrics: Metrics | None = None) -> AsyncIterator[None]:
-    """Each job at once and then every `seconds`; a failed one again after a second. `metrics` count the failures."""
-    tasks = [asyncio.create_task(_repeat(job, metrics or Metrics())) for job in jobs]
+    """Each job at once and then every `seconds`; a failed one again after a second. `metrics` count the failures.
+
+    At the end a job that is at work gets a moment to finish (REL-7): a mail that was sent is then marked as sent.
+    """
+    counted = metrics or Metrics()
+    stopping = asyncio.Event()
+    ran = {job: asyncio.Event() for job in jobs}
+    tasks = {job: asyncio.create_task(_repeat(job, counted, stopping, ran[job])) for job in jobs}
     try:
+        with suppress(TimeoutError):  # it starts without its stores (REL-10)
+            async with asyncio.timeout(FIRST_SECONDS):
+                await asyncio.gather(*(ran[job].wait() for job in jobs if job.first))
         yield
     finally:
-        for task in tasks:
+        stopping.set()
+        for job, task in tasks.items():
+            if job.endless:
+                task.cancel()
+        await asyncio.wait(tasks.values(), timeout=FINISH_SECONDS)
+        for task in tasks.values():
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
 
 
-async def _repeat(job: Job, metrics: Metrics) -> None:
+async def _repeat(job: Job, metrics: Metrics, stopping: asyncio.Event, ran: asyncio.Event) -> None:
     task = asyncio.current_task()
     assert task is not None  # noqa: S101  a coroutine runs in one
     failures = metrics.job_failures.labels(job.name)
-    while True:
+    while not stopping.is_set():
         pause = job.seconds
         try:
             await job.run()
@@ -47,7 +67,9 @@ async def _repeat(job: Job, metrics: Metrics) -> None:
             failures.inc()
             log.warning("upkeep_failed", job=job.name, kind=type(error).__name__, exc_info=not known)
             pause = min(AFTER_FAILURE_SECONDS, job.seconds)
+        ran.set()
         # A client library that was waiting may have turned our end into an error of its own, which was caught above.
         if task.cancelling():
             return
-        await asyncio.sleep(pause)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), pause)
