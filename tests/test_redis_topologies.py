@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from redis.exceptions import ClusterCrossSlotError, RedisClusterException, RedisError
 
-from auth_service.core.denylist import BUCKETS, LEARN_SECONDS, bucket_of_record, generation_key, redis_key
+from auth_service.core.denylist import BUCKETS, LEARN_SECONDS, Denylist, bucket_of_record, generation_key, redis_key
 from auth_service.core.errors import is_store_failure
 from auth_service.core.redis_client import Script
 from auth_service.embedded import EmbeddedServer, start_redis
@@ -150,8 +150,15 @@ async def test_rel_2_denial_that_a_failover_lost_is_known_from_postgres(fresh: F
     assert LEARN_SECONDS <= 0.5, "I2: one second with the query and a busy loop"
 
 
-async def test_rel_2_denials_of_others_are_learned_while_the_service_runs(fresh: Fresh) -> None:
-    """The job itself: committed by a worker that died before it could tell Redis."""
+async def test_rel_2_denials_of_others_are_learned_while_the_service_runs(
+    fresh: Fresh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job itself: committed by a worker that died before it could tell Redis, and nobody publishes it."""
+
+    async def nothing(_denylist: Denylist) -> None:
+        return None
+
+    monkeypatch.setattr(Denylist, "catch_up", nothing)
     api = await fresh.api()
     account, tokens = await api.as_role()
     denylist = api.resources.denylist
