@@ -1,21 +1,21 @@
 """An index of the parked events, which every scrape of the metrics counts.
 
-Revision: 0008, after 0007
+Revision: 0009, after 0008
 """
 
 import sqlalchemy as sa
 
 from alembic import op
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
-    op.create_index(
-        "ix_outbox_parked", "outbox", ["position"], unique=False, postgresql_where=sa.text("parked_at IS NOT NULL")
+    op.create_index_concurrently(
+        "ix_outbox_parked", "outbox", ["position"], postgresql_where=sa.text("parked_at IS NOT NULL")
     )
 
 
