@@ -59,7 +59,8 @@ async def _carry_out(check: Check, resources: Resources, diagnosis: Diagnosis) -
     failed = {f.check for f in diagnosis.findings if f.severity is Severity.PROBLEM} | diagnosis.not_checked.keys()
     missing = [need for need in check.needs if need in failed]
     if missing:
-        diagnosis.not_checked[check.name] = f"{missing[0]} has to be mended first"
+        root = f"{missing[0]} has to be mended first"
+        diagnosis.not_checked[check.name] = diagnosis.not_checked.get(missing[0], root)
         return
     try:
         diagnosis.findings += await check.run(resources)

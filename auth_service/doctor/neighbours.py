@@ -1,5 +1,7 @@
 """The mail server and Kafka: without them the service runs on, and what it has to say waits."""
 
+import ssl
+
 from aiosmtplib import SMTPAuthenticationError, SMTPException
 
 from auth_service.core.connections import Resources
@@ -13,25 +15,13 @@ async def smtp(resources: Resources) -> list[Finding]:
     settings = resources.settings
     if settings.smtp_url is None:
         return []
-    place = place_of(settings.smtp_url)
     try:
         connection = await open_smtp(settings)
         await connection.quit()
-    except SMTPAuthenticationError:
-        problem, fix = f"{place} refuses its user or password", "correct both, percent-encoded"
-    except SMTPException as error:
-        if "STARTTLS" not in str(error):
-            problem = f"{place} cannot be used ({type(error).__name__})"
-            fix = "start the server, or correct host and port; smtps:// is for port 465, smtp:// for 587"
-        else:
-            problem = f"{place} offers no TLS, and in production no password is sent without"
-            fix = "switch STARTTLS on at the server, or use smtps:// with its TLS port"
-    except OSError as error:
-        problem = f"{place} cannot be reached ({type(error).__name__})"
-        fix = "start the server, or correct host and port"
-    else:
-        return []
-    return [Finding("smtp", "SMTP_URL", problem, fix)]
+    except (SMTPException, OSError) as error:
+        problem, fix = _why_no_mail(error)
+        return [Finding("smtp", "SMTP_URL", f"{place_of(settings.smtp_url)} {problem}", fix)]
+    return []
 
 
 async def kafka(resources: Resources) -> list[Finding]:
@@ -62,3 +52,21 @@ async def kafka(resources: Resources) -> list[Finding]:
         for name, topic in wanted.items()
         if topic not in there
     ]
+
+
+def _why_no_mail(error: Exception) -> tuple[str, str]:
+    """In words of ours: the server's own may repeat the user's name."""
+    if isinstance(error, SMTPAuthenticationError):
+        return "refuses its user or password", "correct both, percent-encoded"
+    if isinstance(error.__cause__ or error, ssl.SSLCertVerificationError):
+        return (
+            "shows a certificate that is not trusted here",
+            "use the host name that it is for; for an authority of your own name its certificate in SSL_CERT_FILE",
+        )
+    if isinstance(error, SMTPException) and "STARTTLS" in str(error):
+        return (
+            "offers no TLS, and in production no password is sent without",
+            "switch STARTTLS on at the server, or use smtps:// with its TLS port",
+        )
+    fix = "start the server, or correct host and port; smtps:// is for port 465, smtp:// for 587"
+    return f"cannot be used ({type(error).__name__})", fix
