@@ -20,7 +20,7 @@ from auth_service.embedded import EmbeddedServer, start_kafka, start_redis
 from auth_service.events.cloud_event import Message
 from auth_service.events.kafka import Kafka
 from auth_service.models import Base
-from tests.conftest import Servers, _recreate, running_app, test_settings
+from tests.conftest import ROOT, Servers, _recreate, running_app, test_settings
 from tests.phone import enrol_phone
 from tests.service_process import free_port
 from tests.smtp_server import SmtpServer, certificate_for_tests
@@ -72,6 +72,17 @@ class Installation:
         parts = urlsplit(self.servers.database(database))
         return urlunsplit(parts._replace(netloc=f"{self.role}:{password}@{parts.hostname}:{port or parts.port}"))
 
+    @property
+    def redis_url(self) -> str:
+        """Its own, whatever the settings name."""
+        return f"redis://:{REDIS_PASSWORD}@{urlsplit(self.redis.url).netloc}/0"
+
+    def log(self) -> str:
+        return Path(self.variables["LOG_FILE"]).read_text(encoding="utf-8")
+
+    def database_url(self) -> str:
+        return (self.folder / "database_url").read_text(encoding="utf-8").strip()
+
     async def own_database(self) -> None:
         """A copy that this test may spoil."""
         name = f"{self.template}_spoilt"
@@ -80,7 +91,7 @@ class Installation:
         self.secret("DATABASE_URL", self.at(name))
 
     async def sql(self, *statements: str) -> None:
-        """In a database of its own, as the server's superuser; {role} is the service's user."""
+        """In a database of its own, as the owner of the server; {role} is the service's user."""
         if self.database == "":
             await self.own_database()
         connection = await asyncpg.connect(self.database)
@@ -98,17 +109,20 @@ class Installation:
         )
         return _checked(Report(result.exit_code, result.stdout), result.stderr)
 
-    async def process(self, *prefix: str) -> Report:
-        """The real thing, with its start."""
+    async def process(self, *arguments: str, typed: str = "", prefix: tuple[str, ...] = ()) -> tuple[Report, str]:
+        """The command as a process of its own, and what it said to standard error."""
+        pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
-            *(*prefix, sys.executable, "-m", "auth_service", "doctor", "--json"),
+            *(*prefix, sys.executable, "-m", "auth_service", *arguments),
+            cwd=ROOT,
             env={name: value for name, value in os.environ.items() if name not in _names()} | self.variables,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
         )
-        out, err = await asyncio.wait_for(process.communicate(), SECONDS)
+        out, err = await asyncio.wait_for(process.communicate(typed.encode()), SECONDS)
         assert process.returncode is not None
-        return _checked(Report(process.returncode, out.decode()), err.decode())
+        return Report(process.returncode, out.decode()), err.decode()
 
 
 def _names() -> list[str]:
@@ -138,7 +152,7 @@ class WellStores:
         made = Installation(folder, self.servers, self.template, self.role, self.redis)
         made.secret("SECRET_KEY", SECRET)
         made.secret("DATABASE_URL", made.at(self.template))
-        made.secret("REDIS_URL", f"redis://:{REDIS_PASSWORD}@{urlsplit(self.redis.url).netloc}/0")
+        made.secret("REDIS_URL", made.redis_url)
         made.secret("SMTP_URL", self.smtp.url("smtps", f"cinema:{SMTP_PASSWORD}@"))
         made.variables |= {
             "APP_ENV": "production",
@@ -210,4 +224,5 @@ async def _make_topics(broker: str) -> None:
     settings = test_settings(kafka_bootstrap=broker)
     topics = (settings.kafka_topic_new_user, settings.kafka_topic_events)
     async with Kafka(settings) as kafka:
-        await kafka.send([Message(topic, b"key", b"{}", ()) for topic in topics])
+        headers = (("content-type", "application/json"), ("ce_id", "0"), ("ce_type", "auth.first"))
+        await kafka.send([Message(topic, "key", b"{}", headers) for topic in topics])

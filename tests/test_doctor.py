@@ -3,7 +3,7 @@
 import asyncio
 import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,15 +19,13 @@ from auth_service.doctor import redis as redis_checks
 from auth_service.doctor.diagnosis import diagnose
 from auth_service.embedded import start_redis
 from auth_service.sessions.partitions import month_of, name_of
-from tests.conftest import ROOT, Fresh, Servers
+from tests.conftest import ROOT, Fresh
 from tests.installation import (
     REDIS_PASSWORD,
     ROLE_PASSWORD,
     SECRET,
     SMTP_PASSWORD,
     Installation,
-    WellStores,
-    well_stores,
 )
 from tests.service_process import free_port
 from tests.smtp_server import AuthResult, SmtpServer
@@ -36,26 +34,7 @@ from tests.test_settings import BAD
 DOCUMENT = (ROOT / "docs" / "doctor.md").read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="session")
-async def stores(
-    servers: Servers, template: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[WellStores]:
-    async with well_stores(servers, template, tmp_path_factory.mktemp("well")) as made:
-        yield made
-
-
-@pytest.fixture
-def installation(stores: WellStores, tmp_path: Path) -> Installation:
-    return stores.installation(tmp_path)
-
-
 # --- what a test plants
-
-
-@pytest.fixture
-def until_the_end() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
 
 
 async def redis_says(installation: Installation, *words: str) -> None:
@@ -487,7 +466,8 @@ async def test_servers_that_are_too_old_are_named(installation: Installation, mo
 
 
 async def test_few_open_files_are_named(installation: Installation) -> None:
-    report = await installation.process("sh", "-c", 'ulimit -n 300; exec "$@"', "sh")
+    limited = ("sh", "-c", 'ulimit -n 300; exec "$@"', "sh")
+    report, _ = await installation.process("doctor", "--json", prefix=limited)
     assert report.findings == [("problem", "file_descriptors", "RLIMIT_NOFILE")]
     assert report.code == 1
     assert "300 open files are allowed, a process needs 452" in report.text

@@ -3,13 +3,9 @@
 import json
 from typing import Any
 
-import asyncpg
-import redis.asyncio as aioredis
-
-from auth_service.config import Settings
-from auth_service.models import Base
 from tests.api import V1, Api, error_of, tokens_of, unique
 from tests.conftest import TEST_SECRET, Fresh
+from tests.secrecy import in_postgres, in_redis
 from tests.service_process import ServiceProcess
 
 # As uvicorn hands them over: what HTTP itself forbids in a header never gets so far.
@@ -104,7 +100,8 @@ async def test_aud_2_no_secret_in_logs_postgres_or_redis(fresh: Fresh) -> None:
     secrets["SECRET_KEY"] = TEST_SECRET
     secrets["database password"] = settings.asyncpg_dsn.partition("//")[2].partition("@")[0].partition(":")[2]
 
-    places = {"log": service.log()} | await _in_postgres(settings) | await _in_redis(settings)
+    places = {"log": service.log()} | await in_postgres(settings.asyncpg_dsn)
+    places |= await in_redis(settings.redis_url.get_secret_value())
     assert "agent-of-the-canary-test" in places["table sessions"]  # the search finds what is there
     assert login in places["table users"]
     assert str(tokens.session_id) in places["redis"]
@@ -120,35 +117,3 @@ async def test_aud_2_no_secret_in_logs_postgres_or_redis(fresh: Fresh) -> None:
     for secretive in ("access_token=", "?", "Basic ", "Bearer e"):
         assert secretive not in "".join(str(entry.get("path", "")) for entry in _entries(service))
     assert "access_token=" not in places["log"]
-
-
-async def _in_postgres(settings: Settings) -> dict[str, str]:
-    connection = await asyncpg.connect(settings.asyncpg_dsn)
-    try:
-        found = {}
-        for table in Base.metadata.tables:
-            rows = await connection.fetch(f'SELECT t::text, to_jsonb(t)::text FROM "{table}" t')  # noqa: S608
-            text = "\n".join(f"{row[0]}\n{row[1]}" for row in rows)
-            # What is in a bytea stands there in hexadecimal.
-            raw = [value for row in await connection.fetch(f'SELECT * FROM "{table}"') for value in row]  # noqa: S608
-            blobs = [value.decode("latin-1") for value in raw if isinstance(value, bytes)]
-            found[f"table {table}"] = "\n".join([text, *blobs])
-        return found
-    finally:
-        await connection.close()
-
-
-async def _in_redis(settings: Settings) -> dict[str, str]:
-    lines = []
-    async with aioredis.Redis.from_url(settings.redis_url.get_secret_value(), decode_responses=False) as client:
-        async for key in client.scan_iter():
-            kind = (await client.type(key)).decode()
-            reads = {
-                "string": client.get,
-                "hash": client.hgetall,
-                "set": client.smembers,
-                "list": lambda name: client.lrange(name, 0, -1),
-                "zset": lambda name: client.zrange(name, 0, -1),
-            }
-            lines.append(f"{key.decode('latin-1')} {await reads[kind](key)!r}")
-    return {"redis": "\n".join(lines)}
