@@ -55,8 +55,7 @@ class Life:
         self, method: str, path: str, expected: int, *, token: str = "", headers: Any = (), **body: Any
     ) -> Any:
         bearer = {"Authorization": f"Bearer {token}"} if token else {}
-        url = path if path.startswith("/") and path.count("/") == 1 else f"{V1}{path}"
-        answer = await self.http.request(method, url, json=body or None, headers={**bearer, **dict(headers)})
+        answer = await self.http.request(method, f"{V1}{path}", json=body or None, headers={**bearer, **dict(headers)})
         assert answer.status_code == expected, (method, path, answer.text)
         if answer.status_code >= 400:
             self.answers.append(f"{answer.headers}\n{answer.text}")
