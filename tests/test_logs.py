@@ -1,8 +1,16 @@
 """What the real process writes: one JSON object a line, whatever clients send, and never a secret."""
 
+import io
 import json
+import traceback
 from typing import Any
 
+import asyncpg
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from auth_service.core.log import as_dicts, print_traceback
+from auth_service.models import Role
 from tests.api import V1, Api, error_of, tokens_of, unique
 from tests.conftest import TEST_SECRET, Fresh
 from tests.secrecy import in_postgres, in_redis
@@ -117,3 +125,25 @@ async def test_aud_2_no_secret_in_logs_postgres_or_redis(fresh: Fresh) -> None:
     for secretive in ("access_token=", "?", "Basic ", "Bearer e"):
         assert secretive not in "".join(str(entry.get("path", "")) for entry in _entries(service))
     assert "access_token=" not in places["log"]
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "SQLAlchemy"])
+async def test_aud_2_a_traceback_holds_no_row_that_postgres_refused(api: Api, driver: str) -> None:
+    """Its detail is the whole row, on a screen as in JSON; an error of a user's row would show the password hash."""
+    canary = unique("canary")
+
+    async def insert() -> None:
+        if driver == "asyncpg":
+            await api.resources.hot.execute("INSERT INTO roles (name, title) VALUES ('A B', $1)", canary)
+        async with api.resources.db.begin() as session:
+            session.add(Role(name="A B", title=canary))
+
+    with pytest.raises((asyncpg.CheckViolationError, IntegrityError)) as caught:
+        await insert()
+    assert canary in "".join(traceback.format_exception(caught.value))
+    exc_info = (caught.type, caught.value, caught.tb)
+    screen = io.StringIO()
+    print_traceback(screen, exc_info)
+    for shown in (screen.getvalue(), json.dumps(as_dicts(exc_info))):
+        assert "ck_roles_name" in shown
+        assert canary not in shown

@@ -23,7 +23,7 @@ def without_details(message: str) -> str:
     return _DETAIL.sub("", message)
 
 
-def _as_dicts(exc_info: structlog.typing.ExcInfo) -> Any:
+def as_dicts(exc_info: structlog.typing.ExcInfo) -> Any:
     return _cleaned(_transform(exc_info))
 
 
@@ -35,7 +35,7 @@ def _cleaned(value: Any) -> Any:
     return {name: _cleaned(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
-def _print_traceback(stream: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
+def print_traceback(stream: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
     trace = Traceback.extract(*exc_info, show_locals=False)
     for stack in trace.stacks:
         stack.exc_value = without_details(stack.exc_value)
@@ -44,7 +44,7 @@ def _print_traceback(stream: TextIO, exc_info: structlog.typing.ExcInfo) -> None
 
 
 _AS_JSON: list[structlog.typing.Processor] = [
-    structlog.processors.ExceptionRenderer(_as_dicts),
+    structlog.processors.ExceptionRenderer(as_dicts),
     structlog.processors.JSONRenderer(),
 ]
 
@@ -65,7 +65,7 @@ def configure_logging(settings: Settings) -> None:
     # Tracebacks without locals: locals hold passwords and tokens (AUD-2).
     console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     if console:
-        last: list[structlog.typing.Processor] = [structlog.dev.ConsoleRenderer(exception_formatter=_print_traceback)]
+        last: list[structlog.typing.Processor] = [structlog.dev.ConsoleRenderer(exception_formatter=print_traceback)]
     else:
         last = _AS_JSON
     structlog.configure(
