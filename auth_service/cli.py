@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from auth_service.commands import audit, keys, partitions, roles, services, users
+from auth_service.commands.doctor import doctor
 from auth_service.commands.relay import relay
 from auth_service.commands.running import read_settings, run, stop
 from auth_service.core.metrics import shared_by_workers
@@ -19,6 +20,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(partitions.app, name="partitions")
 app.add_typer(audit.app, name="audit")
 app.command()(relay)
+app.command()(doctor)
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -27,6 +27,9 @@ from auth_service.main import create_app
 from tests.api import Api
 from tests.redis_topologies import Topology, cluster, flush, sentinel_set
 from tests.service_process import ServiceProcess, running_service
+
+if TYPE_CHECKING:
+    from tests.installation import Installation, WellStores
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("no deadline", deadline=None)
@@ -206,6 +209,22 @@ class Fresh:
 async def fresh(servers: Servers, template: str) -> AsyncIterator[Fresh]:
     async with AsyncExitStack() as stack:
         yield Fresh(servers, template, stack)
+
+
+@pytest.fixture(scope="session")
+async def well_installation(
+    servers: Servers, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> "AsyncIterator[WellStores]":
+    from tests.installation import well_stores
+
+    async with well_stores(servers, template, tmp_path_factory.mktemp("well")) as stores:
+        yield stores
+
+
+@pytest.fixture
+def installation(well_installation: "WellStores", tmp_path: Path) -> "Installation":
+    """In production and well, with a folder of its own; what a test changes of its stores it puts back."""
+    return well_installation.installation(tmp_path)
 
 
 @pytest.fixture

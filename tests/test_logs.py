@@ -1,15 +1,19 @@
 """What the real process writes: one JSON object a line, whatever clients send, and never a secret."""
 
+import io
 import json
+import traceback
 from typing import Any
 
 import asyncpg
-import redis.asyncio as aioredis
+import pytest
+from sqlalchemy.exc import IntegrityError
 
-from auth_service.config import Settings
-from auth_service.models import Base
+from auth_service.core.log import as_dicts, print_traceback
+from auth_service.models import Role
 from tests.api import V1, Api, error_of, tokens_of, unique
 from tests.conftest import TEST_SECRET, Fresh
+from tests.secrecy import in_postgres, in_redis
 from tests.service_process import ServiceProcess
 
 # As uvicorn hands them over: what HTTP itself forbids in a header never gets so far.
@@ -104,7 +108,8 @@ async def test_aud_2_no_secret_in_logs_postgres_or_redis(fresh: Fresh) -> None:
     secrets["SECRET_KEY"] = TEST_SECRET
     secrets["database password"] = settings.asyncpg_dsn.partition("//")[2].partition("@")[0].partition(":")[2]
 
-    places = {"log": service.log()} | await _in_postgres(settings) | await _in_redis(settings)
+    places = {"log": service.log()} | await in_postgres(settings.asyncpg_dsn)
+    places |= await in_redis(settings.redis_url.get_secret_value())
     assert "agent-of-the-canary-test" in places["table sessions"]  # the search finds what is there
     assert login in places["table users"]
     assert str(tokens.session_id) in places["redis"]
@@ -122,33 +127,23 @@ async def test_aud_2_no_secret_in_logs_postgres_or_redis(fresh: Fresh) -> None:
     assert "access_token=" not in places["log"]
 
 
-async def _in_postgres(settings: Settings) -> dict[str, str]:
-    connection = await asyncpg.connect(settings.asyncpg_dsn)
-    try:
-        found = {}
-        for table in Base.metadata.tables:
-            rows = await connection.fetch(f'SELECT t::text, to_jsonb(t)::text FROM "{table}" t')  # noqa: S608
-            text = "\n".join(f"{row[0]}\n{row[1]}" for row in rows)
-            # What is in a bytea stands there in hexadecimal.
-            raw = [value for row in await connection.fetch(f'SELECT * FROM "{table}"') for value in row]  # noqa: S608
-            blobs = [value.decode("latin-1") for value in raw if isinstance(value, bytes)]
-            found[f"table {table}"] = "\n".join([text, *blobs])
-        return found
-    finally:
-        await connection.close()
+@pytest.mark.parametrize("driver", ["asyncpg", "SQLAlchemy"])
+async def test_aud_2_a_traceback_holds_no_row_that_postgres_refused(api: Api, driver: str) -> None:
+    """Its detail is the whole row, on a screen as in JSON; an error of a user's row would show the password hash."""
+    canary = unique("canary")
 
+    async def insert() -> None:
+        if driver == "asyncpg":
+            await api.resources.hot.execute("INSERT INTO roles (name, title) VALUES ('A B', $1)", canary)
+        async with api.resources.db.begin() as session:
+            session.add(Role(name="A B", title=canary))
 
-async def _in_redis(settings: Settings) -> dict[str, str]:
-    lines = []
-    async with aioredis.Redis.from_url(settings.redis_url.get_secret_value(), decode_responses=False) as client:
-        async for key in client.scan_iter():
-            kind = (await client.type(key)).decode()
-            reads = {
-                "string": client.get,
-                "hash": client.hgetall,
-                "set": client.smembers,
-                "list": lambda name: client.lrange(name, 0, -1),
-                "zset": lambda name: client.zrange(name, 0, -1),
-            }
-            lines.append(f"{key.decode('latin-1')} {await reads[kind](key)!r}")
-    return {"redis": "\n".join(lines)}
+    with pytest.raises((asyncpg.CheckViolationError, IntegrityError)) as caught:
+        await insert()
+    assert canary in "".join(traceback.format_exception(caught.value))
+    exc_info = (caught.type, caught.value, caught.tb)
+    screen = io.StringIO()
+    print_traceback(screen, exc_info)
+    for shown in (screen.getvalue(), json.dumps(as_dicts(exc_info))):
+        assert "ck_roles_name" in shown
+        assert canary not in shown

@@ -149,6 +149,11 @@ class KeyRing:
         signing = max((row["signs_from"] for row in rows if row["signs_from"] <= now), default=None)
         return [dict(row) | {"state": _state(row, now, signing)} for row in rows]
 
+    async def unopenable(self) -> list[str]:
+        """Kids of live keys that neither SECRET_KEY nor SECRET_KEY_PREVIOUS opens."""
+        rows = await self._live_rows()
+        return [r["kid"] for r in rows if not self._secrets.can_open(r["private_pem"], bound_to=_bound_to(r["kid"]))]
+
     def _live(self, now: datetime) -> dict[str, KeyPair]:
         return {kid: key for kid, key in self._keys.items() if key.retires_at is None or key.retires_at > now}
 
@@ -180,7 +185,7 @@ class KeyRing:
         await connection.execute(
             "INSERT INTO signing_keys (kid, private_pem, public_jwk, signs_from) VALUES ($1, $2, $3, $4)",
             kid,
-            self._secrets.seal(pem, bound_to=f"signing-key:{kid}"),
+            self._secrets.seal(pem, bound_to=_bound_to(kid)),
             orjson.dumps(public_jwk).decode(),
             signs_from,
         )
@@ -188,8 +193,12 @@ class KeyRing:
 
     def _opened(self, row: Any) -> KeyPair:
         kid = row["kid"]
-        pem = self._secrets.unseal(row["private_pem"], bound_to=f"signing-key:{kid}")
+        pem = self._secrets.unseal(row["private_pem"], bound_to=_bound_to(kid))
         return load_key(kid, pem, orjson.loads(row["public_jwk"]), row["signs_from"], row["retires_at"])
+
+
+def _bound_to(kid: str) -> str:
+    return f"signing-key:{kid}"
 
 
 def _state(row: Any, now: datetime, signing: datetime | None) -> str:

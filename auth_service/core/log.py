@@ -3,17 +3,50 @@
 import logging
 import re
 import sys
+from typing import Any, TextIO
 
 import structlog
+from rich.console import Console
+from rich.traceback import Traceback
 
 from auth_service.config import Settings
 from auth_service.core.log_file import DailyFile
 
+_LONG_SEGMENT = re.compile(r"[^/]{41,}")
+# Postgres puts the whole row there, its password hash too (AUD-2).
+_DETAIL = re.compile(r"\nDETAIL:.*?(?=\n(?:HINT:|\[SQL)|\Z)", re.DOTALL)
+_transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+
+
+def without_details(message: str) -> str:
+    """What an exception of Postgres says, without the values in it."""
+    return _DETAIL.sub("", message)
+
+
+def as_dicts(exc_info: structlog.typing.ExcInfo) -> Any:
+    return _cleaned(_transform(exc_info))
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return without_details(value)
+    if isinstance(value, list):
+        return [_cleaned(item) for item in value]
+    return {name: _cleaned(item) for name, item in value.items()} if isinstance(value, dict) else value
+
+
+def print_traceback(stream: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
+    trace = Traceback.extract(*exc_info, show_locals=False)
+    for stack in trace.stacks:
+        stack.exc_value = without_details(stack.exc_value)
+    stream.write("\n")
+    Console(file=stream, color_system="truecolor").print(Traceback(trace))
+
+
 _AS_JSON: list[structlog.typing.Processor] = [
-    structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
+    structlog.processors.ExceptionRenderer(as_dicts),
     structlog.processors.JSONRenderer(),
 ]
-_LONG_SEGMENT = re.compile(r"[^/]{41,}")
 
 
 def loggable_path(path: str) -> str:
@@ -32,8 +65,7 @@ def configure_logging(settings: Settings) -> None:
     # Tracebacks without locals: locals hold passwords and tokens (AUD-2).
     console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     if console:
-        plain = structlog.dev.RichTracebackFormatter(show_locals=False)
-        last: list[structlog.typing.Processor] = [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
+        last: list[structlog.typing.Processor] = [structlog.dev.ConsoleRenderer(exception_formatter=print_traceback)]
     else:
         last = _AS_JSON
     structlog.configure(

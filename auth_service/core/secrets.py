@@ -68,13 +68,21 @@ class Secrets:
         log.error("cannot_unseal", what=bound_to.partition(":")[0], remedy="set the former SECRET_KEY_PREVIOUS")
         raise CannotOpen
 
+    def can_open(self, sealed: bytes, *, bound_to: str) -> bool:
+        """Whether SECRET_KEY or SECRET_KEY_PREVIOUS opens it; for questions, so nothing is logged."""
+        return any(_opens(key, sealed, bound_to) for key in self._sealing_keys)
+
     def is_current(self, sealed: bytes, *, bound_to: str) -> bool:
         """Whether SECRET_KEY itself opens it, not the previous one."""
-        try:
-            self._sealing_keys[0].decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound_to.encode())
-        except InvalidTag:
-            return False
-        return True
+        return _opens(self._sealing_keys[0], sealed, bound_to)
+
+
+def _opens(key: AESGCM, sealed: bytes, bound_to: str) -> bool:
+    try:
+        key.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound_to.encode())
+    except InvalidTag:
+        return False
+    return True
 
 
 def _derive(master: bytes, purpose: str) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
 
 from auth_service.config import Settings
 from auth_service.core.errors import AppError
@@ -25,6 +26,16 @@ _REFUSALS = frozenset(
 
 class BadKafkaOptions(AppError):
     detail = "KAFKA_OPTIONS has something that librdkafka does not take."
+
+
+class CannotAsk(AppError):
+    """`why` is librdkafka's name of the trouble, such as _TRANSPORT."""
+
+    detail = "Kafka does not answer."
+
+    def __init__(self, why: str) -> None:
+        super().__init__()
+        self.why = why
 
 
 class Sent(StrEnum):
@@ -110,6 +121,29 @@ class Kafka:
     def _note(self, error: KafkaError) -> None:
         """Called by librdkafka from within flush; only the name: its text may hold addresses."""
         self.why = error.name()
+
+
+async def list_topics(settings: Settings) -> set[str]:
+    """Makes none. Raises BadKafkaOptions, or CannotAsk where no broker answers in SEND_SECONDS."""
+    return await asyncio.to_thread(_list_topics, settings)
+
+
+def _list_topics(settings: Settings) -> set[str]:
+    options: dict[str, Any] = {
+        "bootstrap.servers": settings.kafka_bootstrap,
+        "client.id": "auth-service doctor",
+        "log_level": 2,
+        "error_cb": lambda _error: None,  # else librdkafka writes to standard error
+        **settings.kafka_client_options,
+    }
+    try:
+        client = AdminClient(options)
+    except KafkaException:
+        raise BadKafkaOptions from None  # its text may hold a value
+    try:
+        return set(client.list_topics(timeout=SEND_SECONDS).topics)
+    except KafkaException as error:
+        raise CannotAsk(error.args[0].name()) from None
 
 
 def _judge(error: KafkaError | None) -> Sent:
