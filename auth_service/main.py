@@ -25,7 +25,7 @@ from auth_service.core.clock import Clock, utc_now
 from auth_service.core.connections import Resources, open_resources
 from auth_service.core.denylist import CATCH_UP_SECONDS
 from auth_service.core.edge import Edge
-from auth_service.core.errors import install_error_handlers
+from auth_service.core.errors import install_error_handlers, is_store_failure
 from auth_service.core.keys import RELOAD_SECONDS
 from auth_service.core.limits import create_edge_limits
 from auth_service.core.log import configure_logging
@@ -54,6 +54,7 @@ from auth_service.users.router import router as users_router
 log = structlog.get_logger(__name__)
 API = "/api/v1"
 TIDY_SECONDS = 3600
+FIRST_KEYS_SECONDS = 2.0
 KEEP_ENDED_SESSIONS = timedelta(days=30)
 
 
@@ -67,6 +68,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         await asyncio.to_thread(warm_up)
         async with open_resources(settings, clock, metrics) as resources, running(_jobs(resources)):
             app.state.resources = resources
+            await _load_keys_before_listening(resources)
             if not settings.has_mail:
                 log.warning("mail_not_configured", remedy="set SMTP_URL, or nobody can reset a forgotten password")
             yield
@@ -124,6 +126,19 @@ def create_app_from_environment() -> FastAPI:
     settings = load_settings()
     configure_logging(settings)
     return create_app(settings)
+
+
+async def _load_keys_before_listening(resources: Resources) -> None:
+    """Else a new replica takes calls that it can only answer 503, while others could answer them (REL-7).
+
+    Without Postgres it starts all the same, after a moment (REL-10).
+    """
+    try:
+        await asyncio.wait_for(resources.keys.load(), FIRST_KEYS_SECONDS)
+    except Exception as error:
+        if not is_store_failure(error):
+            raise
+        log.warning("keys_not_loaded_yet", kind=type(error).__name__)
 
 
 def _jobs(resources: Resources) -> list[Job]:

@@ -3,6 +3,7 @@
 import re
 import secrets
 import time
+from ipaddress import ip_address
 from urllib.parse import unquote_to_bytes
 
 import orjson
@@ -25,6 +26,9 @@ BODY_LIMITS = {
     "/api/v1/permissions/check/batch": 256 * 1024,  # a thousand checks
 }
 HEADER_LIMIT = 16 * 1024
+# Prometheus finds replicas by DNS and asks each by its address. METRICS_CLIENTS guards the path; a page whose name
+# was made to lead to us (DNS rebinding) sends that name.
+METRICS_PATH = "/metrics"
 FORM_PATH = "/api/v1/auth/token"  # RFC 6749 section 4.4.2 asks by form
 _TRACEPARENT = re.compile(
     r"(?P<version>[0-9a-f]{2})-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?P<more>-.*)?"
@@ -143,10 +147,19 @@ class Edge:
         name = host[: host.rfind("]") + 1] if host.startswith("[") else host.partition(":")[0]
         port = host[len(name) :]
         well_formed = port == "" or re.fullmatch(r":\d{1,5}", port) is not None
-        if not well_formed or (name not in self._hosts and "*" not in self._hosts):
+        listed = name in self._hosts or "*" in self._hosts
+        if not well_formed or not (listed or (scope["path"] == METRICS_PATH and _is_address(name))):
             raise HostNotAllowed
         if _has_bad_text(scope["path"].encode()) or _has_bad_text(unquote_to_bytes(scope["query_string"])):
             raise InvalidPath
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 def _route_of(scope: Scope) -> str:
