@@ -109,6 +109,8 @@ async def stack() -> AsyncIterator[Stack]:
         "BACK_SUBNET": "10.203.28.0/24",
         "KAFKA_BOOTSTRAP": "kafka:9092",
         "WORKERS": "1",
+        "DATABASE_TIMEOUT_SECONDS": "20",  # a busy machine is no failure
+        "REDIS_TIMEOUT_MS": "5000",
     }
     base_url = f"http://127.0.0.1:{port}"
     async with httpx.AsyncClient(base_url=base_url, timeout=60, trust_env=False) as http:
