@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -36,7 +37,8 @@ class Load:
         ordered = sorted(self.seconds)
         p99, longest = ordered[int(len(ordered) * 0.99)], ordered[-1]
         text = f"{len(ordered)} answers, {len(self.failures)} failed, p99 {p99 * 1000:.0f} ms, longest {longest:.2f} s"
-        return "\n    ".join([text, *(f"{failure.call}: {failure.what}" for failure in self.failures[:20])])
+        kinds = Counter(f"{failure.call}: {failure.what}" for failure in self.failures)
+        return "\n    ".join([text, *(f"{number} x {kind}" for kind, number in kinds.most_common(10))])
 
 
 @asynccontextmanager
@@ -61,7 +63,7 @@ async def _call_on(http: httpx.AsyncClient, bearer: dict[str, str], load: Load, 
         started = time.monotonic()
         try:
             answer = await http.request(method, f"{V1}{path}", json=body, headers=bearer)
-            problem = None if answer.is_success else f"{answer.status_code} {answer.text[:200]}"
+            problem = None if answer.is_success else f"{answer.status_code} {answer.json()['detail']}"
         except httpx.HTTPError as error:
             problem = type(error).__name__
         load.seconds.append(time.monotonic() - started)
