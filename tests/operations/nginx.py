@@ -1,6 +1,7 @@
 """The nginx of this machine, with the configuration that is shipped for the one in Compose."""
 
 import asyncio
+import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -53,8 +54,6 @@ def _write(folder: Path, port: int, service: str, sites: dict[str, str]) -> None
     (folder / "service.conf").write_text(conf, encoding="utf-8")
     for name, text in sites.items():
         (folder / "sites" / name).write_text(text, encoding="utf-8")
-    for path in (folder, folder / "tmp"):
-        path.chmod(0o777)  # where root runs the tests, the workers are nobody's
 
 
 @asynccontextmanager
@@ -64,9 +63,10 @@ async def running_nginx(folder: Path, service: str, sites: dict[str, str] | None
     assert program is not None
     port = free_port()
     _write(folder, port, service, sites or {})
+    user = "user root;" if os.geteuid() == 0 else ""  # else its workers are nobody's, who may not read our folders
     process = await asyncio.create_subprocess_exec(
         *(program, "-p", str(folder), "-c", str(folder / "nginx.conf")),
-        *("-e", str(folder / "stderr"), "-g", "daemon off;"),
+        *("-e", str(folder / "stderr"), "-g", f"daemon off; {user}"),
     )
     try:
         await _until_listening(process, port, folder)

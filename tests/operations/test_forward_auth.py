@@ -69,8 +69,6 @@ async def running_site(folder: Path, service: str) -> AsyncIterator[Site]:
     media.mkdir(parents=True)
     (media / "film.mp4").write_text(SECRET)
     (folder / "srv" / "beside.txt").write_text(SECRET)
-    for path in (folder.parent, folder):
-        path.chmod(0o755)  # where root runs the tests, nginx reads files as nobody
     for old, new in {
         "listen 8081": f"listen 127.0.0.1:{port}",
         "films.cinema.example": "localhost",
