@@ -11,7 +11,7 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --g
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
-.PHONY: help run venv test lint format lock audit quickstart browser bench-history bench-lockout test-events-long test-operations compose-up compose-test clean
+.PHONY: help run venv test lint format lock audit quickstart browser bench-history bench-lockout test-events-long test-operations compose-up compose-check compose-test clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,8 +62,11 @@ test-operations: $(STAMP) ## fail over, upgrade, back up and restart whole syste
 bench-lockout: $(STAMP) ## attack an account with 10,000 wrong passwords; ARGS="--tries 500"
 	@exec $(BIN)/python -m bench.lockout $(ARGS)
 
-compose-up: ## start everything in Docker Compose
-	@exec $(COMPOSE) up --build
+compose-up: ## start everything in Docker Compose; ARGS="--profile kafka --profile monitoring"
+	@exec $(COMPOSE) $(ARGS) up --build
+
+compose-check: $(STAMP) ## start Compose with two replicas and Kafka, kill and replace them under load, remove it all
+	@exec $(BIN)/python -m pytest tests/operations/test_compose.py -m operations -s $(ARGS)
 
 compose-test: ## run the tests in Docker Compose and remove what they used
 	$(COMPOSE) -f docker-compose.test.yml up --build --abort-on-container-exit --exit-code-from tests; \

@@ -82,6 +82,16 @@ async def test_adm_2_metrics_do_not_exist_for_the_outside(fresh: Fresh, forwarde
     assert error_of(await closed.http.get("/metrics")) == (404, "not_found")
 
 
+@pytest.mark.parametrize("host", ["10.203.18.7:8000", "10.203.18.7", "[2001:db8::1]:8000"])
+async def test_edg_3_metrics_are_read_at_any_address_of_the_replica_and_nothing_else_is(api: Api, host: str) -> None:
+    """Prometheus knows a replica by what DNS says, which no list can have."""
+    assert (await api.http.get("/metrics", headers={"Host": host})).status_code == 200
+    assert error_of(await api.http.get("/health/live", headers={"Host": host})) == (400, "host_not_allowed")
+    for other in ("evil.example", "10.203.18.7.evil.example", "10.203.18.7:8000x", "[]", ""):
+        answer = await api.http.get("/metrics", headers={"Host": other})
+        assert error_of(answer) == (400, "host_not_allowed")
+
+
 async def test_whichever_worker_is_asked_it_tells_of_all(fresh: Fresh) -> None:
     service = await fresh.service(await fresh.settings(), workers=2)
     await asyncio.gather(*(service.http.get("/nothing") for _ in range(60)))

@@ -76,6 +76,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("GET", f"{V1}/users/me/export"): USERS.format(200),
     ("POST", f"{V1}/admin/users/{{user_id}}/send-password-reset"): ADMINS.format(202),
     ("GET", f"{V1}/auth/csrf"): USERS.format(200),
+    ("GET", f"{V1}/auth/verify"): "401 200 200 200 200 200 200",  # without a permission: who is calling
     ("POST", f"{V1}/auth/step-up"): USERS.format(403),  # with a wrong password
     ("GET", f"{V1}/users/me/sessions"): USERS.format(200),
     ("DELETE", f"{V1}/users/me/sessions/{{session_id}}"): USERS.format(404),
