@@ -3,10 +3,10 @@
 import asyncio
 
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from alembic import context
 from auth_service.config import load_settings
+from auth_service.core.postgres import Primary, open_engine
 from auth_service.models import Base
 
 MIGRATION_LOCK = 0x6D696772  # "migr"
@@ -31,9 +31,10 @@ def run(connection: Connection) -> None:
 
 
 async def run_online() -> None:
-    url = context.config.attributes.get("url") or load_settings().sqlalchemy_url
+    settings = context.config.attributes.get("settings") or load_settings()
+    primary = Primary(settings.asyncpg_dsn, settings.database_hosts)
     # A migration that cannot get its lock gives up rather than have all traffic queue behind it (REL-8).
-    engine = create_async_engine(url, connect_args={"server_settings": {"lock_timeout": "3000"}})
+    engine = open_engine(primary, {"server_settings": {"lock_timeout": "3000"}})
     async with engine.connect() as connection:
         await connection.execute(text("SET lock_timeout = 0"))
         await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})

@@ -199,8 +199,12 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _is_postgres(cls, value: SecretStr) -> SecretStr:
-        if _scheme(value) not in {"postgresql", "postgres", "postgresql+asyncpg"}:
-            raise ValueError("write it as postgresql://user:password@host:5432/name, the password percent-encoded")
+        schemes = {"postgresql", "postgres", "postgresql+asyncpg"}
+        if _hosts(value) is None or (_parts(value).scheme not in schemes):
+            raise ValueError(
+                "write it as postgresql://user:password@host:5432/name, the password percent-encoded; "
+                "a primary and its standbys as host:5432,host:5432"
+            )
         return value
 
     @field_validator("redis_url")
@@ -312,10 +316,10 @@ class Settings(BaseSettings):
         parts = urlsplit(self.database_url.get_secret_value())
         return urlunsplit(parts._replace(scheme="postgresql"))
 
-    @property
-    def sqlalchemy_url(self) -> str:
-        parts = urlsplit(self.database_url.get_secret_value())
-        return urlunsplit(parts._replace(scheme="postgresql+asyncpg"))
+    @cached_property
+    def database_hosts(self) -> tuple[tuple[str, int], ...]:
+        """Those of DATABASE_URL, one of which takes writes at a time; none where its query names a socket."""
+        return _hosts(self.database_url) or ()
 
 
 def _networks(listed: tuple[str, ...]) -> tuple[Network, ...]:
@@ -340,6 +344,19 @@ def _scheme(url: SecretStr) -> str | None:
         return _parts(url).scheme if _parts(url).port != 0 else None
     except ValueError:
         return None
+
+
+def _hosts(url: SecretStr) -> tuple[tuple[str, int], ...] | None:
+    """None for what is no URL of Postgres; `a:1,b` is two hosts."""
+    try:
+        listed = _parts(url).netloc.rpartition("@")[2].split(",")
+        hosts = [urlsplit(f"//{item}") for item in listed]
+        if len(hosts) > 1 and not all(host.hostname for host in hosts):
+            return None
+        found = tuple((host.hostname, 5432 if host.port is None else host.port) for host in hosts if host.hostname)
+    except ValueError:
+        return None
+    return found if all(port for _, port in found) else None
 
 
 class _FileVariables(PydanticBaseSettingsSource):

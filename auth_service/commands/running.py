@@ -136,8 +136,7 @@ def _store_trouble(settings: Settings, error: Exception) -> str:
     cause = getattr(getattr(error, "orig", None), "__cause__", None) or error  # SQLAlchemy wraps asyncpg's error twice
     if isinstance(cause, asyncpg.UndefinedTableError):
         return "The schema is missing: run auth-service migrate."
-    places = []
-    for name, url in (("DATABASE_URL", settings.database_url), ("REDIS_URL", settings.redis_url)):
-        parts = urlsplit(url.get_secret_value())
-        places.append(f"{name} ({parts.hostname}:{parts.port})")
-    return f"A store cannot be reached: {type(error).__name__}. Check {' and '.join(places)}, and that they run."
+    postgres = ", ".join(f"{host}:{port}" for host, port in settings.database_hosts)
+    redis = urlsplit(settings.redis_url.get_secret_value())
+    places = f"DATABASE_URL ({postgres}) and REDIS_URL ({redis.hostname}:{redis.port})"
+    return f"A store cannot be reached: {type(error).__name__}. Check {places}, and that they run."
