@@ -56,8 +56,8 @@ class Server:
     def log(self) -> Path:
         return self.data.with_name(f"{self.data.name}.log")
 
-    def start(self, *, writable: bool = True) -> None:
-        """Returns when it lets clients in; `writable` False for one that stays in recovery."""
+    def start(self) -> None:
+        """Returns when it lets clients in."""
         options = {"port": str(self.port), "listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
         options |= {"max_connections": "200", "wal_keep_size": "256MB", "wal_log_hints": "on", "timezone": "UTC"}
         flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
@@ -72,15 +72,14 @@ class Server:
                 start_new_session=True,
             )
         deadline = time.monotonic() + START_SECONDS
-        while not self._is_ready(writable):
+        while not self._is_ready():
             assert self.process.poll() is None, self.log.read_text()[-2000:]
             assert time.monotonic() < deadline, self.log.read_text()[-2000:]
             time.sleep(0.05)
 
-    def _is_ready(self, writable: bool) -> bool:
+    def _is_ready(self) -> bool:
         with suppress(OSError, IndexError):
-            state = (self.data / "postmaster.pid").read_text().splitlines()[7].strip()
-            return state == ("ready" if writable else "standby")
+            return (self.data / "postmaster.pid").read_text().splitlines()[7].strip() == "ready"
         return False
 
     def processes(self) -> list[psutil.Process]:
@@ -151,7 +150,7 @@ class Pair:
     def start(self) -> None:
         self.primary.start()
         self.copy_standby()
-        self.standby.start(writable=False)
+        self.standby.start()
 
     def copy_standby(self) -> None:
         """pg_basebackup of the present primary, in the place of whatever the standby was."""
