@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from auth_service import __version__
+from auth_service.audit.service import publish_head
 from auth_service.auth.accounts_router import router as accounts_router
 from auth_service.auth.admin_router import router as admin_router
 from auth_service.auth.audit_router import router as audit_router
@@ -143,6 +144,7 @@ def _jobs(resources: Resources) -> list[Job]:
         Job("denials", resources.denylist.catch_up, CATCH_UP_SECONDS),
         Job("mails", lambda: deliver(resources), DELIVERY_SECONDS),
         Job("tidy", tidy, TIDY_SECONDS),
+        Job("audit_head", partial(publish_head, resources), TIDY_SECONDS),
         Job("login_history", partial(keep_up, resources), TIDY_SECONDS),
     ]
     if resources.settings.kafka_bootstrap is not None and resources.settings.relay_in_workers:

@@ -140,6 +140,31 @@ class KeyRing:
             await self._insert(connection, now)
         return found is not None
 
+    async def replace_in(self, connection: Any) -> str:
+        """All keys end now, and a new one, whose kid is returned, signs at once.
+
+        In the caller's transaction; the caller loads after it.
+        """
+        now = self._clock()
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _ROTATION_LOCK)
+        await connection.execute(
+            "UPDATE signing_keys SET retires_at = $1 WHERE retires_at IS NULL OR retires_at > $1", now
+        )
+        return await self._insert(connection, now)
+
+    async def reseal_in(self, connection: Any) -> int:
+        """How many SECRET_KEY did not open: those are sealed with it, in the caller's transaction."""
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _ROTATION_LOCK)
+        count = 0
+        for row in await connection.fetch("SELECT kid, private_pem FROM signing_keys"):
+            bound_to = _bound_to(row["kid"])
+            if not self._secrets.is_current(row["private_pem"], bound_to=bound_to):
+                pem = self._secrets.unseal(row["private_pem"], bound_to=bound_to)
+                sealed = self._secrets.seal(pem, bound_to=bound_to)
+                await connection.execute("UPDATE signing_keys SET private_pem = $2 WHERE kid = $1", row["kid"], sealed)
+                count += 1
+        return count
+
     async def overview(self) -> list[dict[str, Any]]:
         """Every key ever, newest first, without its private part."""
         rows = await self._pool.fetch(
@@ -180,7 +205,7 @@ class KeyRing:
         await connection.execute(
             "INSERT INTO signing_keys (kid, private_pem, public_jwk, signs_from) VALUES ($1, $2, $3, $4)",
             kid,
-            self._secrets.seal(pem, bound_to=f"signing-key:{kid}"),
+            self._secrets.seal(pem, bound_to=_bound_to(kid)),
             orjson.dumps(public_jwk).decode(),
             signs_from,
         )
@@ -188,8 +213,12 @@ class KeyRing:
 
     def _opened(self, row: Any) -> KeyPair:
         kid = row["kid"]
-        pem = self._secrets.unseal(row["private_pem"], bound_to=f"signing-key:{kid}")
+        pem = self._secrets.unseal(row["private_pem"], bound_to=_bound_to(kid))
         return load_key(kid, pem, orjson.loads(row["public_jwk"]), row["signs_from"], row["retires_at"])
+
+
+def _bound_to(kid: str) -> str:
+    return f"signing-key:{kid}"
 
 
 def _state(row: Any, now: datetime, signing: datetime | None) -> str:
