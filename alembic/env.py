@@ -34,7 +34,7 @@ async def run_online() -> None:
     settings = context.config.attributes.get("settings") or load_settings()
     primary = Primary(settings.asyncpg_dsn, settings.database_hosts)
     # A migration that cannot get its lock gives up rather than have all traffic queue behind it (REL-8).
-    engine = open_engine(primary, {"server_settings": {"lock_timeout": "3000"}})
+    engine = open_engine(primary, {"server_settings": {"lock_timeout": "3000"}}, ping_seconds=10)
     async with engine.connect() as connection:
         await connection.execute(text("SET lock_timeout = 0"))
         await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})

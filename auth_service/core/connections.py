@@ -67,6 +67,7 @@ async def open_resources(
     engine = open_engine(
         primary,
         connect,
+        ping_seconds=timeout / 2,
         pool_size=settings.database_pool_size,
         max_overflow=0,
         pool_timeout=max(1.0, timeout / 2),

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 import asyncpg
 import structlog
@@ -14,7 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 log = structlog.get_logger(__name__)
 
-PING_SECONDS = 1.0
 # How much longer the first look waits for the other hosts, once one has been found that takes writes.
 FIRST_LOOK_SECONDS = 0.5
 # The first eight digits of a WAL file's name; it rises with each promotion, at once and not with a checkpoint.
@@ -43,13 +43,35 @@ class Primary:
         self._dsn = dsn
         self._hosts = hosts
         self._timeline = 0
+        self._open: WeakSet[asyncpg.Connection] = WeakSet()
 
     async def connect(self, *_dsn: Any, **options: Any) -> asyncpg.Connection:
         """With asyncpg's options; raises what asyncpg raises. A killed primary that was started again takes writes
         too, and loses them: of two the newer timeline counts, and what was seen is never left for an older one.
         """
-        if len(self._hosts) < 2:
-            return await asyncpg.connect(self._dsn, **options)
+        connection = await (self._newest(options) if len(self._hosts) > 1 else asyncpg.connect(self._dsn, **options))
+        self._open.add(connection)
+        return connection
+
+    async def answers(self, connection: asyncpg.Connection, seconds: float) -> bool:
+        """Where it does not, in so long, the server is frozen: all connections are cut, used ones too. Else each would
+        cost somebody a timeout, and to close it in good order another one.
+        """
+        if connection.is_closed():
+            return False
+        older = list(self._open)
+        try:
+            await connection.fetchval("SELECT 1", timeout=seconds)
+        except TimeoutError:
+            log.warning("postgres_frozen", connections=len(older))
+            for one in older:
+                one.terminate()
+            return False
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False
+        return True
+
+    async def _newest(self, options: dict[str, Any]) -> asyncpg.Connection:
         attempts = [asyncio.create_task(self._try(host, port, options)) for host, port in self._hosts]
         chosen = None
         try:
@@ -95,23 +117,28 @@ class Primary:
             raise
 
 
-def open_engine(primary: Primary, connect: dict[str, Any], **options: Any) -> AsyncEngine:
-    """Its connections are tried before each use, a second at most; one that is dead or frozen takes along all that
-    were opened before it, since they led to the same server.
+def open_engine(primary: Primary, connect: dict[str, Any], *, ping_seconds: float, **options: Any) -> AsyncEngine:
+    """Its connections are tried before each use; one that is dead takes along all that were opened before it, since
+    they led to the same server.
     """
     creator = partial(primary.connect, **connect)
     engine = create_async_engine("postgresql+asyncpg://", async_creator=creator, **options)
 
     @event.listens_for(engine.sync_engine, "checkout")
     def _is_alive(adapted: Any, record: Any, _proxy: Any) -> None:
-        if record.info.get("used") and not adapted.run_async(_answers):
+        if record.info.get("used") and not adapted.run_async(partial(primary.answers, seconds=ping_seconds)):
             raise InvalidatePoolError
         record.info["used"] = True  # SQLAlchemy empties it with each new connection
 
     @event.listens_for(engine.sync_engine, "handle_error")
-    def _forget_all(context: Any) -> None:
-        cause = getattr(context.original_exception, "__cause__", None)
-        context.is_disconnect = context.is_disconnect or isinstance(cause, _NO_LONGER_PRIMARY)
+    def _after_error(context: Any) -> None:
+        error = context.original_exception
+        if isinstance(error, TimeoutError) and context.connection is not None:
+            # A rollback, and then a good-bye, would wait as long again.
+            context.connection.connection.driver_connection.terminate()
+            context.is_disconnect, context.invalidate_pool_on_disconnect = True, False
+        elif isinstance(getattr(error, "__cause__", None), _NO_LONGER_PRIMARY):
+            context.is_disconnect = True
 
     return engine
 
@@ -123,13 +150,3 @@ async def forget_doubtful(pool: asyncpg.Pool, error: BaseException) -> None:
     cause = getattr(getattr(error, "orig", None), "__cause__", None) or error  # SQLAlchemy wraps asyncpg's error twice
     if isinstance(cause, (TimeoutError, *_NO_LONGER_PRIMARY)):
         await pool.expire_connections()
-
-
-async def _answers(connection: asyncpg.Connection) -> bool:
-    if connection.is_closed():
-        return False
-    try:
-        await connection.fetchval("SELECT 1", timeout=PING_SECONDS)
-    except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        return False
-    return True
