@@ -3,11 +3,11 @@
 import asyncio
 
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from alembic import context
 from auth_service.config import load_settings
 from auth_service.core.migrating import migrate_patiently, wait_for_turn
+from auth_service.core.postgres import Primary, open_engine
 from auth_service.models import Base
 
 
@@ -30,8 +30,9 @@ def run(connection: Connection) -> None:
 
 
 async def run_online() -> None:
-    url = context.config.attributes.get("url") or load_settings().sqlalchemy_url
-    engine = create_async_engine(url, connect_args={"server_settings": {"application_name": "auth-service migrate"}})
+    settings = context.config.attributes.get("settings") or load_settings()
+    primary = Primary(settings.asyncpg_dsn, settings.database_hosts)
+    engine = open_engine(primary, {"server_settings": {"application_name": "auth-service migrate"}}, ping_seconds=10)
     try:
         async with engine.connect() as connection:
             await wait_for_turn(connection)

@@ -9,6 +9,7 @@ import typer
 from auth_service.commands import audit, keys, partitions, roles, services, users
 from auth_service.commands.doctor import doctor
 from auth_service.commands.relay import relay
+from auth_service.commands.restore import after_restore
 from auth_service.commands.running import read_settings, run, stop
 from auth_service.core.metrics import shared_by_workers
 
@@ -21,6 +22,7 @@ app.add_typer(partitions.app, name="partitions")
 app.add_typer(audit.app, name="audit")
 app.command()(relay)
 app.command()(doctor)
+app.command()(after_restore)
 
 
 def main() -> None:

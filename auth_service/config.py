@@ -243,8 +243,12 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _is_postgres(cls, value: SecretStr) -> SecretStr:
-        if _scheme(value) not in {"postgresql", "postgres", "postgresql+asyncpg"}:
-            raise ValueError("write it as postgresql://user:password@host:5432/name, the password percent-encoded")
+        schemes = {"postgresql", "postgres", "postgresql+asyncpg"}
+        if _hosts(value) is None or (_parts(value).scheme not in schemes):
+            raise ValueError(
+                "write it as postgresql://user:password@host:5432/name, the password percent-encoded; "
+                "a primary and its standbys as host:5432,host:5432"
+            )
         return value
 
     @field_validator("redis_url")
@@ -363,10 +367,10 @@ class Settings(BaseSettings):
     def redis_address(self) -> RedisAddress:
         return read_redis_url(self.redis_url.get_secret_value())
 
-    @property
-    def sqlalchemy_url(self) -> str:
-        parts = urlsplit(self.database_url.get_secret_value())
-        return urlunsplit(parts._replace(scheme="postgresql+asyncpg"))
+    @cached_property
+    def database_hosts(self) -> tuple[tuple[str, int], ...]:
+        """Those of DATABASE_URL, one of which takes writes at a time; none where its query names a socket."""
+        return _hosts(self.database_url) or ()
 
 
 def _networks(listed: tuple[str, ...]) -> tuple[Network, ...]:
@@ -398,6 +402,19 @@ def _is_installed(package: str) -> bool:
         return importlib.util.find_spec(package) is not None
     except ModuleNotFoundError:  # what it is in
         return False
+
+
+def _hosts(url: SecretStr) -> tuple[tuple[str, int], ...] | None:
+    """None for what is no URL of Postgres; `a:1,b` is two hosts."""
+    try:
+        listed = _parts(url).netloc.rpartition("@")[2].split(",")
+        hosts = [urlsplit(f"//{item}") for item in listed]
+        if len(hosts) > 1 and not all(host.hostname for host in hosts):
+            return None
+        found = tuple((host.hostname, 5432 if host.port is None else host.port) for host in hosts if host.hostname)
+    except ValueError:
+        return None
+    return found if all(port for _, port in found) else None
 
 
 class _FileVariables(PydanticBaseSettingsSource):

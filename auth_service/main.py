@@ -13,6 +13,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.telemetry import TelemetryConfig
 
 from auth_service import __version__
+from auth_service.audit.service import publish_head
 from auth_service.auth.accounts_router import router as accounts_router
 from auth_service.auth.admin_router import router as admin_router
 from auth_service.auth.audit_router import router as audit_router
@@ -184,6 +185,7 @@ def _jobs(resources: Resources) -> list[Job]:
         Job("denials_of_others", resources.denylist.learn, LEARN_SECONDS),
         Job("mails", lambda: deliver(resources), DELIVERY_SECONDS),
         Job("tidy", tidy, TIDY_SECONDS),
+        Job("audit_head", partial(publish_head, resources), TIDY_SECONDS),
         Job("login_history", partial(keep_up, resources), TIDY_SECONDS),
         Job("pools", partial(measure_pools, resources), POOLS_SECONDS),
     ]

@@ -303,6 +303,7 @@ async def test_aud_1_the_operator_s_acts_are_rows_too(office: Office, tmp_path: 
         (Action.ROLE_REVOKED, ("roles", "revoke", who, "subscriber"), ""),
         (Action.SERVICE_CREATED, ("services", "create", "catalogue"), ""),
         (Action.KEY_ROTATED, ("keys", "rotate"), ""),
+        (Action.SECRETS_RESEALED, ("keys", "reseal"), ""),
         (Action.USERS_IMPORTED, ("users", "import", str(accounts)), ""),
         (Action.USER_DELETED, ("users", "delete", who, "--yes"), ""),
     ]

@@ -21,7 +21,7 @@ from auth_service.config import Settings
 from auth_service.models import Base
 from auth_service.permissions.patterns import EVERYTHING, is_code, is_pattern
 from tests.api import PASSWORD, error_of, tokens_of
-from tests.conftest import ROOT, Fresh, Servers, test_settings
+from tests.conftest import ROOT, Fresh, Servers
 from tests.viewer import Watch, enrol
 
 ROLES = {"guest", "viewer", "subscriber", "moderator", "content-manager", "admin", "superuser"}
@@ -57,7 +57,7 @@ async def _migrate(url: str) -> str:
 
 async def _move(settings: Settings, revision: str) -> None:
     """Up or down; in a thread, because the migrations bring an event loop of their own."""
-    config = Config(str(ROOT / "alembic.ini"), attributes={"url": settings.sqlalchemy_url})
+    config = Config(str(ROOT / "alembic.ini"), attributes={"settings": settings})
     move = command.upgrade if revision == "head" else command.downgrade
     await asyncio.to_thread(move, config, revision)
 
@@ -186,7 +186,7 @@ async def test_models_and_migrations_are_equal(fresh: Fresh) -> None:
         found = compare_metadata(context, Base.metadata)
         return found, render_python_code(produce_migrations(context, Base.metadata).upgrade_ops)
 
-    engine = create_async_engine(settings.sqlalchemy_url)
+    engine = create_async_engine(settings.asyncpg_dsn.replace("://", "+asyncpg://"))
     try:
         async with engine.connect() as connection:
             found, code = await connection.run_sync(differences)
@@ -198,7 +198,7 @@ async def test_models_and_migrations_are_equal(fresh: Fresh) -> None:
 async def test_models_alone_make_the_same_schema(fresh: Fresh, empty: str) -> None:
     """What autogenerate does not compare as well: checks, computed columns, partial and descending indexes."""
     migrated = await _schema((await fresh.settings()).asyncpg_dsn)
-    engine = create_async_engine(test_settings(database_url=empty).sqlalchemy_url)
+    engine = create_async_engine(empty.replace("://", "+asyncpg://"))
     try:
         async with engine.begin() as connection:
             await connection.run_sync(Base.metadata.create_all)

@@ -1,6 +1,7 @@
 """Migrations beside live traffic: a lock that cannot be had is asked for again, and nobody queues behind it (REL-8)."""
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -17,6 +18,7 @@ from auth_service.core import migrating
 from auth_service.core.migrating import StillLocked
 from tests.conftest import ROOT, Fresh
 from tests.planted import NEWEST, plant
+from tests.service_process import environment_of
 
 HELD_SECONDS = 10
 ADD_COLUMN = ("op.add_column('users', sa.Column('planted', sa.Text()))", "op.drop_column('users', 'planted')")
@@ -24,7 +26,7 @@ ADD_COLUMN = ("op.add_column('users', sa.Column('planted', sa.Text()))", "op.dro
 
 async def _upgrade(config: Config, settings: Settings) -> None:
     """In a thread: migrations bring an event loop of their own."""
-    config.attributes["url"] = settings.sqlalchemy_url
+    config.attributes["settings"] = settings
     await asyncio.to_thread(command.upgrade, config, "head")
 
 
@@ -32,12 +34,13 @@ async def _upgrade_elsewhere(config: Config, settings: Settings) -> None:
     """In a process of its own: alembic runs one migration at a time in each."""
     script = (
         "import sys; from alembic import command; from alembic.config import Config;"
-        "config = Config('alembic.ini', attributes={'url': sys.argv[1]});"
-        "config.set_main_option('version_locations', sys.argv[2]); command.upgrade(config, 'head')"
+        "config = Config('alembic.ini');"
+        "config.set_main_option('version_locations', sys.argv[1]); command.upgrade(config, 'head')"
     )
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", script, settings.sqlalchemy_url, config.get_main_option("version_locations")),
+        *(sys.executable, "-c", script, config.get_main_option("version_locations")),
         cwd=ROOT,
+        env={**os.environ, **environment_of(settings)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

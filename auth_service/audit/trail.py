@@ -54,6 +54,8 @@ class Action(StrEnum):
     PASSWORD_RESET_SENT = "user.password_reset_sent"  # noqa: S105
     KEY_ROTATED = "key.rotated"
     KEY_RETIRED = "key.retired"
+    SECRETS_RESEALED = "secrets.resealed"
+    DATABASE_RESTORED = "database.restored"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Who:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`kind`: user, role, permission, service, webhook, key. `id` is None for many at once."""
+    """`kind`: user, role, permission, service, webhook, key, database. `id` is None for many at once."""
 
     kind: str
     id: str | None

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from auth_service.auth import signing_keys
+from auth_service.auth import resealing, signing_keys
 from auth_service.commands.running import print_rows, run, stop
 from auth_service.permissions.actor import OPERATOR
 
@@ -36,3 +36,10 @@ def retire(kid: str, yes: Annotated[bool, typer.Option("--yes", help="Really.")]
     if not run(lambda resources: signing_keys.retire(resources, OPERATOR, kid)):
         stop("There is no live key with this id.")
     typer.echo("retired")
+
+
+@app.command()
+def reseal() -> None:
+    """Seals signing keys, authenticators' seeds and waiting mails with SECRET_KEY; SECRET_KEY_PREVIOUS opens them."""
+    counts = run(lambda resources: resealing.reseal(resources, OPERATOR))
+    typer.echo("sealed anew: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()))

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NoReturn, TypeVar
-from urllib.parse import urlsplit
 
 import asyncpg
 import orjson
@@ -136,6 +135,6 @@ def _store_trouble(settings: Settings, error: Exception) -> str:
     cause = getattr(getattr(error, "orig", None), "__cause__", None) or error  # SQLAlchemy wraps asyncpg's error twice
     if isinstance(cause, asyncpg.UndefinedTableError):
         return "The schema is missing: run auth-service migrate."
-    database = urlsplit(settings.database_url.get_secret_value())
-    places = f"DATABASE_URL ({database.hostname}:{database.port}) and REDIS_URL ({settings.redis_address})"
+    postgres = ", ".join(f"{host}:{port}" for host, port in settings.database_hosts)
+    places = f"DATABASE_URL ({postgres}) and REDIS_URL ({settings.redis_address})"
     return f"A store cannot be reached: {type(error).__name__}. Check {places}, and that they run."

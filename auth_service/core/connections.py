@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import asyncpg
 from fastapi import Depends, Request
 from redis.asyncio import Redis
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from auth_service.config import Settings
 from auth_service.core.clock import Clock, utc_now
@@ -17,6 +17,7 @@ from auth_service.core.denylist import Denylist
 from auth_service.core.keys import KeyRing
 from auth_service.core.metrics import Metrics
 from auth_service.core.passwords import PasswordHasher
+from auth_service.core.postgres import Primary, open_engine
 from auth_service.core.redis_client import close_redis, open_redis
 from auth_service.core.secrets import Secrets
 
@@ -31,6 +32,7 @@ class Resources:
     settings: Settings
     clock: Clock
     secrets: Secrets
+    primary: Primary  # for who needs a connection of their own
     engine: AsyncEngine
     db: Database
     hot: asyncpg.Pool  # the check and the refresh: no ORM, and no queue behind a login flood
@@ -60,19 +62,20 @@ async def open_resources(
         "command_timeout": timeout,
         "server_settings": server_settings,
     }
-    engine = create_async_engine(
-        settings.sqlalchemy_url,
+    primary = Primary(settings.asyncpg_dsn, settings.database_hosts)
+    engine = open_engine(
+        primary,
+        connect,
+        ping_seconds=timeout / 2,
         pool_size=settings.database_pool_size,
         max_overflow=0,
         pool_timeout=max(1.0, timeout / 2),
         hide_parameters=True,  # a failed statement goes into the log (AUD-2)
-        pool_pre_ping=True,
         pool_recycle=1800,
-        connect_args=connect,
     )
     redis = open_redis(settings)
     hot = asyncpg.create_pool(
-        settings.asyncpg_dsn,
+        connect=primary.connect,
         min_size=0,
         max_size=settings.database_pool_size,
         max_inactive_connection_lifetime=1800,
@@ -88,6 +91,7 @@ async def open_resources(
             settings=settings,
             clock=clock,
             secrets=secrets,
+            primary=primary,
             engine=engine,
             db=async_sessionmaker(engine, expire_on_commit=False),
             hot=hot,

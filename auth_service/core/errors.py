@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from auth_service.core.log import loggable_path
+from auth_service.core.postgres import forget_doubtful
 
 log = structlog.get_logger(__name__)
 
@@ -290,6 +291,7 @@ async def _on_store_failure(request: Request, error: Exception) -> JSONResponse:
     if not is_store_failure(error):
         raise error
     log.warning("store_unavailable", kind=type(error).__name__, path=loggable_path(request.scope["path"]))
+    await forget_doubtful(request.app.state.resources.hot, error)
     return _answer(request, Unavailable())
 
 

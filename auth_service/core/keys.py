@@ -140,6 +140,31 @@ class KeyRing:
             await self._insert(connection, now)
         return found is not None
 
+    async def replace_in(self, connection: Any) -> str:
+        """All keys end now, and a new one, whose kid is returned, signs at once.
+
+        In the caller's transaction; the caller loads after it.
+        """
+        now = self._clock()
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _ROTATION_LOCK)
+        await connection.execute(
+            "UPDATE signing_keys SET retires_at = $1 WHERE retires_at IS NULL OR retires_at > $1", now
+        )
+        return await self._insert(connection, now)
+
+    async def reseal_in(self, connection: Any) -> int:
+        """How many SECRET_KEY did not open: those are sealed with it, in the caller's transaction."""
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _ROTATION_LOCK)
+        count = 0
+        for row in await connection.fetch("SELECT kid, private_pem FROM signing_keys"):
+            bound_to = _bound_to(row["kid"])
+            if not self._secrets.is_current(row["private_pem"], bound_to=bound_to):
+                pem = self._secrets.unseal(row["private_pem"], bound_to=bound_to)
+                sealed = self._secrets.seal(pem, bound_to=bound_to)
+                await connection.execute("UPDATE signing_keys SET private_pem = $2 WHERE kid = $1", row["kid"], sealed)
+                count += 1
+        return count
+
     async def overview(self) -> list[dict[str, Any]]:
         """Every key ever, newest first, without its private part."""
         rows = await self._pool.fetch(

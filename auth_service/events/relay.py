@@ -146,8 +146,7 @@ def _waves(events: Sequence[Positioned]) -> Iterator[list[Positioned]]:
 async def connected(resources: Resources, name: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection of its own for as long as a relay lives: advisory locks belong to a connection."""
     timeout = max(resources.settings.database_timeout_seconds, 10.0)
-    connection = await asyncpg.connect(
-        resources.settings.asyncpg_dsn,
+    connection = await resources.primary.connect(
         timeout=resources.settings.database_timeout_seconds,
         command_timeout=timeout,
         server_settings={

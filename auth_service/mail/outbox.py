@@ -3,6 +3,7 @@
 from uuid import UUID
 
 import orjson
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.connections import Resources
@@ -54,6 +55,16 @@ def seal_letter(resources: Resources, mail_id: UUID, letter: Letter) -> bytes:
 def open_letter(resources: Resources, mail: Mail) -> Letter:
     """Raises CannotOpen where it was sealed under a key that is gone."""
     return Letter(*orjson.loads(resources.secrets.unseal(mail.sealed, bound_to=f"mail:{mail.id}")))
+
+
+async def reseal_all(resources: Resources) -> int:
+    """How many unsent mails SECRET_KEY_PREVIOUS opened and SECRET_KEY seals now; raises CannotOpen."""
+    async with resources.db.begin() as session:
+        waiting = (await session.scalars(select(Mail).where(Mail.sent_at.is_(None)).with_for_update())).all()
+        old = [mail for mail in waiting if not resources.secrets.is_current(mail.sealed, bound_to=f"mail:{mail.id}")]
+        for mail in old:
+            mail.sealed = seal_letter(resources, mail.id, open_letter(resources, mail))
+    return len(old)
 
 
 def _add(resources: Resources, session: AsyncSession, user_id: UUID | None, kind: str, letter: Letter) -> None:

@@ -1,5 +1,6 @@
 """TOTP rows, recovery codes and login challenges; what is single use is used by one conditional UPDATE."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -19,6 +20,12 @@ async def find_confirmed(session: AsyncSession, user_id: UUID) -> Totp | None:
     """None too while it is pending."""
     row = await session.get(Totp, user_id)
     return row if row is not None and row.confirmed_at is not None else None
+
+
+async def totp_after(session: AsyncSession, user_id: UUID) -> Sequence[Totp]:
+    """The next 500 by user id, pending ones too."""
+    statement = select(Totp).where(Totp.user_id > user_id).order_by(Totp.user_id).limit(500)
+    return (await session.scalars(statement)).all()
 
 
 async def replace_pending(session: AsyncSession, user_id: UUID, sealed_secret: bytes, now: datetime) -> bool:

@@ -213,13 +213,27 @@ async def _use_totp(resources: Resources, row: Totp, code: str) -> None:
     await _seal_anew(resources, row)
 
 
-async def _seal_anew(resources: Resources, row: Totp) -> None:
+async def reseal_all(resources: Resources) -> int:
+    """How many seeds SECRET_KEY_PREVIOUS opened and SECRET_KEY seals now; raises CannotOpen."""
+    count, after = 0, UUID(int=0)
+    while True:
+        async with resources.db() as session:
+            rows = await repository.totp_after(session, after)
+        if not rows:
+            return count
+        count += sum([await _seal_anew(resources, row) for row in rows])
+        after = rows[-1].user_id
+
+
+async def _seal_anew(resources: Resources, row: Totp) -> bool:
     """A seed that SECRET_KEY_PREVIOUS opened is sealed with SECRET_KEY, so that the old key can go one day."""
     bound_to = _bound_to(row.user_id)
-    if not resources.secrets.is_current(row.sealed_secret, bound_to=bound_to):
-        sealed = resources.secrets.seal(_opened(resources, row).encode(), bound_to=bound_to)
-        async with resources.db.begin() as session:
-            await repository.replace_seal(session, row.user_id, row.sealed_secret, sealed)
+    if resources.secrets.is_current(row.sealed_secret, bound_to=bound_to):
+        return False
+    sealed = resources.secrets.seal(_opened(resources, row).encode(), bound_to=bound_to)
+    async with resources.db.begin() as session:
+        await repository.replace_seal(session, row.user_id, row.sealed_secret, sealed)
+    return True
 
 
 async def _use_recovery_code(resources: Resources, user_id: UUID, code: str) -> None:
