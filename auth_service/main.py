@@ -19,7 +19,7 @@ from auth_service.auth.export_router import router as export_router
 from auth_service.auth.router import router as auth_router
 from auth_service.config import Settings, load_settings
 from auth_service.core import health
-from auth_service.core.api_docs import DESCRIPTION, EVERYWHERE, show_security
+from auth_service.core.api_docs import DESCRIPTION
 from auth_service.core.clock import Clock, utc_now
 from auth_service.core.connections import Resources, open_resources
 from auth_service.core.denylist import CATCH_UP_SECONDS
@@ -29,6 +29,7 @@ from auth_service.core.keys import RELOAD_SECONDS
 from auth_service.core.limits import create_edge_limits
 from auth_service.core.log import configure_logging
 from auth_service.core.metrics import Metrics, forget_worker
+from auth_service.core.openapi import install_document
 from auth_service.core.upkeep import Job, running
 from auth_service.events.relay import RESTART_SECONDS, delete_old_events, run_relay
 from auth_service.mail.delivery import DELIVERY_SECONDS, delete_old, deliver
@@ -109,11 +110,11 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         admin_router,
         events_router,
     ):
-        app.include_router(router, prefix=API, responses=EVERYWHERE)
-    show_security(app, API)
+        app.include_router(router, prefix=API)
     app.include_router(health.create_router({"login_history": history_state}))
     if settings.prints_mails:
         app.include_router(dev_mails_router)
+    install_document(app, API)
     return app
 
 

@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from ipaddress import ip_address
+from typing import Any, Literal
 
 import structlog
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
 
+from auth_service.core.api_docs import RETRY_AFTER
 from auth_service.core.connections import Res, Resources
 from auth_service.core.errors import AppError, NotFound, is_store_failure
 from auth_service.core.keys import JWKS_MAX_AGE_SECONDS
@@ -16,6 +19,43 @@ from auth_service.core.metrics import MEDIA_TYPE
 
 log = structlog.get_logger(__name__)
 Concern = Callable[[Resources], Awaitable[str]]
+
+
+class Liveness(BaseModel):
+    status: Literal["alive"] = "alive"
+
+
+class Readiness(BaseModel):
+    """Besides `status`, each part in words: `ok`, or what is wrong with it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    status: Literal["ready", "degraded", "not ready"]
+    postgres: str
+    redis: str
+    signing_keys: str
+
+
+class Key(BaseModel):
+    """RFC 7517, and RFC 7518 section 6.2.1."""
+
+    kty: Literal["EC"]
+    crv: Literal["P-256"]
+    x: str
+    y: str
+    kid: str
+    use: Literal["sig"]
+    alg: Literal["ES256"]
+
+
+class Keys(BaseModel):
+    keys: list[Key]
+
+
+READY: dict[int | str, dict[str, Any]] = {
+    200: {"model": Readiness},
+    503: {"model": Readiness, "description": "A part is missing: its words say which.", "headers": RETRY_AFTER},
+}
 
 
 class NoDefaultRole(AppError):
@@ -30,10 +70,10 @@ def create_router(concerns: Mapping[str, Concern]) -> APIRouter:
     """`concerns`: parts whose trouble degrades the service and stops nothing; each answers "ok" or in words."""
     router = APIRouter(tags=["operations"])
 
-    @router.get("/health/live")
-    async def live() -> dict[str, str]:
+    @router.get("/health/live", response_model=Liveness)
+    async def live() -> Liveness:
         """200 while the process answers; it asks nobody else."""
-        return {"status": "alive"}
+        return Liveness()
 
     @router.get("/metrics", include_in_schema=False)
     async def metrics(request: Request, resources: Res) -> Response:
@@ -45,7 +85,7 @@ def create_router(concerns: Mapping[str, Concern]) -> APIRouter:
             raise NotFound("There is nothing at this path.")
         return Response(await asyncio.to_thread(resources.metrics.render), media_type=MEDIA_TYPE)
 
-    @router.get("/health/ready")
+    @router.get("/health/ready", responses=READY)
     async def ready(resources: Res) -> Response:
         """200 and "ready", or "degraded" where something wants an operator; else 503 with the part that is wrong."""
         postgres, redis = await asyncio.gather(_state(_postgres(resources)), _state(_redis(resources)))
@@ -57,7 +97,7 @@ def create_router(concerns: Mapping[str, Concern]) -> APIRouter:
         well = all(state == "ok" for state in concerned.values())
         return JSONResponse({"status": "ready" if well else "degraded", **parts, **concerned})
 
-    @router.get("/.well-known/jwks.json")
+    @router.get("/.well-known/jwks.json", responses={200: {"model": Keys}})
     async def jwks(resources: Res) -> Response:
         """RFC 7517: the keys that verify access tokens."""
         cache = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE_SECONDS}"}
