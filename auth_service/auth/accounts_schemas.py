@@ -64,13 +64,15 @@ class AccountPatch(Body):
     email: Annotated[Email | None, NOT_NULL] = None
     full_name: FullName | None = None
     is_active: Annotated[StrictBool | None, NOT_NULL] = None
-    reason: Reason | None = None
+    reason: Annotated[Reason | None, NOT_NULL] = None
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
         if not self.model_fields_set - {"reason"}:
             raise ValueError("nothing to change was sent")
-        if any(getattr(self, name) is None for name in {"login", "email", "is_active"} & self.model_fields_set):
+        if any(
+            getattr(self, name) is None for name in {"login", "email", "is_active", "reason"} & self.model_fields_set
+        ):
             raise ValueError("only full_name may be null")
         if self.is_active is not None and self.reason is None:
             raise ValueError("is_active asks for a reason")

@@ -303,11 +303,9 @@ async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
 
 def _methods_at(request: Request) -> set[str]:
     """RFC 9110 section 10.2.1: all that the path takes; Starlette names those of one route only."""
-    found: set[str] = set()
-    for route in iter_route_contexts(request.app.routes):
-        if route.matches(request.scope)[0] is not Match.NONE:
-            found |= route.methods or set()
-    return found
+    routes = [*iter_route_contexts(request.app.routes)]
+    path = next((route.path for route in routes if route.matches(request.scope)[0] is not Match.NONE), None)
+    return {method for route in routes if route.path == path for method in route.methods or ()}
 
 
 async def _on_store_failure(request: Request, error: Exception) -> JSONResponse:

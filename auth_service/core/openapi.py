@@ -73,9 +73,9 @@ def _finish(app: FastAPI, document: dict[str, Any], prefix: str) -> None:
                 answer.setdefault("headers", {}).update(REQUEST_ID)
             for parameter in operation.get("parameters", []):
                 _drop_null(parameter["schema"])
-                _refuse_controls(parameter["schema"], schemas)
+                _refine(parameter["schema"], schemas)
             for media in operation.get("requestBody", {}).get("content", {}).values():
-                _refuse_controls(media["schema"], schemas)
+                _refine(media["schema"], schemas)
     for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own, which we never answer
         schemas.pop(name, None)
 
@@ -122,17 +122,20 @@ def _drop_null(schema: dict[str, Any]) -> None:
         schema.update(choices[0])
 
 
-def _refuse_controls(schema: Any, schemas: dict[str, Any]) -> None:
-    """Gives each text below it a pattern, unless it has a tighter one; follows references."""
+def _refine(schema: Any, schemas: dict[str, Any]) -> None:
+    """A pattern for each text that has no tighter rule, and whole bounds for whole numbers; follows references."""
     if isinstance(schema, list):
         for item in schema:
-            _refuse_controls(item, schemas)
+            _refine(item, schemas)
     elif isinstance(schema, dict):
         if "$ref" in schema:
-            _refuse_controls(schemas[schema["$ref"].rpartition("/")[2]], schemas)
+            _refine(schemas[schema["$ref"].rpartition("/")[2]], schemas)
         elif schema.get("type") == "string" and not schema.keys() & {"pattern", "format", "enum", "const"}:
             schema["pattern"] = NO_CONTROLS
+        for key in ("minimum", "maximum"):
+            if key in schema:
+                schema[key] = int(schema[key])  # FastAPI writes 1000.0, and generators send it
         for key in ("anyOf", "oneOf", "allOf", "items", "additionalProperties"):
-            _refuse_controls(schema.get(key), schemas)
+            _refine(schema.get(key), schemas)
         for item in schema.get("properties", {}).values():
-            _refuse_controls(item, schemas)
+            _refine(item, schemas)

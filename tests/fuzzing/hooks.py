@@ -30,7 +30,6 @@ class Pool:
 
     def __init__(self, told: dict[str, Any]) -> None:
         self.kind: str = told["kind"]
-        self.password: str = told["password"]
         self._http = httpx.Client(base_url=told["base_url"], timeout=60, trust_env=False)
         self._accounts = iter(told["accounts"])
         self.login, self.secret = next(self._accounts, ("", ""))
@@ -74,7 +73,8 @@ _TIMES = st.datetimes(datetime(1970, 1, 2), datetime(9998, 12, 30)).map(lambda m
 schemathesis.openapi.format("login", st.builds("{}{}{}".format, _WORDS, st.sampled_from(["", ".", "-", "_"]), _WORDS))
 schemathesis.openapi.format("email", st.builds("{}@{}.example.com".format, _WORDS, _WORDS))
 schemathesis.openapi.format(
-    "password", st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=16, max_size=64)
+    "password",
+    st.text(st.characters(min_codepoint=0xA1, max_codepoint=0x2FF), max_size=64).map("jY7-mqv-Tz0-{}".format),
 )
 schemathesis.openapi.format("date-time", _TIMES)
 

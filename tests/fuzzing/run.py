@@ -33,6 +33,10 @@ class Findings:
     def total(self) -> int:
         return sum(self.cases.values())
 
+    @property
+    def summary(self) -> str:
+        return self.output[self.output.rfind(" SUMMARY ") :]
+
     def __str__(self) -> str:
         phases = ", ".join(f"{name} {count}" for name, count in self.cases.items())
         return f"{self.caller}: {self.total} cases ({phases}), {self.accounts} accounts used, exit {self.code}"
@@ -69,18 +73,22 @@ async def seed_services(api: Api, count: int) -> list[tuple[str, str]]:
 async def seed(api: Api, caller: str, count: int) -> dict[str, Any]:
     """The caller as the hooks want it. Many accounts, because a run disables, deletes and renames its own."""
     if caller == "anonymous":
-        return {"kind": "anonymous", "password": PASSWORD, "accounts": []}
+        return {"kind": "anonymous", "accounts": []}
     if caller == "service":
-        return {"kind": "service", "password": PASSWORD, "accounts": await seed_services(api, count)}
-    roles = ("superuser",) if caller == "admin" else ()
-    return {"kind": "user", "password": PASSWORD, "accounts": await seed_users(api, count, *roles)}
+        return {"kind": "service", "accounts": await seed_services(api, min(count, 100))}
+    return {"kind": "user", "accounts": await seed_users(api, count, *(["superuser"] if caller == "admin" else []))}
 
 
-async def run_schemathesis(
-    base_url: str, caller: str, told: dict[str, Any], folder: Path, *arguments: str, seconds: int
+async def fuzz(
+    api: Api, base_url: str, caller: str, folder: Path, *arguments: str, accounts: int, seconds: int
 ) -> Findings:
+    """Seeds the caller by `api`, an app on the stores of the service at `base_url`.
+
+    Raises TimeoutError where it takes longer.
+    """
     told_path, report = folder / f"{caller}.json", folder / f"{caller}.report.json"
-    told_path.write_text(json.dumps(told | {"base_url": base_url}), encoding="utf-8")
+    told = await seed(api, caller, accounts) | {"base_url": base_url}
+    told_path.write_text(json.dumps(told), encoding="utf-8")
     process = await asyncio.create_subprocess_exec(
         *(str(Path(sys.executable).parent / "schemathesis"), "--config-file", str(FOLDER / "schemathesis.toml")),
         *("run", f"{base_url}/auth/openapi.json", "--no-color", *arguments),
@@ -91,15 +99,16 @@ async def run_schemathesis(
     )
     try:
         output, _ = await asyncio.wait_for(process.communicate(), seconds)
-    except TimeoutError:
-        process.terminate()
-        output, _ = await process.communicate()
-    found = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {}
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    found = json.loads(report.read_text(encoding="utf-8"))
     return Findings(
         caller,
         process.returncode or 0,
-        found.get("phases", {}),
-        found.get("answers", {}),
-        found.get("accounts", 0),
+        found["phases"],
+        found["answers"],
+        found["accounts"],
         output.decode(errors="replace"),
     )
