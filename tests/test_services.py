@@ -161,7 +161,7 @@ async def test_errors_of_rfc_6749(api: Api, fields: dict[str, str], expected: tu
         assert response.headers["www-authenticate"].startswith("Basic ")
 
 
-@pytest.mark.parametrize("body", ["", "grant_type", "scope=films%3Aread", "grant_type=client_credentials&a=b", "%ff=1"])
+@pytest.mark.parametrize("body", ["", "scope=films%3Aread", "grant_type=client_credentials&a=b", "%ff=1"])
 async def test_a_malformed_token_request_is_400(api: Api, body: str) -> None:
     """RFC 6749 section 5.2: its clients know no 422."""
     for media_type, content in (("x-www-form-urlencoded", body), ("json", json.dumps({"scope": body}))):

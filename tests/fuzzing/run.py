@@ -33,10 +33,6 @@ class Findings:
     def total(self) -> int:
         return sum(self.cases.values())
 
-    @property
-    def summary(self) -> str:
-        return self.output[self.output.rfind(" SUMMARY ") :]
-
     def __str__(self) -> str:
         phases = ", ".join(f"{name} {count}" for name, count in self.cases.items())
         return f"{self.caller}: {self.total} cases ({phases}), {self.accounts} accounts used, exit {self.code}"
@@ -96,9 +92,11 @@ async def fuzz(
         env={**os.environ, "FUZZ_CALLER": str(told_path), "FUZZ_REPORT": str(report), "PYTHONPATH": str(ROOT)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
+        limit=2**24,  # a line may be a whole request
     )
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), seconds)
+        async with asyncio.timeout(seconds):
+            output = await _shown(process)
     finally:
         if process.returncode is None:
             process.kill()
@@ -110,5 +108,15 @@ async def fuzz(
         found["phases"],
         found["answers"],
         found["accounts"],
-        output.decode(errors="replace"),
+        output,
     )
+
+
+async def _shown(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    lines = []
+    async for line in process.stdout:
+        lines.append(line.decode(errors="replace"))
+        print(lines[-1], end="", flush=True)
+    await process.wait()
+    return "".join(lines)
