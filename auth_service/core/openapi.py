@@ -11,6 +11,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
 
 from auth_service.core.api_docs import ERROR_SCHEMA, PUBLIC, REQUEST_ID, add_refusals
+from auth_service.core.api_links import add_links
 from auth_service.core.cookies import CsrfRefused
 from auth_service.core.edge import (
     BodyTooLarge,
@@ -76,6 +77,7 @@ def _finish(app: FastAPI, document: dict[str, Any], prefix: str) -> None:
                 _refine(parameter["schema"], schemas)
             for media in operation.get("requestBody", {}).get("content", {}).values():
                 _refine(media["schema"], schemas)
+    add_links(document["paths"], prefix)
     for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own, which we never answer
         schemas.pop(name, None)
 

@@ -48,5 +48,13 @@ def _without_null(schema: dict[str, Any]) -> None:
 
 # For a field that may be left out and never be null, which None stands for in Python.
 NOT_NULL = Field(json_schema_extra=_without_null)
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# JSON has one kind of number: 5.0 is as whole as 5, and JSON Schema says so; "5" and true are none. Beside `Field(strict=True)`.
+WHOLE = BeforeValidator(_whole)
 PlainText = Annotated[str, AfterValidator(_plain_text)]
 Moment = Annotated[AwareDatetime, BeforeValidator(_is_text), AfterValidator(_in_utc)]
