@@ -54,7 +54,7 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-# JSON has one kind of number: 5.0 is as whole as 5, and JSON Schema says so; "5" and true are none. Beside `Field(strict=True)`.
+# JSON has one kind of number: 5.0 is as whole as 5, and JSON Schema says so; "5" and true are none.
 WHOLE = BeforeValidator(_whole)
 PlainText = Annotated[str, AfterValidator(_plain_text)]
 Moment = Annotated[AwareDatetime, BeforeValidator(_is_text), AfterValidator(_in_utc)]
