@@ -11,7 +11,7 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --g
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
-.PHONY: help run venv test lint format lock audit quickstart browser bench-history bench-lockout test-events-long test-operations compose-up compose-check compose-test clean
+.PHONY: help run venv test lint format lock audit quickstart browser bench-history bench-lockout test-events-long test-operations fuzz compose-up compose-check compose-test clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ test-events-long: $(STAMP) ## the broker away for 60 s under load, and 50 kills 
 
 test-operations: $(STAMP) ## fail over, upgrade, back up and restart whole systems; ARGS="-k sentinel"
 	@exec $(BIN)/python -m pytest tests/operations -m operations -s $(ARGS)
+
+fuzz: $(STAMP) ## hold the service to its OpenAPI document with schemathesis; FUZZ_EXAMPLES=10 ARGS="-k viewer"
+	@exec $(BIN)/python -m pytest tests/operations/test_schemathesis.py -m operations -s $(ARGS)
 
 bench-lockout: $(STAMP) ## attack an account with 10,000 wrong passwords; ARGS="--tries 500"
 	@exec $(BIN)/python -m bench.lockout $(ARGS)

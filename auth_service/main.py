@@ -23,7 +23,7 @@ from auth_service.auth.forward_auth_router import router as forward_auth_router
 from auth_service.auth.router import router as auth_router
 from auth_service.config import Settings, load_settings
 from auth_service.core import health
-from auth_service.core.api_docs import DESCRIPTION, EVERYWHERE, show_security
+from auth_service.core.api_docs import DESCRIPTION
 from auth_service.core.clock import Clock, utc_now
 from auth_service.core.connections import Resources, open_resources
 from auth_service.core.denylist import CATCH_UP_SECONDS, LEARN_SECONDS
@@ -34,6 +34,7 @@ from auth_service.core.limits import create_edge_limits
 from auth_service.core.log import configure_logging
 from auth_service.core.measures import POOLS_SECONDS, measure_pools
 from auth_service.core.metrics import Metrics, forget_worker
+from auth_service.core.openapi import install_document
 from auth_service.core.upkeep import Job, running
 from auth_service.events.backlog import measure_backlog as measure_events
 from auth_service.events.relay import RESTART_SECONDS, delete_old_events, run_relay
@@ -141,11 +142,11 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         events_router,
         webhooks_router,
     ):
-        app.include_router(router, prefix=API, responses=EVERYWHERE)
-    show_security(app, API)
+        app.include_router(router, prefix=API)
     app.include_router(health.create_router({"login_history": history_state}, MEASURES))
     if settings.prints_mails:
         app.include_router(dev_mails_router)
+    install_document(app, API)
     return app
 
 

@@ -97,6 +97,19 @@ async def test_404_and_405_have_the_shape(api: Api) -> None:
     assert wrong.headers["allow"] == "POST"
 
 
+async def test_405_names_all_methods_of_the_path(api: Api) -> None:
+    """RFC 9110 section 10.2.1; each method is a route of its own to the router."""
+    for path, methods in (
+        ("users/me", "DELETE, GET, PATCH"),
+        ("roles", "GET, POST"),
+        ("roles/guest", "DELETE, GET, PATCH"),
+        ("permissions/check", "POST"),
+    ):
+        answer = await api.http.put(f"{V1}/{path}")
+        assert error_of(answer) == (405, "method_not_allowed")
+        assert answer.headers["allow"] == methods
+
+
 async def test_adm_2_unlisted_methods_are_405(api: Api) -> None:
     listed: dict[str, set[str]] = {}
     for operation in operations(create_app(test_settings())):

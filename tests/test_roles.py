@@ -303,3 +303,14 @@ async def test_life_of_a_permission(api: Api) -> None:
     ):
         refused = await api.http.post(url, json={"code": wrong, "title": "x"}, headers=root.bearer)
         assert error_of(refused) == (422, "validation_error"), wrong
+
+
+@pytest.mark.parametrize(("typed", "expected"), [("5", 5), ("5.0", 5), ("1e3", 1000), ("5.5", None), ("true", None)])
+async def test_a_whole_number_is_one_in_each_spelling(api: Api, typed: str, expected: int | None) -> None:
+    """JSON Schema section 4.2.3: 5.0 is an integer."""
+    _, admin = await api.as_role("superuser")
+    body = f'{{"name": "{unique("role")}", "title": "Five", "session_limit": {typed}}}'
+    headers = {"Content-Type": "application/json", **admin.bearer}
+    answer = await api.http.post(f"{V1}/roles", content=body, headers=headers)
+    assert answer.status_code == (422 if expected is None else 201), answer.text
+    assert answer.json().get("session_limit") == expected

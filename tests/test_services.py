@@ -144,7 +144,7 @@ async def test_tokens_may_have_fewer_scopes_and_never_more(api: Api) -> None:
         ({"grant_type": "password"}, (400, "unsupported_grant_type")),
         ({"grant_type": "refresh_token"}, (400, "unsupported_grant_type")),
         ({"grant_type": ""}, (400, "unsupported_grant_type")),
-        ({"username": "x"}, (422, "validation_error")),
+        ({"username": "x"}, (400, "invalid_request")),
         ({"client_secret": "wrong"}, (401, "invalid_client")),
         ({"client_secret": ""}, (401, "invalid_client")),
         ({"client_id": "not-an-id"}, (401, "invalid_client")),
@@ -161,6 +161,16 @@ async def test_errors_of_rfc_6749(api: Api, fields: dict[str, str], expected: tu
         assert response.headers["www-authenticate"].startswith("Basic ")
 
 
+@pytest.mark.parametrize("body", ["", "scope=films%3Aread", "grant_type=client_credentials&a=b", "%ff=1"])
+async def test_a_malformed_token_request_is_400(api: Api, body: str) -> None:
+    """RFC 6749 section 5.2: its clients know no 422."""
+    for media_type, content in (("x-www-form-urlencoded", body), ("json", json.dumps({"scope": body}))):
+        headers = {"Content-Type": f"application/{media_type}"}
+        answer = await api.http.post(TOKEN, content=content, headers=headers)
+        assert error_of(answer) == (400, "invalid_request"), (media_type, answer.text)
+    assert error_of(await api.http.post(TOKEN)) == (400, "invalid_request")
+
+
 async def test_secrets_are_given_once_and_in_one_place(api: Api) -> None:
     _, admin = await api.as_role("admin")
     client_id, secret = await api.create_service(admin)
@@ -168,7 +178,7 @@ async def test_secrets_are_given_once_and_in_one_place(api: Api) -> None:
     assert error_of(both) == (401, "invalid_client")
     twice = f"grant_type=client_credentials&client_id={client_id}&client_secret={secret}&client_secret={secret}"
     urlencoded = {"Content-Type": "application/x-www-form-urlencoded"}
-    assert error_of(await api.http.post(TOKEN, content=twice, headers=urlencoded))[0] == 422
+    assert error_of(await api.http.post(TOKEN, content=twice, headers=urlencoded)) == (400, "invalid_request")
     in_query = await api.http.post(f"{TOKEN}?client_id={client_id}&client_secret={secret}", data=GRANT)
     assert error_of(in_query) == (401, "invalid_client")
     for header in ("Basic", "Basic ???", "Basic " + base64.b64encode(b"no colon").decode(), f"Bearer {secret}"):

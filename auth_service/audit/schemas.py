@@ -13,7 +13,7 @@ class AuditQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    cursor: str | None = Field(default=None, max_length=64)
+    cursor: str | None = Field(default=None, pattern=r"^[A-Za-f][A-Za-z0-9_-]{10}$")  # 8 bytes, not negative
     limit: int = Field(default=20, ge=1, le=100)
     actor: Annotated[PlainText, Field(min_length=1, max_length=100)] | None = None
     action: str | None = Field(default=None, pattern=r"^[a-z_]{1,30}\.[a-z_]{1,30}$")

@@ -15,7 +15,9 @@ from auth_service.auth.accounts_schemas import (
     NewAccountBody,
     RemovalBody,
 )
+from auth_service.core.api_docs import refusals
 from auth_service.core.connections import Res
+from auth_service.core.errors import EmailTaken, LackingYourself, LastSuperuser, LoginTaken, NotFound
 from auth_service.core.principal import Principal
 from auth_service.permissions.require import Require
 
@@ -30,7 +32,12 @@ async def list_all(
     return await accounts.list_accounts(resources, caller, query)
 
 
-@router.post("", response_model=AccountDetail, status_code=201)
+@router.post(
+    "",
+    response_model=AccountDetail,
+    status_code=201,
+    responses=refusals(LackingYourself, NotFound, LoginTaken, EmailTaken),
+)
 async def create(
     body: NewAccountBody, caller: Annotated[Principal, Require("users:write")], resources: Res
 ) -> AccountDetail:
@@ -44,7 +51,11 @@ async def read(user_id: UUID, caller: Annotated[Principal, Require("users:read")
     return await accounts.read_account(resources, caller, user_id)
 
 
-@router.patch("/{user_id}", response_model=AccountDetail)
+@router.patch(
+    "/{user_id}",
+    response_model=AccountDetail,
+    responses=refusals(LackingYourself, LastSuperuser, LoginTaken, EmailTaken),
+)
 async def update(
     user_id: UUID, body: AccountPatch, caller: Annotated[Principal, Require("users:write")], resources: Res
 ) -> AccountDetail:
@@ -54,7 +65,7 @@ async def update(
     return await accounts.read_account(resources, caller, user_id)
 
 
-@router.delete("/{user_id}", status_code=204)
+@router.delete("/{user_id}", status_code=204, responses=refusals(LackingYourself, LastSuperuser))
 async def delete(
     user_id: UUID, body: RemovalBody, caller: Annotated[Principal, Require("users:delete")], resources: Res
 ) -> None:

@@ -6,11 +6,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
-from auth_service.core.schemas import Answer, Body, Moment, PlainText
+from auth_service.core.schemas import NOT_NULL, Answer, Body, Moment, PlainText
 from auth_service.mfa.schemas import MfaState
 from auth_service.roles.schemas import RoleGrantAnswer, RoleName
 from auth_service.users.schemas import Email, FullName, Login
-from auth_service.users.search import UserFilter
+from auth_service.users.search import CURSOR, UserFilter
 
 Reason = Annotated[PlainText, Field(min_length=3, max_length=500)]
 
@@ -20,7 +20,7 @@ class AccountsQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    cursor: str | None = Field(default=None, max_length=64)
+    cursor: str | None = Field(default=None, pattern=CURSOR)
     limit: int = Field(default=20, ge=1, le=100)
     search: Annotated[PlainText, Field(min_length=1, max_length=254)] | None = None
     role: RoleName | None = None
@@ -53,17 +53,26 @@ class NewAccountBody(Body):
 class AccountPatch(Body):
     """Changes only what is sent; `full_name: null` removes the name. `is_active` asks for a reason."""
 
-    login: Login | None = None
-    email: Email | None = None
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [{"required": [name]} for name in ("login", "email", "full_name", "is_active")],
+            "dependentRequired": {"is_active": ["reason"]},
+        }
+    )
+
+    login: Annotated[Login | None, NOT_NULL] = None
+    email: Annotated[Email | None, NOT_NULL] = None
     full_name: FullName | None = None
-    is_active: StrictBool | None = None
-    reason: Reason | None = None
+    is_active: Annotated[StrictBool | None, NOT_NULL] = None
+    reason: Annotated[Reason | None, NOT_NULL] = None
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
         if not self.model_fields_set - {"reason"}:
             raise ValueError("nothing to change was sent")
-        if any(getattr(self, name) is None for name in {"login", "email", "is_active"} & self.model_fields_set):
+        if any(
+            getattr(self, name) is None for name in {"login", "email", "is_active", "reason"} & self.model_fields_set
+        ):
             raise ValueError("only full_name may be null")
         if self.is_active is not None and self.reason is None:
             raise ValueError("is_active asks for a reason")

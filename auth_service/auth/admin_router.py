@@ -6,7 +6,9 @@ from uuid import UUID
 from fastapi import APIRouter
 
 from auth_service.auth import admin
+from auth_service.core.api_docs import refusals
 from auth_service.core.connections import Res
+from auth_service.core.errors import LackingYourself
 from auth_service.core.principal import Principal
 from auth_service.permissions.require import Require
 from auth_service.sessions.schemas import SessionsAnswer, session_answer
@@ -22,20 +24,20 @@ async def list_sessions(
     return SessionsAnswer(items=[session_answer(row, current=caller.session_id) for row in rows])
 
 
-@router.delete("/sessions/{session_id}", status_code=204)
+@router.delete("/sessions/{session_id}", status_code=204, responses=refusals(LackingYourself))
 async def end_session(
     user_id: UUID, session_id: UUID, caller: Annotated[Principal, Require("users:write")], resources: Res
 ) -> None:
     await admin.end_session(resources, caller, user_id, session_id)
 
 
-@router.post("/logout-all", status_code=204)
+@router.post("/logout-all", status_code=204, responses=refusals(LackingYourself))
 async def log_out_all(user_id: UUID, caller: Annotated[Principal, Require("users:write")], resources: Res) -> None:
     """Ends all sessions; no device of the user is known or trusted any more."""
     await admin.log_out_all(resources, caller, user_id)
 
 
-@router.post("/unlock", status_code=204)
+@router.post("/unlock", status_code=204, responses=refusals(LackingYourself))
 async def unlock(user_id: UUID, caller: Annotated[Principal, Require("users:write")], resources: Res) -> None:
     """Gives the whole budget of failed logins and codes back, for strangers and for the user's devices."""
     await admin.unlock(resources, caller, user_id)

@@ -7,15 +7,14 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
 import orjson
+from pydantic import ValidationError
 from starlette.datastructures import Headers
 
-from auth_service.auth.schemas import ServiceTokenAnswer
+from auth_service.auth.schemas import ServiceTokenAnswer, TokenRequestBody
 from auth_service.core.connections import Resources
-from auth_service.core.errors import InvalidClient, InvalidScope, UnsupportedGrant, ValidationFailed
+from auth_service.core.errors import InvalidClient, InvalidScope, InvalidTokenRequest, UnsupportedGrant
 from auth_service.permissions.patterns import covers, is_pattern
 from auth_service.service_accounts.service import authenticate_service
-
-_FIELDS = {"grant_type", "client_id", "client_secret", "scope"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +27,19 @@ class TokenRequest:
 
 
 def read_request(headers: Headers, body: bytes) -> TokenRequest:
-    """Raises UnsupportedGrant, InvalidClient or ValidationFailed."""
+    """Raises UnsupportedGrant, InvalidClient or InvalidTokenRequest."""
     fields = _read_form(body) if "form" in headers.get("content-type", "") else _read_json(body)
-    if fields.keys() - _FIELDS or not all(isinstance(value, str) for value in fields.values()):
-        raise ValidationFailed("the fields are grant_type, client_id, client_secret and scope, all of them texts")
-    if fields.get("grant_type") != "client_credentials":
+    if isinstance(fields.get("grant_type"), str) and fields["grant_type"] != "client_credentials":
         raise UnsupportedGrant
+    try:
+        asked = TokenRequestBody.model_validate(fields)
+    except ValidationError:
+        raise InvalidTokenRequest from None
     basic = _read_basic(headers.get("authorization"))
     if basic is not None and fields.keys() & {"client_id", "client_secret"}:
         raise InvalidClient("Give the client id and secret once: in the header or in the body.")
-    client_id, client_secret = basic or (fields.get("client_id", ""), fields.get("client_secret", ""))
-    scope = tuple(fields["scope"].split()) if "scope" in fields else None
+    client_id, client_secret = basic or (asked.client_id or "", asked.client_secret or "")
+    scope = None if asked.scope is None else tuple(asked.scope.split())
     return TokenRequest(client_id, client_secret, scope)
 
 
@@ -58,17 +59,17 @@ def _read_form(body: bytes) -> dict[str, Any]:
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=10, errors="strict")
     except (UnicodeDecodeError, ValueError):
-        raise ValidationFailed("the form cannot be read") from None
+        raise InvalidTokenRequest("The form cannot be read.") from None
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        raise ValidationFailed("a field stands twice")  # RFC 6749 section 3.2
+        raise InvalidTokenRequest  # RFC 6749 section 3.2
     return fields
 
 
 def _read_json(body: bytes) -> dict[str, Any]:
     fields = orjson.loads(body or b"{}")  # the edge has refused what is not JSON
     if not isinstance(fields, dict):
-        raise ValidationFailed("the body must be a JSON object")
+        raise InvalidTokenRequest
     return fields
 
 

@@ -16,6 +16,7 @@ from auth_service.auth.schemas import (
     RefreshBody,
     ServiceTokenAnswer,
     StepUpBody,
+    TokenRequestBody,
     TokensAnswer,
 )
 from auth_service.core.api_docs import SETS_COOKIES, TAKES_TRANSPORT, refusals
@@ -23,11 +24,15 @@ from auth_service.core.connections import Res
 from auth_service.core.cookies import AmbiguousCredentials, CsrfRefused, UnknownTransport, csrf_tokens, wants_cookies
 from auth_service.core.errors import (
     EmailTaken,
+    InvalidClient,
     InvalidCredentials,
     InvalidRefreshToken,
+    InvalidScope,
+    InvalidTokenRequest,
     LoginTaken,
     TooManyRequests,
     Unauthenticated,
+    UnsupportedGrant,
     ValidationFailed,
     WrongPassword,
 )
@@ -47,6 +52,17 @@ from auth_service.users.service import create_user
 router = APIRouter(tags=["auth"])
 AnyTokens = TokensAnswer | CookieTokensAnswer
 TOO_MANY = (TooManyRequests, TooManyFailures)
+# Read by hand, since it comes in two forms.
+TOKEN_REQUEST: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            media_type: {"schema": TokenRequestBody.model_json_schema()}
+            for media_type in ("application/x-www-form-urlencoded", "application/json")
+        },
+    },
+    "security": [{"client secret": []}, {}],
+}
 TERSE: dict[str, Any] = {"response_model_exclude_none": True}
 
 
@@ -172,7 +188,13 @@ async def log_out_all(request: Request, response: Response, me: CurrentUser, res
         transport.clear(response, resources)
 
 
-@router.post("/auth/token", response_model=ServiceTokenAnswer, dependencies=[limited("token")])
+@router.post(
+    "/auth/token",
+    response_model=ServiceTokenAnswer,
+    dependencies=[limited("token")],
+    responses=refusals(InvalidTokenRequest, UnsupportedGrant, InvalidScope, InvalidClient),
+    openapi_extra=TOKEN_REQUEST,
+)
 async def service_token(request: Request, resources: Res) -> ServiceTokenAnswer:
     """Client credentials (RFC 6749 section 4.4): as a form or as JSON; id and secret there or by HTTP Basic."""
     asked = client_credentials.read_request(request.headers, await request.body())

@@ -3,9 +3,9 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import Field, StrictBool
+from pydantic import ConfigDict, Field, StrictBool
 
-from auth_service.core.schemas import Answer, Body
+from auth_service.core.schemas import NOT_NULL, Answer, Body
 from auth_service.mfa.schemas import TypedCode
 from auth_service.sessions.schemas import DeviceName
 from auth_service.users.schemas import TypedPassword
@@ -32,6 +32,14 @@ class MfaLoginBody(Body):
 
 class StepUpBody(Body):
     """At least one of them; only a code makes the second factor fresh."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": [name], "properties": {name: {"type": "string"}}} for name in ("current_password", "code")
+            ]
+        }
+    )
 
     current_password: TypedPassword | None = None
     code: TypedCode | None = None
@@ -81,6 +89,15 @@ class MfaRequired(Answer):
     mfa_required: Literal[True] = True
     challenge: str
     expires_in: int
+
+
+class TokenRequestBody(Body):
+    """RFC 6749 section 4.4.2; id and secret here or by HTTP Basic. `scope`: words between spaces; none: all."""
+
+    grant_type: Literal["client_credentials"]
+    client_id: Annotated[str | None, NOT_NULL] = None
+    client_secret: Annotated[str | None, NOT_NULL] = None
+    scope: Annotated[str | None, NOT_NULL] = None
 
 
 class ServiceTokenAnswer(Answer):

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from fastapi import FastAPI
 from pydantic import BaseModel
 
 from auth_service.core.errors import AppError
@@ -38,44 +37,11 @@ PUBLIC = frozenset(
         *("password/forgot", "password/reset", "email/confirm"),
     )
 )
-_SCHEMES = {
-    "access token": {"type": "http", "scheme": "bearer", "bearerFormat": "at+jwt"},
-    "cookie": {
-        "type": "apiKey",
-        "in": "cookie",
-        "name": "auth_access",
-        "description": "`__Host-auth_access` at an https address; set by a login with X-Token-Transport.",
-    },
-}
-
-
-def show_security(app: FastAPI, prefix: str) -> None:
-    """Says in the document which calls take a token. FastAPI's own way is two dependencies, and 20 µs of each call."""
-    written = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = written()
-        document["components"]["securitySchemes"] = _SCHEMES
-        for path, operations in document["paths"].items():
-            if path.startswith(prefix) and path.removeprefix(prefix) not in PUBLIC:
-                for operation in operations.values():
-                    operation["security"] = [{name: []} for name in _SCHEMES]
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]
-
-
 Responses = dict[int | str, dict[str, Any]]
-_RETRY = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
+RETRY_AFTER = {"Retry-After": {"description": "seconds", "required": True, "schema": {"type": "integer", "minimum": 1}}}
 
-EVERYWHERE: Responses = {
-    "4XX": {"model": ErrorAnswer, "description": "Refused: `error` says why."},
-    503: {
-        "model": ErrorAnswer,
-        "description": "`temporarily_unavailable`, `busy` or `mail_not_configured`",
-        "headers": _RETRY,
-    },
-}
+REQUEST_ID = {"X-Request-Id": {"description": "also in our log", "required": True, "schema": {"type": "string"}}}
+ERROR_SCHEMA = {"$ref": "#/components/schemas/ErrorAnswer"}
 
 SETS_COOKIES: Responses = {
     200: {
@@ -102,12 +68,24 @@ TAKES_TRANSPORT: dict[str, Any] = {
 
 
 def refusals(*errors: type[AppError]) -> Responses:
-    """For `responses=` of a route: the errors of its own, by status, beside those that every route has."""
+    """For `responses=` of a route: the errors of its own use case; what all or many routes refuse adds itself."""
     found: Responses = {}
     for error in errors:
-        text = f"`{error.code}`: {error.detail}"
         answer = found.setdefault(error.status, {"model": ErrorAnswer, "description": ""})
-        answer["description"] = f"{answer['description']} {text}".strip()
-        if error.status == 429:
-            answer["headers"] = _RETRY
+        _add(answer, error)
     return found
+
+
+def add_refusals(responses: dict[str, Any], *errors: type[AppError]) -> None:
+    """The same in a document that is written already."""
+    for error in errors:
+        shape = {"description": "", "content": {"application/json": {"schema": ERROR_SCHEMA}}}
+        _add(responses.setdefault(str(error.status), shape), error)
+
+
+def _add(answer: dict[str, Any], error: type[AppError]) -> None:
+    text = f"`{error.code}`: {error.detail}"
+    if f"`{error.code}`" not in answer["description"]:
+        answer["description"] = f"{answer['description']} {text}".strip()
+    if error.status in {429, 503}:
+        answer["headers"] = dict(RETRY_AFTER)

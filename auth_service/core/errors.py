@@ -1,22 +1,25 @@
 """Every error the API answers: status, stable code, text; one set of handlers renders them all."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import asyncpg
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from redis.exceptions import RedisClusterException, RedisError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from auth_service.core.log import loggable_path
 from auth_service.core.postgres import forget_doubtful
 
 log = structlog.get_logger(__name__)
+Dependency = TypeVar("Dependency", bound=Callable[..., Any])
 
 
 class AppError(Exception):
@@ -76,6 +79,12 @@ class InvalidClient(AppError):
 
 class UnsupportedGrant(AppError):
     code, detail = "unsupported_grant_type", "Only grant_type=client_credentials is served here."
+
+
+class InvalidTokenRequest(AppError):
+    """RFC 6749 section 5.2: 400, where the rest of the API says 422."""
+
+    code, detail = "invalid_request", "The fields are grant_type, client_id, client_secret and scope, each once."
 
 
 class InvalidScope(AppError):
@@ -185,6 +194,16 @@ class Busy(Unavailable):
     code, detail = "busy", "Too many logins at once; try again shortly."
 
 
+def may_answer(*errors: type[AppError]) -> Callable[[Dependency], Dependency]:
+    """Marks a dependency with the errors it raises: the document shows them at each route that depends on it."""
+
+    def mark(dependency: Dependency) -> Dependency:
+        dependency.may_answer = errors  # type: ignore[attr-defined]
+        return dependency
+
+    return mark
+
+
 STORE_FAILURES: tuple[type[Exception], ...] = (
     RedisError,
     RedisClusterException,  # no RedisError: no node can be reached, or a slot has none
@@ -283,8 +302,17 @@ async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     known = {404: ("not_found", "There is nothing at this path."), 405: ("method_not_allowed", "Not here.")}
     code, detail = known.get(error.status_code, ("bad_request", "The request cannot be understood."))
     rendered = AppError(detail, headers=error.headers)
+    if error.status_code == 405:
+        rendered.headers = {"Allow": ", ".join(sorted(_methods_at(request)))}
     rendered.status, rendered.code = error.status_code, code
     return _answer(request, rendered)
+
+
+def _methods_at(request: Request) -> set[str]:
+    """RFC 9110 section 10.2.1: all that the path takes; Starlette names those of one route only."""
+    routes = [*iter_route_contexts(request.app.routes)]
+    path = next((route.path for route in routes if route.matches(request.scope)[0] is not Match.NONE), None)
+    return {method for route in routes if route.path == path for method in route.methods or ()}
 
 
 async def _on_store_failure(request: Request, error: Exception) -> JSONResponse:

@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from ipaddress import ip_address
+from typing import Any, Literal
 
 import structlog
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
 
+from auth_service.core.api_docs import RETRY_AFTER
 from auth_service.core.connections import Res, Resources
 from auth_service.core.errors import AppError, NotFound, is_store_failure
 from auth_service.core.keys import JWKS_MAX_AGE_SECONDS
@@ -18,6 +21,43 @@ from auth_service.core.redis_client import ping_masters
 
 log = structlog.get_logger(__name__)
 Concern = Callable[[Resources], Awaitable[str]]
+
+
+class Liveness(BaseModel):
+    status: Literal["alive"] = "alive"
+
+
+class Readiness(BaseModel):
+    """Besides `status`, each part in words: `ok`, or what is wrong with it; none while draining."""
+
+    model_config = ConfigDict(extra="allow")
+
+    status: Literal["ready", "degraded", "not ready", "draining"]
+    postgres: str | None = None
+    redis: str | None = None
+    signing_keys: str | None = None
+
+
+class Key(BaseModel):
+    """RFC 7517, and RFC 7518 section 6.2.1."""
+
+    kty: Literal["EC"]
+    crv: Literal["P-256"]
+    x: str
+    y: str
+    kid: str
+    use: Literal["sig"]
+    alg: Literal["ES256"]
+
+
+class Keys(BaseModel):
+    keys: list[Key]
+
+
+READY: dict[int | str, dict[str, Any]] = {
+    200: {"model": Readiness},
+    503: {"model": Readiness, "description": "A part is missing: its words say which.", "headers": RETRY_AFTER},
+}
 
 
 class NoDefaultRole(AppError):
@@ -35,10 +75,10 @@ def create_router(concerns: Mapping[str, Concern], of_postgres: Sequence[Measure
     router = APIRouter(tags=["operations"])
     measures = Measures(of_postgres)
 
-    @router.get("/health/live")
-    async def live() -> dict[str, str]:
+    @router.get("/health/live", response_model=Liveness)
+    async def live() -> Liveness:
         """200 while the process answers; it asks nobody else."""
-        return {"status": "alive"}
+        return Liveness()
 
     @router.get("/metrics", include_in_schema=False)
     async def metrics(request: Request, resources: Res) -> Response:
@@ -52,7 +92,7 @@ def create_router(concerns: Mapping[str, Concern], of_postgres: Sequence[Measure
         measured = await measures.take(resources)
         return Response(await asyncio.to_thread(resources.metrics.render, measured), media_type=MEDIA_TYPE)
 
-    @router.get("/health/ready")
+    @router.get("/health/ready", responses=READY)
     async def ready(request: Request, resources: Res) -> Response:
         """200 and "ready", or "degraded" where something wants an operator; else 503 with the part that is wrong.
 
@@ -69,7 +109,7 @@ def create_router(concerns: Mapping[str, Concern], of_postgres: Sequence[Measure
         well = all(state == "ok" for state in concerned.values())
         return JSONResponse({"status": "ready" if well else "degraded", **parts, **concerned})
 
-    @router.get("/.well-known/jwks.json")
+    @router.get("/.well-known/jwks.json", responses={200: {"model": Keys}})
     async def jwks(resources: Res) -> Response:
         """RFC 7517: the keys that verify access tokens."""
         cache = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE_SECONDS}"}

@@ -10,7 +10,7 @@ from slowapi import Limiter
 
 from auth_service.config import Settings
 from auth_service.core.client_address import rate_limit_bucket
-from auth_service.core.errors import TooManyRequests
+from auth_service.core.errors import TooManyRequests, may_answer
 
 LimitName = Literal["login", "register", "refresh", "token"]
 
@@ -52,6 +52,7 @@ def limited(name: LimitName) -> Any:
 
 
 def _check(name: LimitName) -> Callable[[Request], Awaitable[None]]:
+    @may_answer(TooManyRequests)
     async def check(request: Request) -> None:
         limits: EdgeLimits = request.app.state.limits
         limits.take(name, client_of(request), request.app.state.resources.clock().timestamp())

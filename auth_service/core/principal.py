@@ -7,8 +7,8 @@ from uuid import UUID
 from fastapi import Depends, Request
 
 from auth_service.core.connections import Res, Resources
-from auth_service.core.cookies import AmbiguousCredentials, check_csrf, cookie_names, read_cookie
-from auth_service.core.errors import Unauthenticated
+from auth_service.core.cookies import AmbiguousCredentials, CsrfRefused, check_csrf, cookie_names, read_cookie
+from auth_service.core.errors import Unauthenticated, may_answer
 from auth_service.core.tokens import AccessClaims, InvalidToken
 
 
@@ -65,6 +65,7 @@ def cookie_token(request: Request, resources: Resources) -> str | None:
     return read_cookie(request, cookie_names(resources.settings).access)
 
 
+@may_answer(Unauthenticated, AmbiguousCredentials, CsrfRefused)
 async def current_principal(request: Request, resources: Res) -> Principal:
     """A bad bearer token never falls back to the cookie, and both together must be of one session (CKE-3)."""
     bearer, cookie = bearer_token(request), cookie_token(request, resources)

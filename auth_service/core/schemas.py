@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -40,5 +40,21 @@ def _in_utc(value: datetime) -> datetime:
     return value.astimezone(UTC)
 
 
+def _without_null(schema: dict[str, Any]) -> None:
+    (only,) = (item for item in schema.pop("anyOf") if item != {"type": "null"})
+    schema.update(only)
+    schema.pop("default", None)
+
+
+# For a field that may be left out and never be null, which None stands for in Python.
+NOT_NULL = Field(json_schema_extra=_without_null)
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# JSON has one kind of number: 5.0 is as whole as 5, and JSON Schema says so; "5" and true are none.
+WHOLE = BeforeValidator(_whole)
 PlainText = Annotated[str, AfterValidator(_plain_text)]
 Moment = Annotated[AwareDatetime, BeforeValidator(_is_text), AfterValidator(_in_utc)]

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 
 from auth_service.core.api_docs import refusals
 from auth_service.core.connections import Res
-from auth_service.core.errors import TooManyRequests, WrongPassword
+from auth_service.core.errors import LackingYourself, WrongPassword
 from auth_service.core.limits import limited
 from auth_service.core.principal import CurrentUser, Principal
 from auth_service.mfa import service
@@ -22,6 +22,7 @@ from auth_service.mfa.schemas import (
 )
 from auth_service.mfa.service import MfaEnabled, MfaNotEnabled, NoEnrolment, StartedEnrolment, State, WrongCode
 from auth_service.permissions.require import Require
+from auth_service.users.service import PasswordChanged
 
 router = APIRouter(tags=["second factor"])
 
@@ -36,7 +37,7 @@ async def read(me: CurrentUser, resources: Res) -> State:
     response_model=Enrolment,
     status_code=201,
     dependencies=[limited("login")],
-    responses=refusals(WrongPassword, MfaEnabled, TooManyRequests),
+    responses=refusals(WrongPassword, MfaEnabled, PasswordChanged),
 )
 async def start(body: StartBody, me: CurrentUser, resources: Res) -> StartedEnrolment:
     """A secret for an authenticator app; nothing changes until it is confirmed with a code."""
@@ -47,7 +48,7 @@ async def start(body: StartBody, me: CurrentUser, resources: Res) -> StartedEnro
     "/mfa/totp/confirm",
     response_model=RecoveryCodes,
     dependencies=[limited("login")],
-    responses=refusals(WrongCode, NoEnrolment, TooManyRequests),
+    responses=refusals(WrongCode, NoEnrolment),
 )
 async def confirm(body: ConfirmBody, me: CurrentUser, resources: Res) -> RecoveryCodes:
     """From now on every login asks for a code; the recovery codes are shown this once. Ends the other sessions."""
@@ -59,7 +60,7 @@ async def confirm(body: ConfirmBody, me: CurrentUser, resources: Res) -> Recover
     "/mfa/totp",
     status_code=204,
     dependencies=[limited("login")],
-    responses=refusals(WrongPassword, WrongCode, MfaNotEnabled, TooManyRequests),
+    responses=refusals(WrongPassword, WrongCode, MfaNotEnabled, PasswordChanged),
 )
 async def disable(body: SecondFactorBody, me: CurrentUser, resources: Res) -> None:
     """Ends the other sessions."""
@@ -70,7 +71,7 @@ async def disable(body: SecondFactorBody, me: CurrentUser, resources: Res) -> No
     "/mfa/recovery-codes",
     response_model=RecoveryCodes,
     dependencies=[limited("login")],
-    responses=refusals(WrongPassword, WrongCode, MfaNotEnabled, TooManyRequests),
+    responses=refusals(WrongPassword, WrongCode, MfaNotEnabled, PasswordChanged),
 )
 async def new_codes(body: SecondFactorBody, me: CurrentUser, resources: Res) -> RecoveryCodes:
     """Ten new ones; the old ones stop working."""
@@ -78,7 +79,7 @@ async def new_codes(body: SecondFactorBody, me: CurrentUser, resources: Res) -> 
     return RecoveryCodes(recovery_codes=codes)
 
 
-@router.post("/admin/users/{user_id}/reset-mfa", status_code=204)
+@router.post("/admin/users/{user_id}/reset-mfa", status_code=204, responses=refusals(LackingYourself, MfaNotEnabled))
 async def reset(
     user_id: UUID, body: ResetBody, caller: Annotated[Principal, Require("users:write")], resources: Res
 ) -> None:

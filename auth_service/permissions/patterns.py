@@ -5,8 +5,9 @@ from collections.abc import Collection
 
 EVERYTHING = "*"
 CODE = r"[a-z][a-z0-9-]{0,62}:[a-z][a-z0-9-]{0,62}"
+PATTERN = rf"{CODE}|[a-z][a-z0-9-]{{0,62}}:\*"
 _CODE = re.compile(CODE)
-_PATTERN = re.compile(rf"{CODE}|[a-z][a-z0-9-]{{0,62}}:\*")
+_PATTERN = re.compile(PATTERN)
 
 
 def is_code(text: str) -> bool:

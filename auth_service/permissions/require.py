@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import Depends
 
 from auth_service.core.connections import Res
+from auth_service.core.errors import PermissionDenied, StepUpRequired, may_answer
 from auth_service.core.principal import AnyPrincipal, Principal
 from auth_service.permissions.service import allows
 
@@ -22,6 +23,7 @@ def RequireOrSelf(code: str) -> Any:
 
 
 def _guard(code: str) -> Callable[..., Awaitable[Principal]]:
+    @may_answer(PermissionDenied, StepUpRequired)
     async def guard(principal: AnyPrincipal, resources: Res) -> Principal:
         await allows(resources, principal, code)
         return principal
@@ -30,6 +32,7 @@ def _guard(code: str) -> Callable[..., Awaitable[Principal]]:
 
 
 def _guard_or_self(code: str) -> Callable[..., Awaitable[Principal]]:
+    @may_answer(PermissionDenied, StepUpRequired)
     async def guard(user_id: UUID, principal: AnyPrincipal, resources: Res) -> Principal:
         if principal.is_service or principal.subject != user_id:
             await allows(resources, principal, code)

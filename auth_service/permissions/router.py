@@ -6,7 +6,15 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
+from auth_service.core.api_docs import refusals
 from auth_service.core.connections import Res
+from auth_service.core.errors import (
+    LackingYourself,
+    PermissionBuiltIn,
+    PermissionDenied,
+    PermissionExists,
+    PermissionInUse,
+)
 from auth_service.core.principal import AnyPrincipal, Principal
 from auth_service.models import Permission
 from auth_service.permissions import service
@@ -27,14 +35,24 @@ from auth_service.permissions.schemas import (
 router = APIRouter(tags=["permissions"])
 
 
-@router.post("/permissions/check", response_model=CheckAnswer, response_model_exclude_none=True)
+@router.post(
+    "/permissions/check",
+    response_model=CheckAnswer,
+    response_model_exclude_none=True,
+    responses=refusals(PermissionDenied),
+)
 async def check(body: CheckBody, caller: AnyPrincipal, resources: Res) -> CheckAnswer:
     """May the user do that? Without `user_id`: the caller. `valid_until`: time alone changes nothing before it."""
     (decision,) = await service.answer_checks(resources, caller, [(body.permission, body.user_id, body.session_id)])
     return check_answer(decision, explain=body.explain)
 
 
-@router.post("/permissions/check/batch", response_model=BatchAnswer, response_model_exclude_none=True)
+@router.post(
+    "/permissions/check/batch",
+    response_model=BatchAnswer,
+    response_model_exclude_none=True,
+    responses=refusals(PermissionDenied),
+)
 async def check_batch(body: BatchBody, caller: AnyPrincipal, resources: Res) -> BatchAnswer:
     """Up to 1,000 checks, answered in their order and on one snapshot."""
     checks = [(item.permission, item.user_id, item.session_id) for item in body.checks]
@@ -57,7 +75,7 @@ async def list_all(_caller: Annotated[Principal, Require("permissions:read")], r
     return await service.list_permissions(resources)
 
 
-@router.post("/permissions", response_model=PermissionAnswer, status_code=201)
+@router.post("/permissions", response_model=PermissionAnswer, status_code=201, responses=refusals(PermissionExists))
 async def create(
     body: PermissionBody, caller: Annotated[Principal, Require("permissions:write")], resources: Res
 ) -> Permission:
@@ -69,14 +87,16 @@ async def read(code: str, _caller: Annotated[Principal, Require("permissions:rea
     return await service.get_permission(resources, code)
 
 
-@router.patch("/permissions/{code}", response_model=PermissionAnswer)
+@router.patch("/permissions/{code}", response_model=PermissionAnswer, responses=refusals(LackingYourself))
 async def update(
     code: str, body: PermissionPatch, caller: Annotated[Principal, Require("permissions:write")], resources: Res
 ) -> Permission:
     return await service.update_permission(resources, caller, code, **body.model_dump())
 
 
-@router.delete("/permissions/{code}", status_code=204)
+@router.delete(
+    "/permissions/{code}", status_code=204, responses=refusals(LackingYourself, PermissionBuiltIn, PermissionInUse)
+)
 async def delete(code: str, caller: Annotated[Principal, Require("permissions:write")], resources: Res) -> None:
     """Refused with permission_in_use while a role or a service names the code."""
     await service.delete_permission(resources, caller, code)

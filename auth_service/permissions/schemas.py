@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, StrictBool
 
 from auth_service.core.schemas import Answer, Body, PlainText
 from auth_service.permissions.check import Decision, Reason
-from auth_service.permissions.patterns import is_code, is_pattern
+from auth_service.permissions.patterns import CODE, PATTERN, is_code, is_pattern
 
 MAX_CHECKS = 1000
 
@@ -25,8 +25,8 @@ def _pattern(value: str) -> str:
     return value
 
 
-PermissionCode = Annotated[str, AfterValidator(_code)]
-PermissionPattern = Annotated[str, AfterValidator(_pattern)]
+PermissionCode = Annotated[str, Field(json_schema_extra={"pattern": f"^{CODE}$"}), AfterValidator(_code)]
+PermissionPattern = Annotated[str, Field(json_schema_extra={"pattern": f"^({PATTERN})$"}), AfterValidator(_pattern)]
 # A check may ask for anything; what the catalogue does not know is denied as unknown_permission.
 AskedCode = Annotated[PlainText, Field(min_length=1, max_length=128)]
 Title = Annotated[PlainText, Field(min_length=1, max_length=200)]

@@ -5,7 +5,17 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
+from auth_service.core.api_docs import refusals
 from auth_service.core.connections import Res
+from auth_service.core.errors import (
+    LackingYourself,
+    LastSuperuser,
+    RoleBuiltIn,
+    RoleCycle,
+    RoleExists,
+    RoleInUse,
+    ValidationFailed,
+)
 from auth_service.core.principal import Principal
 from auth_service.permissions.require import Require, RequireOrSelf
 from auth_service.roles import service
@@ -19,7 +29,12 @@ async def list_all(_caller: Annotated[Principal, Require("roles:read")], resourc
     return await service.list_roles(resources)
 
 
-@router.post("/roles", response_model=RoleAnswer, status_code=201)
+@router.post(
+    "/roles",
+    response_model=RoleAnswer,
+    status_code=201,
+    responses=refusals(LackingYourself, RoleExists, RoleCycle, ValidationFailed),
+)
 async def create(body: RoleBody, caller: Annotated[Principal, Require("roles:write")], resources: Res) -> RoleAnswer:
     """Only of permissions and parents that you hold yourself."""
     return await service.create_role(resources, caller, **body.model_dump())
@@ -30,7 +45,11 @@ async def read(name: str, _caller: Annotated[Principal, Require("roles:read")], 
     return await service.get_role(resources, name)
 
 
-@router.patch("/roles/{name}", response_model=RoleAnswer)
+@router.patch(
+    "/roles/{name}",
+    response_model=RoleAnswer,
+    responses=refusals(LackingYourself, RoleBuiltIn, RoleCycle, ValidationFailed),
+)
 async def update(
     name: str, body: RolePatch, caller: Annotated[Principal, Require("roles:write")], resources: Res
 ) -> RoleAnswer:
@@ -38,7 +57,7 @@ async def update(
     return await service.update_role(resources, caller, name, **body.model_dump(exclude_unset=True))
 
 
-@router.delete("/roles/{name}", status_code=204)
+@router.delete("/roles/{name}", status_code=204, responses=refusals(LackingYourself, RoleBuiltIn, RoleInUse))
 async def delete(name: str, caller: Annotated[Principal, Require("roles:write")], resources: Res) -> None:
     """Refused with role_in_use while anyone has it."""
     await service.delete_role(resources, caller, name)
@@ -52,7 +71,11 @@ async def grants(
     return await service.list_grants(resources, user_id)
 
 
-@router.put("/users/{user_id}/roles/{name}", response_model=RoleGrantAnswer)
+@router.put(
+    "/users/{user_id}/roles/{name}",
+    response_model=RoleGrantAnswer,
+    responses=refusals(LackingYourself, LastSuperuser, ValidationFailed),
+)
 async def grant(
     user_id: UUID,
     name: str,
@@ -64,7 +87,7 @@ async def grant(
     return await service.grant_role(resources, caller, user_id, name, **body.model_dump())
 
 
-@router.delete("/users/{user_id}/roles/{name}", status_code=204)
+@router.delete("/users/{user_id}/roles/{name}", status_code=204, responses=refusals(LackingYourself, LastSuperuser))
 async def revoke(
     user_id: UUID, name: str, caller: Annotated[Principal, Require("roles:grant")], resources: Res
 ) -> None:

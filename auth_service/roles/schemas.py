@@ -4,14 +4,14 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import Field, StrictInt
+from pydantic import Field
 
-from auth_service.core.schemas import Answer, Body, Moment, PlainText
+from auth_service.core.schemas import WHOLE, Answer, Body, Moment, PlainText
 from auth_service.permissions.schemas import Description, PermissionPattern, Title
 
 RoleName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,63}$")]
 Patterns = Annotated[list[PermissionPattern], Field(max_length=500)]
-SessionLimit = Annotated[StrictInt, Field(ge=1, le=1000)]
+SessionLimit = Annotated[int, Field(strict=True, ge=1, le=1000), WHOLE]
 Parents = Annotated[list[RoleName], Field(max_length=20)]
 
 

@@ -6,7 +6,9 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
+from auth_service.core.api_docs import refusals
 from auth_service.core.connections import Res
+from auth_service.core.errors import LackingYourself, ServiceExists, ValidationFailed
 from auth_service.core.principal import Principal
 from auth_service.models import ServiceAccount
 from auth_service.permissions.require import Require
@@ -27,7 +29,12 @@ async def list_all(_caller: Annotated[Principal, Require("services:read")], reso
     return await service.list_services(resources)
 
 
-@router.post("", response_model=NewServiceAnswer, status_code=201)
+@router.post(
+    "",
+    response_model=NewServiceAnswer,
+    status_code=201,
+    responses=refusals(LackingYourself, ServiceExists, ValidationFailed),
+)
 async def create(
     body: ServiceBody, caller: Annotated[Principal, Require("services:write")], resources: Res
 ) -> NewServiceAnswer:
@@ -37,7 +44,12 @@ async def create(
     return NewServiceAnswer(**shown, client_id=account.id, client_secret=secret)
 
 
-@router.post("/{service_id}/secrets", response_model=SecretAnswer, status_code=201)
+@router.post(
+    "/{service_id}/secrets",
+    response_model=SecretAnswer,
+    status_code=201,
+    responses=refusals(LackingYourself, ValidationFailed),
+)
 async def add_secret(
     service_id: UUID, body: SecretBody, caller: Annotated[Principal, Require("services:write")], resources: Res
 ) -> SecretAnswer:
@@ -46,7 +58,7 @@ async def add_secret(
     return SecretAnswer(client_id=service_id, client_secret=secret, expires_at=body.expires_at)
 
 
-@router.delete("/{service_id}", status_code=204)
+@router.delete("/{service_id}", status_code=204, responses=refusals(LackingYourself))
 async def delete(service_id: UUID, caller: Annotated[Principal, Require("services:write")], resources: Res) -> None:
     """Its tokens are dead at once."""
     await service.delete_service(resources, caller, service_id)

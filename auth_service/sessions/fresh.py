@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends
 
 from auth_service.core.connections import Res, Resources
-from auth_service.core.errors import StepUpRequired, Unauthenticated
+from auth_service.core.errors import StepUpRequired, Unauthenticated, may_answer
 from auth_service.core.principal import CurrentUser, Principal
 from auth_service.sessions.repository import find_own
 from auth_service.sessions.service import idle_life
@@ -25,6 +25,7 @@ async def must_be_fresh(resources: Resources, me: Principal) -> None:
         raise StepUpRequired
 
 
+@may_answer(StepUpRequired)
 async def fresh_user(me: CurrentUser, resources: Res) -> Principal:
     await must_be_fresh(resources, me)
     return me

@@ -9,6 +9,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from auth_service.core.schemas import Answer, Moment
 
+# 24 bytes, the first eight of them microseconds of a time that Python can say.
+CURSOR = r"^A[A-Za-v][A-Za-z0-9_-]{30}$"
+_ADDRESS = {"anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}
+
 
 def _is_address(value: str) -> str:
     try:
@@ -27,13 +31,13 @@ class HistoryQuery(BaseModel):
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    cursor: str | None = Field(default=None, max_length=64)
+    cursor: str | None = Field(default=None, pattern=CURSOR)
     limit: int = Field(default=20, ge=1, le=100)
     succeeded: bool | None = None
     reason: str | None = Field(default=None, pattern="^[a-z_]{1,40}$")
     since: Moment | None = None
     until: Moment | None = None
-    ip: Annotated[str, Field(max_length=45), AfterValidator(_is_address)] | None = None
+    ip: Annotated[str, Field(max_length=45, json_schema_extra=_ADDRESS), AfterValidator(_is_address)] | None = None
 
     @model_validator(mode="after")
     def _can_match(self) -> Self:

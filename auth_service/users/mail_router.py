@@ -11,10 +11,6 @@ from auth_service.core.cookies import DEVICE_COOKIE_SECONDS, cookie_names, set_c
 from auth_service.core.errors import (
     EmailTaken,
     LackingYourself,
-    NotFound,
-    PermissionDenied,
-    StepUpRequired,
-    TooManyRequests,
     ValidationFailed,
     WrongPassword,
 )
@@ -36,6 +32,7 @@ from auth_service.users.schemas import (
     ResetAnswer,
     ResetPasswordBody,
 )
+from auth_service.users.service import PasswordChanged
 
 router = APIRouter(tags=["account by mail"])
 
@@ -52,7 +49,7 @@ async def forgot(body: ForgottenPasswordBody, resources: Res) -> MailUnderway:
     response_model=ResetAnswer,
     response_model_exclude_none=True,
     dependencies=[limited("login")],
-    responses=refusals(InvalidMailToken, ValidationFailed, TooManyRequests),
+    responses=refusals(InvalidMailToken, ValidationFailed),
 )
 async def reset(
     body: ResetPasswordBody, request: Request, response: Response, client: RequestClient, resources: Res
@@ -74,7 +71,7 @@ async def reset(
     "/auth/email/confirm",
     response_model=ConfirmationAnswer,
     dependencies=[limited("login")],
-    responses=refusals(InvalidMailToken, EmailTaken, TooManyRequests),
+    responses=refusals(InvalidMailToken, EmailTaken),
 )
 async def confirm(body: ConfirmEmailBody, resources: Res) -> Confirmation:
     """With the token of a mailed link. `waiting_for`: which end of an e-mail change has yet to confirm."""
@@ -86,7 +83,7 @@ async def confirm(body: ConfirmEmailBody, resources: Res) -> Confirmation:
     response_model=MailUnderway,
     status_code=202,
     dependencies=[limited("login")],
-    responses=refusals(EmailVerified, TooManyRequests),
+    responses=refusals(EmailVerified),
 )
 async def verify(me: CurrentUser, resources: Res) -> MailUnderway:
     """Mails the link that confirms one's address once more."""
@@ -99,7 +96,7 @@ async def verify(me: CurrentUser, resources: Res) -> MailUnderway:
     response_model=EmailChangeAnswer,
     status_code=202,
     dependencies=[limited("login")],
-    responses=refusals(WrongPassword, EmailTaken, TooManyRequests),
+    responses=refusals(WrongPassword, EmailTaken, PasswordChanged),
 )
 async def change(body: EmailChangeBody, me: CurrentUser, resources: Res) -> Confirmation:
     """Mails a link to the old and to the new address; it changes when both have confirmed, within 24 hours."""
@@ -116,7 +113,7 @@ async def cancel_change(me: CurrentUser, resources: Res) -> None:
     "/admin/users/{user_id}/send-password-reset",
     response_model=MailUnderway,
     status_code=202,
-    responses=refusals(NotFound, PermissionDenied, LackingYourself, StepUpRequired, AccountDisabled),
+    responses=refusals(LackingYourself, AccountDisabled),
 )
 async def send_reset(
     user_id: UUID, caller: Annotated[Principal, Require("users:write")], resources: Res

@@ -2,7 +2,9 @@
 
 from fastapi import APIRouter
 
+from auth_service.core.api_docs import refusals
 from auth_service.core.connections import Res
+from auth_service.core.errors import LastSuperuser, LoginTaken, ValidationFailed, WrongPassword
 from auth_service.core.limits import limited
 from auth_service.core.principal import CurrentUser
 from auth_service.models import User
@@ -15,6 +17,7 @@ from auth_service.users.schemas import (
     ProfilePatch,
     UserAnswer,
 )
+from auth_service.users.service import PasswordChanged
 
 router = APIRouter(prefix="/users/me", tags=["own account"])
 
@@ -30,18 +33,33 @@ async def update(body: ProfilePatch, me: CurrentUser, resources: Res) -> User:
     return await service.update_profile(resources, me.subject, body.model_dump(exclude_unset=True))
 
 
-@router.delete("", status_code=204, dependencies=[limited("login")])
+@router.delete(
+    "",
+    status_code=204,
+    dependencies=[limited("login")],
+    responses=refusals(WrongPassword, LastSuperuser, PasswordChanged),
+)
 async def delete(body: DeleteAccountBody, me: CurrentUser, resources: Res) -> None:
     """Deletes the account for good; asks for the password again."""
     await service.delete_own_account(resources, me.subject, me.session_id, body.current_password)
 
 
-@router.post("/password", status_code=204, dependencies=[limited("login")])
+@router.post(
+    "/password",
+    status_code=204,
+    dependencies=[limited("login")],
+    responses=refusals(WrongPassword, ValidationFailed, PasswordChanged),
+)
 async def change_password(body: PasswordBody, me: CurrentUser, resources: Res) -> None:
     """Ends the other sessions; this one stays."""
     await service.change_password(resources, me.subject, me.session_id, body.current_password, body.new_password)
 
 
-@router.post("/login", response_model=UserAnswer, dependencies=[limited("login")])
+@router.post(
+    "/login",
+    response_model=UserAnswer,
+    dependencies=[limited("login")],
+    responses=refusals(WrongPassword, LoginTaken, PasswordChanged),
+)
 async def change_login(body: LoginChangeBody, me: CurrentUser, resources: Res) -> User:
     return await service.change_login(resources, me.subject, me.session_id, body.login, body.current_password)

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field
 
-from auth_service.core.passwords import check_rules
+from auth_service.core.passwords import MAX_LENGTH, MIN_LENGTH, check_rules
 from auth_service.core.schemas import Answer, Body, PlainText
-from auth_service.users.identifiers import MAX_LOGIN, canonical_email, canonical_login
+from auth_service.users.identifiers import MAX_LOGIN, MIN_LOGIN, canonical_email, canonical_login
 
 
 def _login(value: str) -> str:
@@ -20,10 +20,27 @@ def _email(value: str) -> str:
     return canonical_email(value)[0]
 
 
-# The lengths are checked again in canonical form; these stop huge inputs early.
-Login = Annotated[PlainText, Field(max_length=4 * MAX_LOGIN), AfterValidator(_login)]
-Email = Annotated[PlainText, Field(max_length=320), AfterValidator(_email)]
-NewPassword = Annotated[str, Field(max_length=1024), AfterValidator(check_rules)]
+# The lengths are checked again in canonical form; these stop huge inputs early. The formats stand in the document
+# for what no pattern can say: one script, a known domain syntax, a password that is not guessed first.
+Login = Annotated[
+    PlainText,
+    Field(
+        max_length=4 * MAX_LOGIN,
+        description=f"{MIN_LOGIN} to {MAX_LOGIN} letters of one script, digits, and `.`, `_`, `-` between them.",
+        json_schema_extra={"format": "login"},
+    ),
+    AfterValidator(_login),
+]
+Email = Annotated[PlainText, Field(max_length=320, json_schema_extra={"format": "email"}), AfterValidator(_email)]
+NewPassword = Annotated[
+    str,
+    Field(
+        max_length=1024,
+        description=f"{MIN_LENGTH} to {MAX_LENGTH} characters; not one that is guessed first, nor made of the login.",
+        json_schema_extra={"format": "password"},
+    ),
+    AfterValidator(check_rules),
+]
 # A typed password is only compared; too long is simply wrong, and costs no hash.
 TypedPassword = Annotated[str, Field(min_length=1, max_length=1024)]
 MailedText = Annotated[str, Field(min_length=1, max_length=200)]

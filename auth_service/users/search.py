@@ -54,6 +54,9 @@ async def find_users(
     return [Found(row[0], row[1]) for row in rows]
 
 
+CURSOR = r"^[A-Za-z0-9_-]{22}$"  # 16 bytes
+
+
 def write_cursor(user_id: UUID) -> str:
     return base64.urlsafe_b64encode(user_id.bytes).decode().rstrip("=")
 

@@ -1,0 +1,22 @@
+"""What JSON Schema cannot say: fields that fit the document and are refused all the same, with the reason for each.
+
+Only `positive_data_acceptance` is left out, and only for a 422 that names none but these fields.
+"""
+
+PASSWORD = "whether a password is guessed first, or is made of the login, takes a list and the account"
+CATALOGUE = "names what must exist, in the catalogue of this deployment"
+ORDER = "one moment must not lie after the other"
+EITHER = "the token may also come in a cookie: one of the two is needed"
+
+UNSAYABLE: dict[tuple[str, str], str] = {
+    ("POST /api/v1/auth/refresh", "body"): EITHER,
+    ("GET /api/v1/users/me/login-history", "query"): f"{ORDER}; a reason is for failures only",
+    ("GET /api/v1/admin/users/{user_id}/login-history", "query"): f"{ORDER}; a reason is for failures only",
+    ("GET /api/v1/admin/audit", "query"): ORDER,
+    ("GET /api/v1/admin/users", "query"): ORDER,
+    ("PUT /api/v1/users/{user_id}/roles/{name}", "body"): "valid_until must lie ahead, and after valid_from",
+    ("POST /api/v1/services/{service_id}/secrets", "body"): "expires_at must lie ahead",
+    ("POST /api/v1/roles", "body"): f"permissions and parents: {CATALOGUE}",
+    ("PATCH /api/v1/roles/{name}", "body"): f"permissions and parents: {CATALOGUE}",
+    ("POST /api/v1/services", "body"): f"scopes: {CATALOGUE}",
+}
