@@ -27,6 +27,8 @@ from tests.installation import (
     SMTP_PASSWORD,
     Installation,
 )
+from tests.planted import NEWEST
+from tests.redis_topologies import Topology
 from tests.service_process import free_port
 from tests.smtp_server import AuthResult, SmtpServer
 from tests.test_settings import BAD
@@ -448,7 +450,7 @@ async def test_a_clock_that_differs_from_the_stores_is_named(
         monkeypatch.setenv(name, value)
     for name in ("DATABASE_URL", "REDIS_URL"):
         monkeypatch.delenv(name, raising=False)
-    diagnosis = await diagnose(revisions=["0007"], clock=lambda: datetime.now(UTC) + ahead)
+    diagnosis = await diagnose(revisions=[NEWEST], clock=lambda: datetime.now(UTC) + ahead)
     clocks = {finding.check: finding.problem for finding in diagnosis.findings if finding.check.endswith("_clock")}
     assert clocks.keys() == {"postgres_clock", "redis_clock"}
     expected = r"its clock is (89|90) s behind" if ahead > timedelta(0) else r"its clock is (9\d|1\d\d) s ahead"
@@ -463,6 +465,23 @@ async def test_servers_that_are_too_old_are_named(installation: Installation, mo
     monkeypatch.setattr(redis_checks, "OLDEST_VERSION", (1000, 0))
     report = await installation.doctor("--json")
     assert {check for _, check, _ in report.findings} == {"postgres_version", "redis_version"}
+
+
+async def test_the_master_of_a_cluster_that_forgets_is_named(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, redis_cluster: Topology
+) -> None:
+    monkeypatch.chdir(installation.folder)
+    installation.secret("REDIS_URL", redis_cluster.url)
+    node = redis_cluster.nodes[1]
+    node.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    try:
+        report = await installation.doctor("--json")
+    finally:
+        node.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    named = [finding["problem"] for finding in report.body["findings"] if finding["check"] == "redis_eviction"]
+    assert len(named) == 1
+    assert named[0].startswith(f"127.0.0.1:{node.port}: its maxmemory-policy is allkeys-lru")
+    assert not {check for _, check, _ in report.findings} & {"redis", "redis_clock", "redis_memory", "redis_writable"}
 
 
 async def test_few_open_files_are_named(installation: Installation) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
@@ -59,12 +60,24 @@ async def ping_masters(redis: Redis) -> None:
         await redis.ping()
 
 
+async def info_of_masters(redis: Redis, section: str) -> dict[str, dict[str, Any]]:
+    """INFO by the master's address; a single Redis has the empty one."""
+    if isinstance(redis, RedisCluster):
+        return dict(await redis.info(section, target_nodes=RedisCluster.PRIMARIES))
+    return {"": await redis.info(section)}
+
+
+async def clocks_of_masters(redis: Redis) -> list[datetime]:
+    if isinstance(redis, RedisCluster):
+        told = (await redis.time(target_nodes=RedisCluster.PRIMARIES)).values()
+    else:
+        told = [await redis.time()]
+    return [datetime.fromtimestamp(seconds + micros / 1_000_000, UTC) for seconds, micros in told]
+
+
 async def fullest_memory(redis: Redis) -> tuple[int, int]:
     """(bytes used, limit or 0) of the master that is nearest to its limit; without limits, of the largest."""
-    if isinstance(redis, RedisCluster):
-        answers = (await redis.info("memory", target_nodes=RedisCluster.PRIMARIES)).values()
-    else:
-        answers = [await redis.info("memory")]
+    answers = (await info_of_masters(redis, "memory")).values()
     both = [(int(answer["used_memory"]), int(answer["maxmemory"])) for answer in answers]
     return max(both, key=lambda one: (one[0] / one[1] if one[1] else 0.0, one[0]))
 

@@ -1,11 +1,11 @@
 """Whether Redis is there, is the right one, and keeps what it is given."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from redis.exceptions import AuthenticationError, BusyLoadingError, NoPermissionError, RedisError, TimeoutError
 
 from auth_service.core.connections import Resources
+from auth_service.core.redis_client import clocks_of_masters, fullest_memory, info_of_masters
 from auth_service.doctor.finding import Finding, Severity, place_of
 from auth_service.doctor.postgres import clock_findings
 
@@ -17,7 +17,7 @@ SETTING = "REDIS_URL"
 async def redis(resources: Resources) -> list[Finding]:
     """Whether it lets us in, and says what it is."""
     try:
-        await resources.redis.info("server")
+        await info_of_masters(resources.redis, "server")
     except (RedisError, OSError) as error:
         problem, fix = _why_not(error, place_of(resources.settings.redis_url))
         return [Finding("redis", SETTING, problem, fix)]
@@ -25,32 +25,39 @@ async def redis(resources: Resources) -> list[Finding]:
 
 
 async def redis_version(resources: Resources) -> list[Finding]:
-    version = str((await resources.redis.info("server"))["redis_version"])
-    if tuple(int(part) for part in version.split(".")[:2]) >= OLDEST_VERSION:
-        return []
-    return [Finding("redis_version", SETTING, f"is Redis {version}", "upgrade the server to Redis 6.2 or newer")]
+    found = []
+    for node, info in (await info_of_masters(resources.redis, "server")).items():
+        version = str(info["redis_version"])
+        if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_VERSION:
+            fix = "upgrade the server to Redis 6.2 or newer"
+            found.append(Finding("redis_version", SETTING, _of(node, f"is Redis {version}"), fix))
+    return found
 
 
 async def redis_writable(resources: Resources) -> list[Finding]:
-    if (await resources.redis.info("replication"))["role"] == "master":
-        return []
     fix = "name the primary, or the Sentinels that know it"
-    return [Finding("redis_writable", SETTING, "is a replica, which takes no writes", fix)]
+    return [
+        Finding("redis_writable", SETTING, _of(node, "is a replica, which takes no writes"), fix)
+        for node, info in (await info_of_masters(resources.redis, "replication")).items()
+        if info["role"] != "master"
+    ]
 
 
 async def redis_eviction(resources: Resources) -> list[Finding]:
     """What Redis drops by itself may be the denial of a token (SEC-1)."""
-    policy = (await resources.redis.info("memory"))["maxmemory_policy"]
-    if policy == "noeviction":
-        return []
-    problem = f"its maxmemory-policy is {policy}: under pressure it forgets that tokens were revoked"
-    return [Finding("redis_eviction", SETTING, problem, "set `maxmemory-policy noeviction` in redis.conf")]
+    found = []
+    for node, info in (await info_of_masters(resources.redis, "memory")).items():
+        policy = info["maxmemory_policy"]
+        if policy != "noeviction":
+            problem = f"its maxmemory-policy is {policy}: under pressure it forgets that tokens were revoked"
+            fix = "set `maxmemory-policy noeviction` in redis.conf"
+            found.append(Finding("redis_eviction", SETTING, _of(node, problem), fix))
+    return found
 
 
 async def redis_memory(resources: Resources) -> list[Finding]:
     """At `noeviction` a full Redis refuses writes: no login, no refresh."""
-    memory = await resources.redis.info("memory")
-    used, most = int(memory["used_memory"]), int(memory["maxmemory"])
+    used, most = await fullest_memory(resources.redis)
     if most == 0 or used <= FULL_SHARE * most:
         return []
     problem = f"{round(100 * used / most)} % of its maxmemory is used: when it is full nobody can log in"
@@ -59,17 +66,24 @@ async def redis_memory(resources: Resources) -> list[Finding]:
 
 async def redis_persistence(resources: Resources) -> list[Finding]:
     """Lost memory is restored from Postgres, so this is a matter of speed after a restart."""
-    if (await resources.redis.info("persistence"))["aof_enabled"]:
-        return []
     problem = "keeps nothing over a restart: the denylist is then rebuilt from Postgres before anyone is let in"
-    return [Finding("redis_persistence", SETTING, problem, "set `appendonly yes` in redis.conf", Severity.WARNING)]
+    return [
+        Finding(
+            "redis_persistence", SETTING, _of(node, problem), "set `appendonly yes` in redis.conf", Severity.WARNING
+        )
+        for node, info in (await info_of_masters(resources.redis, "persistence")).items()
+        if not info["aof_enabled"]
+    ]
 
 
 async def redis_clock(resources: Resources) -> list[Finding]:
     before = resources.clock()
-    seconds, micros = await resources.redis.time()
-    theirs = datetime.fromtimestamp(seconds + micros / 1_000_000, UTC)
-    return clock_findings(resources, "redis_clock", SETTING, theirs - before)
+    worst = max((theirs - before for theirs in await clocks_of_masters(resources.redis)), key=abs)
+    return clock_findings(resources, "redis_clock", SETTING, worst)
+
+
+def _of(node: str, problem: str) -> str:
+    return f"{node}: {problem}" if node else problem
 
 
 def _why_not(error: Any, place: str) -> tuple[str, str]:
