@@ -3,8 +3,10 @@ FROM python:3.13-slim AS build
 WORKDIR /app
 RUN python -m venv /venv
 ENV PATH=/venv/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-COPY requirements.txt ./
-RUN pip install --require-hashes -r requirements.txt
+# requirements-otel.txt has what traces need besides.
+ARG REQUIREMENTS=requirements.txt
+COPY requirements.txt requirements-otel.txt ./
+RUN pip install --require-hashes -r "$REQUIREMENTS"
 COPY pyproject.toml README.md ./
 COPY auth_service auth_service
 # The command on the PATH; the package itself is read from /app.

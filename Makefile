@@ -38,6 +38,7 @@ format: $(STAMP) ## format the code and fix what can be fixed safely
 
 lock: $(STAMP) ## resolve the requirements again; ARGS=--upgrade takes newer versions
 	$(UV_COMPILE) $(ARGS) --output-file requirements.txt pyproject.toml
+	$(UV_COMPILE) $(ARGS) --extra otel --constraint requirements.txt --output-file requirements-otel.txt pyproject.toml
 	$(UV_COMPILE) $(ARGS) --extra dev --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
 
 audit: $(STAMP) ## look for known vulnerabilities in what is installed in production
