@@ -11,6 +11,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from auth_service.audit import service
 from auth_service.audit.chain import GENESIS
 from auth_service.audit.trail import Action, operator
 from tests.access import create_permission, create_role, role_body
@@ -508,3 +509,16 @@ async def test_an_erased_user_is_an_id_in_the_trail(office: Office) -> None:
     rows = await entries(office.api, office.tokens, target=made["id"])
     assert [row["action"] for row in rows] == ["user.deleted", "user.updated", "user.created"]
     assert name not in str(rows)
+
+
+async def test_bey_4_the_head_is_published_in_the_log(office: Office, capsys: pytest.CaptureFixture[str]) -> None:
+    await create_role(office.api, office.tokens, "films:read")
+    row, digest = await service.read_head(office.api.resources)
+    assert row
+    capsys.readouterr()
+    await service.publish_head(office.api.resources)
+    said = capsys.readouterr().out
+    assert "audit_head" in said
+    assert digest in said
+    verdict = await Command(office.api.resources.settings)("audit", "verify", "--expect-head", digest)
+    assert verdict.code == 0, verdict.err

@@ -287,6 +287,28 @@ async def test_rel_3_postgres_that_fails_is_503_and_never_401(fresh: Fresh, fail
         assert (await api.log_in(account)).access
 
 
+async def test_rel_3_a_server_that_takes_no_more_writes_is_503_and_left(fresh: Fresh) -> None:
+    """As after a planned change of places: pooled connections to the former primary are not used again."""
+    api = await fresh.api()
+    account, tokens = await api.as_role()
+    name = await api.resources.hot.fetchval("SELECT current_database()")
+    await api.resources.hot.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    await api.resources.hot.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND pid <> pg_backend_pid()"
+    )
+    await api.resources.hot.expire_connections()
+    for answer in (await api.refresh(tokens.refresh), await api.log_in_as(account.login, account.password)):
+        assert error_of(answer) == UNAVAILABLE
+        assert int(answer.headers["retry-after"]) >= 1
+    # What was opened while it was so would stay read-only for ever, were it not replaced.
+    connection = await api.resources.primary.connect(server_settings={"default_transaction_read_only": "off"})
+    await connection.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+    await connection.close()
+    assert (await api.refresh(tokens.refresh)).status_code == 200
+    assert (await api.log_in(account)).access
+
+
 async def test_rel_3_wrong_guesses_are_not_free_while_postgres_is_down(fresh: Fresh) -> None:
     """No try that cannot be counted is evaluated."""
     settings = await fresh.settings(database_timeout_seconds=0.5)

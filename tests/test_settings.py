@@ -50,6 +50,9 @@ BAD = {
         f"postgresql://auth:{CANARY}@localhost:port/auth",
         f"postgresql://auth:a/{CANARY}@localhost:5432/auth",
         f"postgresql://auth:{CANARY}@localhost:99999/auth",
+        f"postgresql://auth:{CANARY}@db1:5432,db2:port/auth",
+        f"postgresql://auth:{CANARY}@db1:5432,:5433/auth",
+        f"mysql://auth:{CANARY}@db1:5432,db2:5432/auth",
         f"postgresql://auth:{CANARY}@[::1/auth",
         f"postgresql://auth:{CANARY}\u2100@localhost/auth",
     ],
@@ -364,3 +367,18 @@ def test_a_sentinel_has_a_password_of_its_own() -> None:
     address = Settings(_env_file=None, redis_url=SecretStr(url)).redis_address
     assert address.options["password"] == "of-the-data"
     assert address.sentinel_options == {"password": "of-the-sentinels"}
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("postgresql://auth:pw@db1:5432,db2:6432/auth", (("db1", 5432), ("db2", 6432))),
+        ("postgres://auth:p%2Cw%40@db1,[2001:db8::1]:6432/auth", (("db1", 5432), ("2001:db8::1", 6432))),
+        ("postgresql+asyncpg://auth:pw@localhost/auth", (("localhost", 5432),)),
+        ("postgresql:///auth?host=/run/postgresql", ()),
+    ],
+)
+def test_database_url_may_list_hosts(
+    monkeypatch: pytest.MonkeyPatch, url: str, hosts: tuple[tuple[str, int], ...]
+) -> None:
+    assert _load(monkeypatch, DATABASE_URL=url).database_hosts == hosts

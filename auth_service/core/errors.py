@@ -319,7 +319,8 @@ async def _on_store_failure(request: Request, error: Exception) -> JSONResponse:
     if not is_store_failure(error):
         raise error
     log.warning("store_unavailable", kind=type(error).__name__, path=loggable_path(request.scope["path"]))
-    await forget_doubtful(request.app.state.resources.hot, error)
+    resources = request.app.state.resources
+    await forget_doubtful(resources.primary, resources.hot, error)
     return _answer(request, Unavailable())
 
 

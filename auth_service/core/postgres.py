@@ -71,6 +71,11 @@ class Primary:
             return False
         return True
 
+    def cut_all(self) -> None:
+        """Of both pools, used ones too."""
+        for connection in list(self._open):
+            connection.terminate()
+
     async def _newest(self, options: dict[str, Any]) -> asyncpg.Connection:
         attempts = [asyncio.create_task(self._try(host, port, options)) for host, port in self._hosts]
         chosen = None
@@ -143,10 +148,12 @@ def open_engine(primary: Primary, connect: dict[str, Any], *, ping_seconds: floa
     return engine
 
 
-async def forget_doubtful(pool: asyncpg.Pool, error: BaseException) -> None:
-    """After a failure of Postgres: where it shows that the server is frozen or takes no writes, the pool's connections
-    are replaced at their next use.
+async def forget_doubtful(primary: Primary, pool: asyncpg.Pool, error: BaseException) -> None:
+    """After a failure of Postgres: where it shows that the server may not be the primary any more, connections to it
+    are not used again.
     """
     cause = getattr(getattr(error, "orig", None), "__cause__", None) or error  # SQLAlchemy wraps asyncpg's error twice
-    if isinstance(cause, (TimeoutError, *_NO_LONGER_PRIMARY)):
+    if isinstance(cause, asyncpg.ReadOnlySQLTransactionError):
+        primary.cut_all()
+    elif isinstance(cause, (TimeoutError, *_NO_LONGER_PRIMARY)):
         await pool.expire_connections()
