@@ -309,7 +309,7 @@ def _resolve(schema: dict[str, Any], part: dict[str, Any]) -> list[dict[str, Any
     """The alternatives of a schema, references followed."""
     if "$ref" in part:
         return _resolve(schema, schema["components"]["schemas"][part["$ref"].rpartition("/")[2]])
-    if "anyOf" in part:
+    if "anyOf" in part and "properties" not in part:
         return [resolved for option in part["anyOf"] for resolved in _resolve(schema, option)]
     return [part]
 

@@ -17,7 +17,15 @@ import pytest
 from auth_service import dev
 
 SECONDS = 60.0
-SETTINGS_OF_OURS = {"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "APP_ENV", "ALLOWED_ORIGINS", "ISSUER"}
+SETTINGS_OF_OURS = {
+    "DATABASE_URL",
+    "REDIS_URL",
+    "SECRET_KEY",
+    "APP_ENV",
+    "ALLOWED_ORIGINS",
+    "ISSUER",
+    "DRAIN_SECONDS",
+}
 
 
 class Dev:
@@ -119,7 +127,7 @@ def test_dev_from_first_start_to_its_end(start_dev: Callable[..., Dev], port: in
 
     # Another terminal finds the servers, and nobody else can read how.
     variables = dict(line.split("=", 1) for line in (first.data_dir / "env").read_text().splitlines())
-    assert variables.keys() == {"APP_ENV", "SECRET_KEY", "DATABASE_URL", "REDIS_URL", "ISSUER", "ALLOWED_ORIGINS"}
+    assert variables.keys() == SETTINGS_OF_OURS
     assert variables["ISSUER"] == f"http://localhost:{port}"
     assert variables["ALLOWED_ORIGINS"] == f"http://localhost:{port},http://127.0.0.1:{port}"
     assert variables["SECRET_KEY"] == secret_key
