@@ -14,6 +14,7 @@ from uuid import UUID
 import pytest
 import structlog
 
+from auth_service.auth.resealing import reseal
 from auth_service.config import Settings
 from auth_service.core.connections import Resources, open_resources
 from auth_service.core.upkeep import running
@@ -417,6 +418,8 @@ async def test_rel_4_secrets_survive_a_change_of_the_secret_key(fresh: Fresh, re
     async with stores(test_settings(**shared, secret_key_previous=settings.secret_key)) as resources:
         async with running(relay_jobs(resources)):
             await until_had_all(resources, webhook_id)
+        assert (await reseal(resources, OPERATOR))["webhooks"] == 1
+        assert (await reseal(resources, OPERATOR))["webhooks"] == 0
         await rename(resources, new_id(), "b")
     async with stores(test_settings(**shared)) as resources, running(relay_jobs(resources)):
         await until_had_all(resources, webhook_id)

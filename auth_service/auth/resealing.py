@@ -9,6 +9,7 @@ from auth_service.mail import outbox
 from auth_service.mfa import service as mfa
 from auth_service.permissions.actor import Actor, who
 from auth_service.permissions.repository import driver_of
+from auth_service.webhooks import service as webhooks
 
 
 async def reseal(resources: Resources, caller: Principal | Actor) -> dict[str, int]:
@@ -16,6 +17,7 @@ async def reseal(resources: Resources, caller: Principal | Actor) -> dict[str, i
     counts = {
         "authenticators": await mfa.reseal_all(resources),
         "mails": await outbox.reseal_all(resources),
+        "webhooks": await webhooks.reseal_all(resources),
     }
     async with resources.db.begin() as session:
         await session.execute(text("SELECT 1"))  # SQLAlchemy begins the transaction with its first statement

@@ -40,6 +40,6 @@ def retire(kid: str, yes: Annotated[bool, typer.Option("--yes", help="Really.")]
 
 @app.command()
 def reseal() -> None:
-    """Seals signing keys, authenticators' seeds and waiting mails with SECRET_KEY; SECRET_KEY_PREVIOUS opens them."""
+    """Seals signing keys, authenticators' seeds, waiting mails and webhooks' secrets with SECRET_KEY."""
     counts = run(lambda resources: resealing.reseal(resources, OPERATOR))
     typer.echo("sealed anew: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()))

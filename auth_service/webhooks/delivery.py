@@ -24,7 +24,7 @@ from auth_service.events.positions import Positioned, give_positions, positioned
 from auth_service.events.relay import connected
 from auth_service.models import WebhookEndpoint
 from auth_service.webhooks.sender import CONNECTIONS, Answer, Sender, trusted
-from auth_service.webhooks.service import bound_to, disable_failed, keys_of
+from auth_service.webhooks.service import disable_failed, keys_of
 from auth_service.webhooks.signature import signed_headers
 
 log = structlog.get_logger(__name__)
@@ -78,7 +78,6 @@ _FORGET = """
 DELETE FROM webhook_deliveries WHERE endpoint_id = $1 AND number <= (
     SELECT number FROM webhook_deliveries WHERE endpoint_id = $1 ORDER BY number DESC OFFSET $2 LIMIT 1)
 """
-_RESEAL = "UPDATE webhook_endpoints SET sealed_secret = $3 WHERE id = $1 AND sealed_secret = $2"
 _MISSES = """
 SELECT e.id, count(*) AS events FROM webhook_endpoints e
 JOIN outbox o ON o.position > e.position AND NOT o.position = ANY(e.ahead)
@@ -199,7 +198,6 @@ async def _send(line: _Line, endpoint: WebhookEndpoint, events: Sequence[Positio
         keys = keys_of(line.resources, endpoint)
     except CannotOpen:
         return [_Attempt(events[0], Answer(None, "secret_unreadable", 0))]
-    await _reseal(line, endpoint, keys[0])
     by_key: dict[str, list[Positioned]] = {}
     for event in events:
         by_key.setdefault(event.key, []).append(event)
@@ -258,10 +256,3 @@ async def _fail(
         log.warning("webhook_failed", **facts, tries=endpoint.tries + 1, pause=round(pause.total_seconds()))
     elif await disable_failed(line.resources, endpoint.id, GONE if gone else FAILED):
         log.error("webhook_disabled", **facts, remedy="mend the receiver, then PATCH enabled: true")
-
-
-async def _reseal(line: _Line, endpoint: WebhookEndpoint, secret: bytes) -> None:
-    """Under SECRET_KEY, so that SECRET_KEY_PREVIOUS can be taken away once every endpoint had something to send."""
-    seals, name = line.resources.secrets, bound_to(endpoint.id)
-    if not seals.is_current(endpoint.sealed_secret, bound_to=name):
-        await line.fetch(_RESEAL, endpoint.id, endpoint.sealed_secret, seals.seal(secret, bound_to=name))

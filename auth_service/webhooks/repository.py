@@ -12,8 +12,9 @@ from auth_service.models import WebhookDelivery, WebhookEndpoint
 _END = text("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM outbox_position")
 
 
-async def list_endpoints(session: AsyncSession) -> Sequence[WebhookEndpoint]:
-    return (await session.scalars(select(WebhookEndpoint).order_by(WebhookEndpoint.id))).all()
+async def list_endpoints(session: AsyncSession, *, for_update: bool = False) -> Sequence[WebhookEndpoint]:
+    statement = select(WebhookEndpoint).order_by(WebhookEndpoint.id)
+    return (await session.scalars(statement.with_for_update() if for_update else statement)).all()
 
 
 async def count_endpoints(session: AsyncSession) -> int:

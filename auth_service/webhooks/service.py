@@ -219,6 +219,27 @@ async def disable_failed(resources: Resources, endpoint_id: UUID, reason: str) -
     return True
 
 
+async def reseal_all(resources: Resources) -> int:
+    """How many endpoints had a secret that SECRET_KEY_PREVIOUS opened and SECRET_KEY seals now; raises CannotOpen."""
+    count = 0
+    async with resources.db.begin() as session:
+        for endpoint in await repository.list_endpoints(session, for_update=True):
+            before = (endpoint.sealed_secret, endpoint.previous_sealed_secret)
+            endpoint.sealed_secret = _sealed_anew(resources, endpoint.id, endpoint.sealed_secret)
+            if endpoint.previous_sealed_secret is not None:
+                anew = _sealed_anew(resources, endpoint.id, endpoint.previous_sealed_secret)
+                endpoint.previous_sealed_secret = anew
+            count += before != (endpoint.sealed_secret, endpoint.previous_sealed_secret)
+    return count
+
+
+def _sealed_anew(resources: Resources, endpoint_id: UUID, sealed: bytes) -> bytes:
+    name = bound_to(endpoint_id)
+    if resources.secrets.is_current(sealed, bound_to=name):
+        return sealed
+    return resources.secrets.seal(resources.secrets.unseal(sealed, bound_to=name), bound_to=name)
+
+
 def bound_to(endpoint_id: UUID) -> str:
     """What a sealed secret of the endpoint is bound to."""
     return f"webhook:{endpoint_id}"

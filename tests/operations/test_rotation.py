@@ -106,7 +106,9 @@ async def test_sec_2_secret_key_changes_under_load(tmp_path: Path, capsys: pytes
             said = await Command(running.settings).does("keys", "reseal")
             assert "1 authenticators" in said
             assert "0 signing keys" not in said
-            assert "0 authenticators, 0 mails, 0 signing keys" in await Command(running.settings).does("keys", "reseal")
+            assert "0 authenticators, 0 mails, 0 webhooks, 0 signing keys" in await Command(running.settings).does(
+                "keys", "reseal"
+            )
         # As after SESSION_IDLE_SECONDS: who is still logged in has refreshed since.
         fresh = [person for person in running.load.ledger.people if person.tokens is not None]
         await asyncio.gather(*(refresh(running, person) for person in fresh))
