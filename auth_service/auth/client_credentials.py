@@ -31,6 +31,8 @@ def read_request(headers: Headers, body: bytes) -> TokenRequest:
     fields = _read_form(body) if "form" in headers.get("content-type", "") else _read_json(body)
     if isinstance(fields.get("grant_type"), str) and fields["grant_type"] != "client_credentials":
         raise UnsupportedGrant
+    if None in fields.values():
+        raise InvalidTokenRequest  # null is no text, and no scope must not come to mean every scope
     try:
         asked = TokenRequestBody.model_validate(fields)
     except ValidationError:

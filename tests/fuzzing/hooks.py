@@ -1,9 +1,9 @@
 """What schemathesis loads beside the document: the caller's credentials, and a count of what was asked and answered."""
 
 import atexit
-import itertools
 import json
 import os
+import zlib
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
@@ -78,7 +78,6 @@ schemathesis.openapi.format(
 )
 schemathesis.openapi.format("date-time", _TIMES)
 
-turns = itertools.count()
 phases: Counter[str] = Counter()
 answers: dict[str, Counter[str]] = {}
 
@@ -100,10 +99,13 @@ if pool.kind != "anonymous":
 
 @schemathesis.hook
 def before_call(_context: HookContext, case: Case, _kwargs: dict[str, Any]) -> None:
-    """Right passwords in most of what is meant to be right: no generator guesses them."""
+    """Right passwords in most of what is meant to be right: no generator guesses them.
+
+    Which ones is decided by what was drawn, since hypothesis repeats what it has drawn and wants the same again.
+    """
     if case.meta is None or not case.meta.generation.mode.is_positive or not isinstance(case.body, dict):
         return
-    if pool.kind == "anonymous" or next(turns) % 4 == 0:
+    if pool.kind == "anonymous" or zlib.crc32(repr(case.body).encode("utf-8", "replace")) % 4 == 0:
         return
     if "current_password" in case.body:
         case.body["current_password"] = pool.secret
