@@ -48,8 +48,6 @@ def problem_of(url: str) -> str | None:
         parsed = httpx.URL(url)
     except httpx.InvalidURL:
         return _EXAMPLE
-    if len(url) > MOST_CHARACTERS:
-        return f"must have at most {MOST_CHARACTERS} characters"
     if "@" in re.split(r"[/?#]", url.partition("//")[2], maxsplit=1)[0]:
         return "must not have a user or a password in it"
     good_port = parsed.port is None or 1 <= parsed.port <= 65535

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 from auth_service.core.schemas import Answer, Body
 from auth_service.events.kinds import KINDS
 from auth_service.permissions.schemas import Description
-from auth_service.webhooks.addresses import problem_of
+from auth_service.webhooks.addresses import MOST_CHARACTERS, problem_of
 
 
 def _url(value: str) -> str:
@@ -24,8 +24,9 @@ def _kind(value: str) -> str:
     return value
 
 
-Url = Annotated[str, AfterValidator(_url)]
-Kinds = Annotated[list[Annotated[str, AfterValidator(_kind)]], Field(max_length=100)]
+Url = Annotated[str, Field(max_length=MOST_CHARACTERS, json_schema_extra={"format": "uri"}), AfterValidator(_url)]
+Kind = Annotated[str, Field(json_schema_extra={"enum": sorted(KINDS)}), AfterValidator(_kind)]
+Kinds = Annotated[list[Kind], Field(max_length=100)]
 
 
 class WebhookBody(Body):

@@ -6,6 +6,7 @@ Only `positive_data_acceptance` is left out, and only for a 422 that names none 
 PASSWORD = "whether a password is guessed first, or is made of the login, takes a list and the account"
 CATALOGUE = "names what must exist, in the catalogue of this deployment"
 ORDER = "one moment must not lie after the other"
+INSIDE = "an address inside is refused, and what is inside is for the deployment to say"
 EITHER = "the token may also come in a cookie: one of the two is needed"
 
 UNSAYABLE: dict[tuple[str, str], str] = {
@@ -18,5 +19,7 @@ UNSAYABLE: dict[tuple[str, str], str] = {
     ("POST /api/v1/services/{service_id}/secrets", "body"): "expires_at must lie ahead",
     ("POST /api/v1/roles", "body"): f"permissions and parents: {CATALOGUE}",
     ("PATCH /api/v1/roles/{name}", "body"): f"permissions and parents: {CATALOGUE}",
+    ("POST /api/v1/admin/webhooks", "body.url"): INSIDE,
+    ("PATCH /api/v1/admin/webhooks/{webhook_id}", "body.url"): INSIDE,
     ("POST /api/v1/services", "body"): f"scopes: {CATALOGUE}",
 }
