@@ -3,7 +3,6 @@
 Only `positive_data_acceptance` is left out, and only for a 422 that names none but these fields.
 """
 
-PASSWORD = "whether a password is guessed first, or is made of the login, takes a list and the account"
 CATALOGUE = "names what must exist, in the catalogue of this deployment"
 ORDER = "one moment must not lie after the other"
 EITHER = "the token may also come in a cookie: one of the two is needed"
