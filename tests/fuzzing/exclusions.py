@@ -3,7 +3,6 @@
 Only `positive_data_acceptance` is left out, and only for a 422 that names none but these fields.
 """
 
-PASSWORD = "whether a password is guessed first, or is made of the login, takes a list and the account"
 CATALOGUE = "names what must exist, in the catalogue of this deployment"
 ORDER = "one moment must not lie after the other"
 INSIDE = "an address inside is refused, and what is inside is for the deployment to say"
