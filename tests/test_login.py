@@ -517,7 +517,7 @@ async def test_history_limit_out_of_bounds_is_422(api: Api, limit: str) -> None:
 
 async def test_history_cursor_at_the_edges_of_time_is_an_empty_or_full_page(api: Api) -> None:
     _, tokens = await api.as_role()
-    for moment, found in ((datetime(1970, 1, 1, tzinfo=UTC), 0), (datetime(9999, 1, 1, tzinfo=UTC), 1)):
+    for moment, found in ((datetime(1970, 1, 1, tzinfo=UTC), 0), (datetime(9941, 1, 1, tzinfo=UTC), 1)):
         microseconds = round(moment.timestamp()) * 1_000_000
         cursor = base64.urlsafe_b64encode(microseconds.to_bytes(8) + UUID(int=0).bytes).decode()
         page = await api.http.get(f"{V1}/users/me/login-history", params={"cursor": cursor}, headers=tokens.bearer)
