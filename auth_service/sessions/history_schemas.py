@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from auth_service.core.schemas import Answer, Moment
 
-# 24 bytes, the first eight of them microseconds of a time before the year 9942.
+# 24 bytes, the first eight of them microseconds of a time before the year 9962.
 CURSOR = r"^A[A-Za-z0-3][A-Za-z0-9_-]{30}$"
 _ADDRESS = {"anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}
 
