@@ -28,11 +28,11 @@ def _git(*arguments: str) -> str:
 
 
 def _old_code(folder: Path) -> str:
-    """Unpacks the last commit that has the revision before the newest and not the newest, and says which it is."""
-    before, newest = sorted(path.name for path in VERSIONS.glob("[0-9]*.py"))[-2:]
+    """Unpacks the last commit that has all revisions but the newest, and says which it is."""
+    older = sorted(path.name for path in VERSIONS.glob("[0-9]*.py"))[:-1]
     for commit in _git("rev-list", "HEAD").split():
-        names = _git("ls-tree", "--name-only", commit, "alembic/versions/")
-        if before in names and newest not in names:
+        listed = _git("ls-tree", "--name-only", commit, "alembic/versions/").split()
+        if sorted(Path(name).name for name in listed if name.endswith(".py")) == older:
             break
     else:
         pytest.skip("this clone has no commit from before the newest migration: fetch the history")
