@@ -1,5 +1,6 @@
 """One shape for every error, the headers of every answer, and a list of codes that docs/errors.md keeps."""
 
+import asyncio
 import importlib
 import pkgutil
 import re
@@ -7,13 +8,14 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+import uvloop
 from redis.exceptions import ConnectionError as RedisDown
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 import auth_service
 from auth_service.core.connections import Res
-from auth_service.core.errors import AppError, Busy
+from auth_service.core.errors import AppError, Busy, is_store_failure
 from auth_service.main import create_app
 from tests.api import V1, Api, error_of
 from tests.conftest import ROOT, TEST_SECRET, test_settings
@@ -263,3 +265,20 @@ def test_every_code_is_documented() -> None:
     assert set(documented) == _codes_in_the_code()
     assert len(documented) == len(set(documented))
     assert documented == sorted(documented)
+
+
+def test_a_connection_that_the_other_side_just_closed_is_a_store_failure() -> None:
+    """uvloop, which the service runs on, has a RuntimeError for it."""
+
+    async def write_to_the_dead() -> None:
+        server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
+        async with server:
+            _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.transport.abort()
+            await asyncio.sleep(0)
+            writer.writelines([b"PING"])
+
+    with pytest.raises(RuntimeError) as failure, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(write_to_the_dead())
+    assert is_store_failure(failure.value)
+    assert not is_store_failure(RuntimeError("something else"))

@@ -231,6 +231,8 @@ def is_store_failure(error: BaseException) -> bool:
     if isinstance(error, DBAPIError):
         cause = getattr(error.orig, "__cause__", None)  # SQLAlchemy wraps asyncpg's error twice
         return error.connection_invalidated or (cause is not None and is_store_failure(cause))
+    if isinstance(error, RuntimeError) and str(error).endswith("the handler is closed"):
+        return True  # uvloop's word for writing to a connection that the other side has just closed
     # asyncpg's complaint about an argument is an InterfaceError too, and our mistake.
     return isinstance(error, STORE_FAILURES) and not isinstance(error, ValueError)
 
