@@ -160,8 +160,8 @@ async def the_old_primary_gets_nothing(pair: Pair, settings: Settings, load: Loa
     # Nor does one hang there, waiting for a standby that will never come; what froze in its commit does.
     hanging = (
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'auth-service' AND backend_xid IS NOT NULL"
-        f" AND xact_start > '{back.isoformat()}'"
     )
+    hanging += f" AND xact_start > '{back.isoformat()}'"
     assert await pair.standby.ask(hanging) == 0
 
 
