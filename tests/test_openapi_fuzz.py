@@ -12,7 +12,7 @@ from tests.conftest import Fresh
 from tests.fuzzing.exclusions import UNSAYABLE
 from tests.fuzzing.run import CALLERS, fuzz
 
-SHORT = ("--phases", "fuzzing", "--max-examples", "5", "--generation-deterministic", "--no-shrink")
+SHORT = ("--phases", "fuzzing", "--max-examples", "3", "--generation-deterministic", "--no-shrink")
 
 
 async def test_edg_7_every_route_keeps_to_the_document(fresh: Fresh, tmp_path: Path, app: FastAPI) -> None:

@@ -157,11 +157,11 @@ async def the_old_primary_gets_nothing(pair: Pair, settings: Settings, load: Loa
     assert {act for act, status in since if status < 300} >= {"register", "change_password", "log_in", "refresh"}
     assert load.ledger.wrong == []
     assert await pair.standby.ask(count) == rows
-    # Nor does one hang there, waiting for a standby that will never come; what froze in its commit does.
+    # Nor does a new connection hang there, waiting for a standby that will never come; what froze there may.
     hanging = (
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'auth-service' AND backend_xid IS NOT NULL"
     )
-    hanging += f" AND xact_start > '{back.isoformat()}'"
+    hanging += f" AND backend_start > '{back.isoformat()}'"
     assert await pair.standby.ask(hanging) == 0
 
 
