@@ -367,7 +367,7 @@ async def test_aud_2_after_a_whole_life_no_secret_is_in_any_place(
         # And it finds what is there: one secret in each place.
         token = next(value for name, value in hoard.values.items() if name.startswith("refresh_token"))
         await plant(installation, well_installation, token)
-        await reader.until(lambda: any("sabotage" in str(event) for event in reader.events))
+        await reader.until(lambda: any(token in str(event) for event in reader.events))
         life.answers.append(token)
         life.output.append(token)
         hit = {place for place, _ in hoard.hits(await everywhere(life, service, installation, reader))}

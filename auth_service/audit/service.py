@@ -51,7 +51,8 @@ async def read_head(resources: Resources) -> tuple[int, str]:
 async def publish_head(resources: Resources) -> None:
     """Into the log, which the database's owner does not own: `audit verify --expect-head` takes it from there."""
     row, digest = await read_head(resources)
-    log.info("audit_head", row=row, hash=digest)
+    if row:
+        log.info("audit_head", row=row, hash=digest)
 
 
 async def count_entries(resources: Resources) -> int:
