@@ -82,28 +82,21 @@ clean: ## remove caches and build results (the environment and the data of `make
 	find auth_service tests alembic scripts bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The stamp comes last and goes first, so an interrupted installation is done again from an empty folder.
-# A candidate must run: shims of version managers exist for versions that are not there. Debian without
-# python3-venv has no ensurepip, but its pip can install into an environment that has none.
-$(STAMP): requirements-dev.txt pyproject.toml
+# A candidate must run: shims of version managers exist for versions that are not there.
+$(STAMP): requirements-dev.txt pyproject.toml scripts/install.sh
 	@set -e; \
 	python=; \
-	for candidate in $(PYTHON) python3.13 python3.12 python3.11 python3; do \
-		if $$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; \
+	for candidate in $(or $(PYTHON),$(BIN)/python python3.13 python3.12 python3.11 python3.14 python3); do \
+		if $$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; \
 		then python=$$candidate; break; fi; \
 	done; \
 	if [ -z "$$python" ]; then \
-		echo "No Python 3.11, 3.12 or 3.13 found: install one, or name it with PYTHON=/path/to/python3.13" >&2; \
+		echo "No Python 3.11 to 3.14 found: install one, or name it with PYTHON=/path/to/python3.13" >&2; \
 		exit 1; \
 	fi; \
-	if ! [ -e $(STAMP) ] || ! $(BIN)/python -c '' 2>/dev/null; then \
-		echo "making $(VENV) with $$python"; \
-		rm -rf $(VENV); \
-		$$python -m venv $(VENV) >/dev/null 2>&1 || $$python -m venv --clear --without-pip $(VENV); \
-	fi; \
+	python=$$($$python -c 'import sys; print(sys._base_executable)'); \
+	echo "installing the requirements into $(VENV), for $$python"; \
 	rm -f $(STAMP); \
-	pip="$(BIN)/python -m pip"; \
-	$$pip --version >/dev/null 2>&1 || pip="$$python -m pip --python $(BIN)/python"; \
-	echo "installing the requirements into $(VENV)"; \
-	$$pip install -q --require-hashes -r requirements-dev.txt; \
-	PYTHONWARNINGS=ignore $$pip install -q --no-deps --no-build-isolation -e .; \
+	scripts/install.sh "$$python" $(VENV) requirements-dev.txt; \
+	$(BIN)/uv pip install --quiet --offline --python $(BIN)/python --no-deps --no-build-isolation -e .; \
 	touch $(STAMP)
