@@ -1,12 +1,13 @@
 # Build stage: the virtual environment, with every dependency pinned and checked by hash.
 FROM python:3.13-slim AS build
 WORKDIR /app
-RUN python -m venv /venv
-ENV PATH=/venv/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+ENV PIP_NO_CACHE_DIR=1 UV_NO_CACHE=1 UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy
 # requirements-otel.txt has what traces need besides.
 ARG REQUIREMENTS=requirements.txt
-COPY requirements.txt requirements-otel.txt ./
-RUN pip install --require-hashes -r "$REQUIREMENTS"
+COPY requirements.txt requirements-otel.txt requirements-dev.txt ./
+COPY scripts/install.sh scripts/
+RUN scripts/install.sh python /venv "$REQUIREMENTS"
+ENV PATH=/venv/bin:$PATH
 COPY pyproject.toml README.md ./
 COPY auth_service auth_service
 # The command on the PATH; the package itself is read from /app.
@@ -30,8 +31,7 @@ CMD ["auth-service", "serve"]
 
 # The suite in a container: docker-compose.test.yml builds this one.
 FROM build AS test
-COPY requirements-dev.txt ./
-RUN pip install --require-hashes -r requirements-dev.txt
+RUN scripts/install.sh /usr/local/bin/python /venv requirements-dev.txt
 COPY . .
 ENV PYTHONPATH=/app
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin auth && chown -R auth /app

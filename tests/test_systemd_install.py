@@ -40,7 +40,13 @@ def test_a_dry_run_prints_each_step_and_changes_nothing(tmp_path: Path) -> None:
     done = install("--dry-run", DESTDIR=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.iterdir()) == []
-    for step in ("/opt/auth-service", "--require-hashes", "secret_key", "auth-service.service", "Nothing was changed."):
+    for step in (
+        "/opt/auth-service",
+        "scripts/install.sh",
+        "secret_key",
+        "auth-service.service",
+        "Nothing was changed.",
+    ):
         assert step in done.stdout
     assert done.stdout.count("would ") > 20
     assert "==> " in done.stdout

@@ -64,8 +64,8 @@ production_settings() { sed 's/^APP_ENV=.*/APP_ENV=production/' "$source/.env.ex
 new_secret() { head -c 48 /dev/urandom | base64 | tr -d '\n'; }
 
 find_python() {
-    for candidate in ${PYTHON:-python3.13 python3.12 python3.11 python3}; do
-        if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
+    for candidate in ${PYTHON:-python3.13 python3.12 python3.11 python3.14 python3}; do
+        if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; then
             command -v "$candidate"
             return
         fi
@@ -73,7 +73,7 @@ find_python() {
 }
 
 python=$(find_python)
-[ -n "$python" ] || fail "no Python 3.11, 3.12 or 3.13 with venv was found: install one (on Debian also python3-venv), or name it with PYTHON="
+[ -n "$python" ] || fail "no Python 3.11 to 3.14 with venv was found: install one (on Debian also python3-venv), or name it with PYTHON="
 [ -f "$source/requirements.txt" ] || fail "$source is no checkout of the service: requirements.txt is missing"
 if [ -z "$dry" ] && [ -z "$root" ]; then
     [ "$(id -u)" = 0 ] || fail "this writes to /opt and /etc: run it as root, or with --dry-run to see what it would do"
@@ -95,8 +95,7 @@ if cmp -s "$source/requirements.txt" "$home/.venv/requirements.txt"; then
     echo "    is there already, with these requirements"
 else
     run rm -rf "$home/.venv"
-    run "$python" -m venv "$home/.venv"
-    run "$home/.venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$source/requirements.txt"
+    run "$source/scripts/install.sh" "$python" "$home/.venv" "$source/requirements.txt"
     run cp "$source/requirements.txt" "$home/.venv/requirements.txt" # last: an interrupted installation is done again
 fi
 
