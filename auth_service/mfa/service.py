@@ -123,7 +123,7 @@ async def confirm_enrolment(resources: Resources, user_id: UUID, session_id: UUI
             # The code was shown in this session; there is no need to ask for the next one at once.
             await mark_second_factor(session, session_id, now)
             await _tell(resources, session, user, kinds.MfaEnabled(user_id=user_id), MailKind.MFA_ENABLED)
-    await attempts.clear(resources, budget_key(user_id))
+            await attempts.clear_in(session, budget_key(user_id))
     log.info("mfa_enabled", user_id=str(user_id))
     return codes
 
@@ -188,11 +188,11 @@ async def reset(resources: Resources, caller: Principal | Actor, user_id: UUID, 
         if not await repository.delete_all(session, user_id):
             raise MfaNotEnabled
         await end_all_in(resources, session, user_id, "mfa_reset", forget_devices=True)
+        await attempts.clear_in(session, budget_key(user_id))
         await _tell(resources, session, user, kinds.MfaReset(user_id=user_id, by=actor.user_id), MailKind.MFA_DISABLED)
         write_act(
             session, who(caller), Action.MFA_RESET, Target("user", str(user_id)), at=resources.clock(), reason=reason
         )
-    await attempts.clear(resources, budget_key(user_id))
     log.warning("mfa_reset", user_id=str(user_id), reason=reason)
 
 

@@ -67,7 +67,6 @@ async def reset(resources: Resources, text: str, new_password: str, client: Clie
         raise InvalidMailToken
     async with resources.denylist.announcing(owner):
         device_token = await _reset(resources, text, new_password, client)
-    await attempts.clear(resources, str(owner))
     log.info("password_reset", user_id=str(owner))
     return device_token
 
@@ -93,6 +92,7 @@ async def _reset(resources: Resources, text: str, new_password: str, client: Cli
             await record(resources, session, EmailVerified(user_id=user.id))
         await replace_password(resources, session, user, hashed, how="reset")
         await end_all_in(resources, session, user.id, "password_reset", forget_devices=True)
+        await attempts.clear_in(session, str(user.id))
         device_token = (await register_in(resources, session, user, None, client, trust=False)).token
     assert device_token is not None  # noqa: S101  the device is new
     return device_token
