@@ -401,6 +401,7 @@ class Denial(Base):
     """The record behind the denylist in Redis: what it must hold again after Redis lost its memory."""
 
     __tablename__ = "denials"
+    __table_args__ = (Index("ix_denials_subject", text("split_part(key, '}', 1)")),)
 
     key: Mapped[str] = mapped_column(primary_key=True)
     value: Mapped[int]

@@ -131,15 +131,20 @@ class Server:
             await connection.close()
 
 
+def made_server(data: Path) -> Server:
+    """With the user and the database in it; not started."""
+    first = embedded.start_postgres(data, durable=True)
+    password = urlsplit(first.url).password or ""
+    first.stop()
+    return Server(data, free_port(), password)
+
+
 class Pair:
     """`primary` and `standby` are their present parts; a commit is acknowledged once both have it on disk."""
 
     def __init__(self, folder: Path) -> None:
-        first = embedded.start_postgres(folder / "one", durable=True)  # makes the data, with the user and the database
-        password = urlsplit(first.url).password or ""
-        first.stop()
-        self.primary = Server(folder / "one", free_port(), password)
-        self.standby = Server(folder / "two", free_port(), password)
+        self.primary = made_server(folder / "one")
+        self.standby = Server(folder / "two", free_port(), self.primary.password)
 
     @property
     def url(self) -> str:

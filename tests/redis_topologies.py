@@ -104,6 +104,18 @@ def until(is_so: Callable[[], Any], what: str) -> None:
 
 
 @contextlib.contextmanager
+def single(folder: Path) -> Iterator[Topology]:
+    """One server that writes its file."""
+    node = Node(folder / "node", _ports(1)[0], list(_DATA))
+    topology = Topology(f"redis://:{PASSWORD}@127.0.0.1:{node.port}/0", [node])
+    try:
+        node.start()
+        yield topology
+    finally:
+        topology.stop()
+
+
+@contextlib.contextmanager
 def cluster(folder: Path, *, replicas: bool = False) -> Iterator[Topology]:
     """Three masters, and a replica for each if asked for; whole when it is handed out."""
     nodes = [Node(folder / f"node-{number}", port, []) for number, port in enumerate(_ports(6 if replicas else 3))]

@@ -14,7 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from auth_service.audit.trail import Action, Target, write_act
 from auth_service.auth.accounts_schemas import AccountAnswer, AccountDetail, AccountsAnswer, AccountsQuery, Locks
 from auth_service.core.connections import Resources
-from auth_service.core.denylist import Denial
 from auth_service.core.errors import PermissionDenied
 from auth_service.core.principal import Principal
 from auth_service.events.kinds import Event, LoginChanged, ProfileChanged
@@ -114,15 +113,18 @@ async def change_account(
     """
     if "email" in changes:
         must_have_mail(resources)
-    denials: list[Denial] = []
     try:
-        async with resources.db.begin() as session, service.keeping_a_superuser(session, resources.clock):
+        async with (
+            resources.denylist.announcing(user_id),
+            resources.db.begin() as session,
+            service.keeping_a_superuser(session, resources.clock),
+        ):
             actor = await _may_change(resources, session, caller, user_id, may="users:write")
             user = await lock_user(session, user_id)
             assert user is not None  # noqa: S101  it was there a moment ago, and deleting takes the access lock
             switched = changes.get("is_active") not in {None, user.is_active}
             if switched:
-                denials = await _switch(resources, session, actor, user, active=changes["is_active"])
+                await _switch(resources, session, actor, user, active=changes["is_active"])
             await _rename(resources, session, user, changes)
             if changes.get("email") not in {None, user.email}:
                 await addresses.replace_in(resources, session, user, changes["email"])
@@ -141,18 +143,20 @@ async def change_account(
             )
     except IntegrityError as error:
         raise repository.taken(error) from None
-    await resources.denylist.publish(denials)
     log.warning("account_changed_by_admin", user_id=str(user_id), fields=sorted(changes), reason=reason)
 
 
 async def delete_account(resources: Resources, caller: Principal, user_id: UUID, reason: str) -> None:
     """Raises NotFound, LackingYourself, PermissionDenied for oneself, or LastSuperuser."""
-    async with resources.db.begin() as session, service.keeping_a_superuser(session, resources.clock):
+    async with (
+        resources.denylist.announcing(user_id),
+        resources.db.begin() as session,
+        service.keeping_a_superuser(session, resources.clock),
+    ):
         await _may_change(resources, session, caller, user_id, may="users:delete")
-        denials = await service.delete_in(resources, session, user_id)
+        await service.delete_in(resources, session, user_id)
         target = Target("user", str(user_id))
         write_act(session, who(caller), Action.USER_DELETED, target, at=resources.clock(), reason=reason)
-    await resources.denylist.publish(denials)
     log.warning("account_deleted_by_admin", user_id=str(user_id), reason=reason)
 
 
@@ -166,16 +170,13 @@ async def _may_change(
     return actor
 
 
-async def _switch(
-    resources: Resources, session: AsyncSession, actor: Actor, user: User, *, active: bool
-) -> list[Denial]:
+async def _switch(resources: Resources, session: AsyncSession, actor: Actor, user: User, *, active: bool) -> None:
     if active:
         # Enabling gives the user's roles back, so it is judged as granting them would be (RBAC-1).
         for pattern, grants in (await load_subject(session, user.id)).grants.items():
             ends = [grant.valid_until for grant in grants if grant.valid_until is not None]
             actor.must_hold([pattern], until=max(ends) if len(ends) == len(grants) else None)
-    _, denials = await service.set_active_in(resources, session, user.id, active)
-    return denials
+    await service.set_active_in(resources, session, user.id, active)
 
 
 async def _rename(resources: Resources, session: AsyncSession, user: User, changes: dict[str, Any]) -> None:

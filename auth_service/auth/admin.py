@@ -27,22 +27,21 @@ async def list_sessions(resources: Resources, user_id: UUID) -> Sequence[Session
 
 async def end_session(resources: Resources, caller: Principal | Actor, user_id: UUID, session_id: UUID) -> None:
     """Raises NotFound or LackingYourself."""
-    async with resources.db.begin() as session:
+    async with resources.denylist.announcing(user_id), resources.db.begin() as session:
         await may_act_on(resources, session, caller, user_id)
-        denials = await service.end_one_in(resources, session, user_id, session_id, "ended_by_admin")
+        await service.end_one_in(resources, session, user_id, session_id, "ended_by_admin")
         target, facts = Target("user", str(user_id)), {"session_id": str(session_id)}
         write_act(session, who(caller), Action.SESSION_ENDED, target, at=resources.clock(), after=facts)
-    await service.announce(resources, denials, [(user_id, session_id)])
+    await service.families(resources).forget([session_id])
     log.warning("session_ended_by_admin", user_id=str(user_id), session_id=str(session_id))
 
 
 async def log_out_all(resources: Resources, caller: Principal | Actor, user_id: UUID) -> None:
     """Raises NotFound or LackingYourself."""
-    async with resources.db.begin() as session:
+    async with resources.denylist.announcing(user_id), resources.db.begin() as session:
         await may_act_on(resources, session, caller, user_id)
-        denials = await service.end_all_in(resources, session, user_id, "ended_by_admin", forget_devices=True)
+        await service.end_all_in(resources, session, user_id, "ended_by_admin", forget_devices=True)
         write_act(session, who(caller), Action.USER_LOGGED_OUT, Target("user", str(user_id)), at=resources.clock())
-    await resources.denylist.publish(denials)
     log.warning("logged_out_by_admin", user_id=str(user_id))
 
 

@@ -79,6 +79,7 @@ async def step_up(
     if current_password is not None:
         user = await confirm_password(resources, user_id, session_id, current_password)
     if code is not None:
+        await resources.denylist.must_be_there()  # or a code would be used up for a 503
         await check_code(resources, user_id, code)
     proof = Proof(user.credentials_version, second_factor=code is not None)
     issued = await replace_session(resources, user_id, session_id, proof)

@@ -19,6 +19,7 @@ from auth_service.commands.running import (
     stop,
 )
 from auth_service.core.connections import Resources
+from auth_service.core.errors import NotFound
 from auth_service.core.passwords import check_rules
 from auth_service.mfa import service as second_factor
 from auth_service.models import User
@@ -119,19 +120,31 @@ def delete(who: Who, yes: Annotated[bool, typer.Option("--yes", help="Really.")]
         stop("This cannot be undone; add --yes.")
 
     async def action(resources: Resources) -> None:
-        await service.delete_user(resources, (await find_user(resources, who)).id, by=operator())
+        try:
+            user = await find_user(resources, who)
+        except NotFound:
+            # A try before may have deleted it and not got as far as telling the workers.
+            await resources.denylist.publish_of(None)
+            raise
+        await service.delete_user(resources, user.id, by=operator())
 
     run(action)
     typer.echo("deleted")
 
 
 @app.command("toggle-active")
-def toggle_active(who: Who) -> None:
+def toggle_active(
+    who: Who,
+    to: Annotated[
+        bool | None, typer.Option("--enable/--disable", help="This, whatever it is now: for a second try.")
+    ] = None,
+) -> None:
     """Disables an active account (and ends its sessions), enables a disabled one."""
 
     async def action(resources: Resources) -> User:
+        await resources.denylist.must_be_there()  # or a second try would undo what the first one did
         user = await find_user(resources, who)
-        return await service.set_active(resources, user.id, not user.is_active)
+        return await service.set_active(resources, user.id, not user.is_active if to is None else to)
 
     typer.echo("active" if run(action).is_active else "disabled")
 

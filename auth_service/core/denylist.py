@@ -1,14 +1,16 @@
 """What no longer counts although its token has not expired: tokens, sessions, and a user's older epochs.
 
 Postgres is the record, Redis what every worker reads on every request. A denial is committed first and
-published before the caller is answered; what could not be published is published by the next `catch_up`.
-What a failover of Redis loses, each worker knows from Postgres within LEARN_SECONDS: see `learn`.
+published before the caller is answered: see `announcing`. What could not be published is published by whoever
+answers the next try, and by the next `catch_up`. What a failover of Redis loses, each worker knows from Postgres
+within LEARN_SECONDS: see `learn`.
 """
 
 import asyncio
 import secrets
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.config import Settings
 from auth_service.core.clock import Clock
-from auth_service.core.errors import Unavailable, is_store_failure
+from auth_service.core.errors import AppError, Unavailable, is_store_failure
 from auth_service.core.metrics import Metrics
 from auth_service.core.redis_client import Script, ping_masters
 from auth_service.core.tokens import AccessClaims
@@ -47,6 +49,9 @@ for index = 1, #KEYS do
 end
 return #KEYS
 """
+
+# By an index of that expression: the record has no column for it, since older versions write it too.
+_OF_SUBJECT = "SELECT key, value, expires_at FROM denials WHERE split_part(key, '}', 1) = $1 AND expires_at > $2"
 
 # Only if Redis still remembers that the rebuilding began: it may have been emptied again meanwhile.
 _FINISH_REBUILDING = """
@@ -120,6 +125,8 @@ class Denylist:
         self._learned_at: float | None = None
         self._learning = asyncio.Lock()
         self._seen: datetime | None = None
+        self._caught_up_at = float("-inf")
+        self._catching_up = asyncio.Lock()
         self._rebuilding = asyncio.Lock()
 
     def session(self, subject: UUID, session_id: UUID) -> Denial:
@@ -133,7 +140,7 @@ class Denylist:
         return Denial(_epoch_key(subject), epoch, self._clock() + self._life)
 
     async def record(self, session: AsyncSession, denials: Sequence[Denial]) -> None:
-        """In the caller's transaction; `publish` the same ones after it, before answering."""
+        """In the caller's transaction, which is inside `announcing`, or before `publish_of`."""
         if denials:
             await session.execute(
                 text(
@@ -148,20 +155,50 @@ class Denylist:
         """Raises a store failure while Redis cannot be told; ask it before what works only once is used up."""
         await ping_masters(self._redis)
 
+    @asynccontextmanager
+    async def announcing(self, subject: UUID) -> AsyncIterator[None]:
+        """Around all of an act that ends something of the subject, with its transaction inside. Whatever the act
+        answers, but a 503, is answered after `publish_of`: "there is no such session" also tells that it has ended,
+        perhaps by a try before, whose 503 said that not every worker knew.
+        """
+        try:
+            yield
+        except Unavailable:
+            raise
+        except AppError:
+            await self.publish_of(subject)
+            raise
+        await self.publish_of(subject)
+
+    async def publish_of(self, subject: UUID | None) -> None:
+        """After this no worker accepts what the record denies of the subject, whichever act it was that recorded it;
+        raises a store failure (503) where that is not certain. None where nobody knows any more whose it was: all
+        that this worker has not seen published.
+        """
+        if subject is None:
+            await self._publish_recent()
+        else:
+            rows = await self._pool.fetch(_OF_SUBJECT, f"auth:{{{subject}", self._clock())
+            await self._publish_rows(rows)
+
     async def publish(self, denials: Sequence[Denial]) -> None:
-        """After this no worker accepts them; raises a store failure (503) where Redis cannot be told."""
+        """Of denials that are recorded each time anew; all others by `publish_of`."""
+        await self._publish([(redis_key(denial.key), denial.value, denial.expires_at) for denial in denials])
+
+    async def _publish(self, entries: Iterable[tuple[str, int, datetime]]) -> None:
+        """(Redis key, value, expiry); it may be repeated, since values and lives only grow."""
         now = self._clock()
-        buckets: defaultdict[int, list[Denial]] = defaultdict(list)
-        for denial in denials:
-            if denial.expires_at > now:
-                buckets[bucket_of_record(denial.key)].append(denial)
+        buckets: defaultdict[str, list[tuple[str, int, datetime]]] = defaultdict(list)
+        for entry in entries:
+            if entry[2] > now:
+                buckets[entry[0].partition("}")[0]].append(entry)
         failure: Exception | None = None
         for group in buckets.values():
             args = []
-            for denial in group:
-                args += [denial.value, max(1, round((denial.expires_at - now).total_seconds() * 1000))]
+            for _, value, expires_at in group:
+                args += [value, max(1, round((expires_at - now).total_seconds() * 1000))]
             try:
-                await self._publish_script([redis_key(denial.key) for denial in group], args)
+                await self._publish_script([key for key, _, _ in group], args)
             except Exception as error:
                 if not is_store_failure(error):
                     raise
@@ -190,14 +227,20 @@ class Denylist:
         return await self._known_to_refuse(keys, claims)
 
     async def _known_to_refuse(self, keys: list[str], claims: AccessClaims) -> bool:
-        """Redis says no denial; but a replica that was promoted has perhaps not heard of the last ones."""
+        """Redis says no denial; but a replica that was promoted has perhaps not heard of the last ones, or whoever
+        recorded it could not publish it. Then it is published first: a 401 here, and a 200 at the next worker, would
+        be two answers to one question.
+        """
         if self._learned_at is None:
             async with self._learning:
                 if self._learned_at is None:
                     await self.learn()
         known = self._known
         epoch = known.get(keys[2])
-        return keys[0] in known or keys[1] in known or (epoch is not None and claims.epoch < epoch[0])
+        if not (keys[0] in known or keys[1] in known or (epoch is not None and claims.epoch < epoch[0])):
+            return False
+        await self._publish([(key, *known[key]) for key in keys if key in known])
+        return True
 
     async def learn(self) -> None:
         """Reads what was committed since the last time, by whichever worker. By the clock of Postgres alone."""
@@ -257,17 +300,26 @@ class Denylist:
 
     async def catch_up(self) -> None:
         """Publishes what other workers committed and perhaps could not publish; forgets what has expired."""
-        since = self._seen
-        newest = self._clock()
-        self._known = {key: known for key, known in self._known.items() if known[1] > newest}
-        rows = await self._pool.fetch(
-            "SELECT key, value, expires_at FROM denials WHERE recorded_at > $1 AND expires_at > $2",
-            (since or newest - self._life) - _OVERLAP,
-            newest,
-        )
-        await self._publish_rows(rows)
-        self._seen = newest
-        await self._pool.execute("DELETE FROM denials WHERE expires_at < $1", newest - _OVERLAP)
+        now = self._clock()
+        self._known = {key: known for key, known in self._known.items() if known[1] > now}
+        await self._publish_recent()
+        await self._pool.execute("DELETE FROM denials WHERE expires_at < $1", now - _OVERLAP)
+
+    async def _publish_recent(self) -> None:
+        """What was committed since this worker last did it. One run serves all who asked before it began."""
+        clock = asyncio.get_running_loop().time
+        asked = clock()
+        async with self._catching_up:
+            if self._caught_up_at > asked:
+                return
+            began, newest = clock(), self._clock()
+            rows = await self._pool.fetch(
+                "SELECT key, value, expires_at FROM denials WHERE recorded_at > $1 AND expires_at > $2",
+                (self._seen or newest - self._life) - _OVERLAP,
+                newest,
+            )
+            await self._publish_rows(rows)
+            self._seen, self._caught_up_at = newest, began
 
     async def _publish_rows(self, rows: Sequence[Any]) -> None:
         for start in range(0, len(rows), 500):

@@ -101,44 +101,45 @@ async def confirm_enrolment(resources: Resources, user_id: UUID, session_id: UUI
     could lock the owner out.
     """
     now = resources.clock()
-    async with resources.db() as session:
-        row = await repository.find_totp(session, user_id)
-    if row is None or row.confirmed_at is not None or row.created_at + PENDING_LIFE <= now:
-        raise NoEnrolment
-    await _take_try(resources, user_id)
-    step = totp.matching_step(_opened(resources, row), code, now)
-    if step is None:
-        raise WrongCode
-    codes, rows = await _hashed_codes(resources)
-    await resources.denylist.must_be_there()  # or the codes would be lost with the answer
-    async with resources.db.begin() as session:
-        user = await lock_user(session, user_id)
-        if user is None or await find_own(session, user_id, session_id, now, idle_life(resources)) is None:
-            raise Unauthenticated
-        if not await repository.confirm(session, user_id, row.sealed_secret, step, now):
+    async with resources.denylist.announcing(user_id):
+        async with resources.db() as session:
+            row = await repository.find_totp(session, user_id)
+        if row is None or row.confirmed_at is not None or row.created_at + PENDING_LIFE <= now:
             raise NoEnrolment
-        await repository.replace_codes(session, user_id, rows)
-        _, denials = await end_others_in(resources, session, user_id, session_id, "mfa_enabled", forget_devices=True)
-        # The code was shown in this session; there is no need to ask for the next one at once.
-        await mark_second_factor(session, session_id, now)
-        await _tell(resources, session, user, kinds.MfaEnabled(user_id=user_id), MailKind.MFA_ENABLED)
-    await resources.denylist.publish(denials)
-    await attempts.clear(resources, budget_key(user_id))
+        await _take_try(resources, user_id)
+        step = totp.matching_step(_opened(resources, row), code, now)
+        if step is None:
+            raise WrongCode
+        codes, rows = await _hashed_codes(resources)
+        await resources.denylist.must_be_there()  # or the codes would be lost with the answer
+        async with resources.db.begin() as session:
+            user = await lock_user(session, user_id)
+            if user is None or await find_own(session, user_id, session_id, now, idle_life(resources)) is None:
+                raise Unauthenticated
+            if not await repository.confirm(session, user_id, row.sealed_secret, step, now):
+                raise NoEnrolment
+            await repository.replace_codes(session, user_id, rows)
+            await end_others_in(resources, session, user_id, session_id, "mfa_enabled", forget_devices=True)
+            # The code was shown in this session; there is no need to ask for the next one at once.
+            await mark_second_factor(session, session_id, now)
+            await _tell(resources, session, user, kinds.MfaEnabled(user_id=user_id), MailKind.MFA_ENABLED)
+            await attempts.clear_in(session, budget_key(user_id))
     log.info("mfa_enabled", user_id=str(user_id))
     return codes
 
 
 async def disable(resources: Resources, user_id: UUID, session_id: UUID, current_password: str, code: str) -> None:
     """Password and code (MFA-7); the user's other sessions end."""
-    confirmed = await confirm_password(resources, user_id, session_id, current_password)
-    await check_code(resources, user_id, code)
-    async with resources.db.begin() as session:
-        user = await lock_confirmed(session, confirmed)
-        await repository.delete_all(session, user_id)
-        _, denials = await end_others_in(resources, session, user_id, session_id, "mfa_disabled", forget_devices=True)
-        await mark_second_factor(session, session_id, None)
-        await _tell(resources, session, user, kinds.MfaDisabled(user_id=user_id), MailKind.MFA_DISABLED)
-    await resources.denylist.publish(denials)
+    async with resources.denylist.announcing(user_id):
+        confirmed = await confirm_password(resources, user_id, session_id, current_password)
+        await resources.denylist.must_be_there()  # or a code would be used up for a 503
+        await check_code(resources, user_id, code)
+        async with resources.db.begin() as session:
+            user = await lock_confirmed(session, confirmed)
+            await repository.delete_all(session, user_id)
+            await end_others_in(resources, session, user_id, session_id, "mfa_disabled", forget_devices=True)
+            await mark_second_factor(session, session_id, None)
+            await _tell(resources, session, user, kinds.MfaDisabled(user_id=user_id), MailKind.MFA_DISABLED)
     log.info("mfa_disabled", user_id=str(user_id))
 
 
@@ -180,19 +181,18 @@ async def reset(resources: Resources, caller: Principal | Actor, user_id: UUID, 
     The caller must hold all that the user holds: it is a step towards becoming that user. Raises NotFound,
     LackingYourself, PermissionDenied for oneself (a stolen session must not be enough), or MfaNotEnabled.
     """
-    async with resources.db.begin() as session:
+    async with resources.denylist.announcing(user_id), resources.db.begin() as session:
         if isinstance(caller, Principal) and caller.subject == user_id:
             raise PermissionDenied("Your own second factor is disabled with your password and a code.")
         actor, user = await may_act_on(resources, session, caller, user_id)
         if not await repository.delete_all(session, user_id):
             raise MfaNotEnabled
-        denials = await end_all_in(resources, session, user_id, "mfa_reset", forget_devices=True)
+        await end_all_in(resources, session, user_id, "mfa_reset", forget_devices=True)
+        await attempts.clear_in(session, budget_key(user_id))
         await _tell(resources, session, user, kinds.MfaReset(user_id=user_id, by=actor.user_id), MailKind.MFA_DISABLED)
         write_act(
             session, who(caller), Action.MFA_RESET, Target("user", str(user_id)), at=resources.clock(), reason=reason
         )
-    await resources.denylist.publish(denials)
-    await attempts.clear(resources, budget_key(user_id))
     log.warning("mfa_reset", user_id=str(user_id), reason=reason)
 
 

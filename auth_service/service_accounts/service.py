@@ -82,7 +82,7 @@ async def add_secret(
 
 async def delete_service(resources: Resources, caller: Principal | Actor, service_id: UUID) -> None:
     """Its tokens are dead when this returns."""
-    async with resources.db.begin() as session:
+    async with resources.denylist.announcing(service_id), resources.db.begin() as session:
         await lock_access_rules(session)
         account = _found(await repository.find_service(session, service_id))
         now = resources.clock()
@@ -92,9 +92,7 @@ async def delete_service(resources: Resources, caller: Principal | Actor, servic
         await record(resources, session, ServiceDeleted(service_id=service_id, by=actor.user_id))
         target, facts = Target("service", str(service_id)), {"name": account.name, "scopes": account.scopes}
         write_act(session, who(caller), Action.SERVICE_DELETED, target, at=now, before=facts)
-        denials = [resources.denylist.session(service_id, service_id)]
-        await resources.denylist.record(session, denials)
-    await resources.denylist.publish(denials)
+        await resources.denylist.record(session, [resources.denylist.session(service_id, service_id)])
 
 
 async def authenticate_service(resources: Resources, client_id: str, client_secret: str) -> ServiceAccount:

@@ -20,6 +20,7 @@ async def must_be_fresh(resources: Resources, me: Principal) -> None:
     async with resources.db() as session:
         row = await find_own(session, me.subject, me.session_id, now, idle_life(resources))
     if row is None:
+        await resources.denylist.publish_of(me.subject)  # the token was good a moment ago, and may be elsewhere
         raise Unauthenticated
     if row.authenticated_at + FRESH <= now:
         raise StepUpRequired

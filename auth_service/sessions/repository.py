@@ -96,6 +96,11 @@ async def end(session: AsyncSession, now: datetime, reason: str, *conditions: An
     return [(user_id, session_id) for user_id, session_id in (await session.execute(statement)).all()]
 
 
+async def owner_of(session: AsyncSession, session_id: UUID) -> UUID | None:
+    """Of a session that may have ended; None once its row is gone, as with its owner's account."""
+    return await session.scalar(select(Session.user_id).where(Session.id == session_id))
+
+
 _LAST_USED_FIRST = (Session.last_seen_at.desc(), Session.id.desc())
 
 

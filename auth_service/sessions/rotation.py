@@ -53,6 +53,8 @@ async def rotate(resources: Resources, text: str, client: Client) -> IssuedToken
         if ruling is Ruling.REUSE and await end_session(resources, token.session_id, REFRESH_REUSE):
             log.warning("refresh_token_reused", session_id=str(token.session_id), generation=token.generation)
         if ruling is not Ruling.SAME_SUCCESSOR or record is None:
+            # "Log in again" says that the session has ended, so its access tokens must have too.
+            await resources.denylist.publish_of(None if record is None else record.user_id)
             raise InvalidRefreshToken
         user_id, epoch = record.user_id, record.epoch
     return issue_tokens(
@@ -66,6 +68,7 @@ async def _referee(resources: Resources, token: RefreshToken) -> Verdict:
     if verdict is Verdict.UNKNOWN:  # Redis lost it, or is behind after a failover
         record = await repository.find_record(resources.hot, token.session_id)
         if record is None:
+            await resources.denylist.publish_of(None)
             raise InvalidRefreshToken
         age = (resources.clock() - record.rotated_at).total_seconds()
         await referee.restore(token.session_id, max(record.generation, token.generation), age)

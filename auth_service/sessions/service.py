@@ -7,7 +7,6 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.connections import Resources
-from auth_service.core.denylist import Denial
 from auth_service.core.errors import NotFound
 from auth_service.events.kinds import DevicesRevoked, RefreshTokenReused, SessionEnded, SessionsEnded
 from auth_service.events.outbox import record
@@ -38,60 +37,62 @@ async def list_sessions(resources: Resources, user_id: UUID) -> Sequence[Session
 
 async def end_own_session(resources: Resources, user_id: UUID, session_id: UUID) -> None:
     """Raises NotFound alike for one that has ended, that never was, and that is somebody else's (SES-2)."""
-    async with resources.db.begin() as session:
-        denials = await end_one_in(resources, session, user_id, session_id, "ended_by_user")
-    await announce(resources, denials, [(user_id, session_id)])
+    async with resources.denylist.announcing(user_id), resources.db.begin() as session:
+        await end_one_in(resources, session, user_id, session_id, "ended_by_user")
+    await families(resources).forget([session_id])
 
 
-async def end_one_in(
-    resources: Resources, session: AsyncSession, user_id: UUID, session_id: UUID, reason: str
-) -> list[Denial]:
-    """In the caller's transaction, raising as `end_own_session`; the caller announces it after it."""
+async def end_one_in(resources: Resources, session: AsyncSession, user_id: UUID, session_id: UUID, reason: str) -> None:
+    """In the caller's transaction, raising as `end_own_session`; the caller is `announcing`."""
     mine = (Session.id == session_id, Session.user_id == user_id)
     ended = await repository.end(session, resources.clock(), reason, *mine)
     if not ended:
         raise NotFound("There is no such session.")
-    return await record_ended(resources, session, ended, reason)
+    await record_ended(resources, session, ended, reason)
 
 
 async def revoke_device(resources: Resources, user_id: UUID, device_id: UUID) -> None:
     """The device is a stranger again, and its sessions end; raises NotFound, also for somebody else's."""
-    async with resources.db.begin() as session:
+    async with resources.denylist.announcing(user_id), resources.db.begin() as session:
         await repository.lock_user(session, user_id)  # no login from it may be half-way
         device = await devices.find_in(session, user_id, device_id)
         if device is None:
             raise NotFound("You have no such device.")
         ended = await repository.end(session, resources.clock(), "device_revoked", Session.device_id == device_id)
-        denials = await record_ended(resources, session, ended, "device_revoked")
+        await record_ended(resources, session, ended, "device_revoked")
         await session.delete(device)
         await record(resources, session, DevicesRevoked(user_id=user_id, device_ids=[device_id]))
-    await announce(resources, denials, ended)
+    await _forget_families(resources, ended)
 
 
 async def end_session(resources: Resources, session_id: UUID, reason: str) -> bool:
-    """True if it was live until now; raises a store failure (503) where that is not certain to hold."""
+    """True if it was live until now; raises a store failure (503) where it is not certain that it has ended on every
+    worker, also where it ended before: the one who ended it was perhaps told 503, and asks again.
+    """
     async with resources.db.begin() as session:
         ended = await repository.end(session, resources.clock(), reason, Session.id == session_id)
         if reason == REFRESH_REUSE:
             reused = [RefreshTokenReused(user_id=user_id, session_id=session_id) for user_id, session_id in ended]
             await record(resources, session, *reused)
-        denials = await record_ended(resources, session, ended, reason)
-    await announce(resources, denials, ended)
+        await record_ended(resources, session, ended, reason)
+        owner = await repository.owner_of(session, session_id)
+    await resources.denylist.publish_of(owner)
+    await _forget_families(resources, ended)
     return bool(ended)
 
 
 async def end_other_sessions(resources: Resources, user_id: UUID, keep: UUID) -> int:
     """How many were ended."""
-    async with resources.db.begin() as session:
-        ended, denials = await end_others_in(resources, session, user_id, keep, "logout_others")
-    await announce(resources, denials, ended)
+    async with resources.denylist.announcing(user_id), resources.db.begin() as session:
+        ended = await end_others_in(resources, session, user_id, keep, "logout_others")
+    await _forget_families(resources, ended)
     return len(ended)
 
 
 async def end_others_in(
     resources: Resources, session: AsyncSession, user_id: UUID, keep: UUID, reason: str, *, forget_devices: bool = False
-) -> tuple[list[tuple[UUID, UUID]], list[Denial]]:
-    """In the caller's transaction; the caller publishes the denials after it."""
+) -> list[tuple[UUID, UUID]]:
+    """(user id, session id) of those ended, in the caller's transaction; the caller is `announcing`."""
     user = await repository.lock_user(session, user_id)
     if user is not None:
         user.credentials_version += 1
@@ -100,53 +101,47 @@ async def end_others_in(
     ended = await repository.end(session, resources.clock(), reason, Session.user_id == user_id, Session.id != keep)
     if ended:
         await record(resources, session, SessionsEnded(user_id=user_id, reason=reason, kept_session_id=keep))
-    return ended, await record_denials(resources, session, ended)
+    await _record_denials(resources, session, ended)
+    return ended
 
 
 async def end_all_sessions(resources: Resources, user_id: UUID, reason: str) -> None:
     """One raised epoch denies all their access tokens, however many there are (OUT-3)."""
-    async with resources.db.begin() as session:
-        denials = await end_all_in(resources, session, user_id, reason)
-    await resources.denylist.publish(denials)
+    async with resources.denylist.announcing(user_id), resources.db.begin() as session:
+        await end_all_in(resources, session, user_id, reason)
 
 
 async def end_all_in(
     resources: Resources, session: AsyncSession, user_id: UUID, reason: str, *, forget_devices: bool = False
-) -> list[Denial]:
-    """In the caller's transaction; the caller publishes the denials after it."""
+) -> None:
+    """In the caller's transaction; the caller is `announcing`."""
     user = await repository.lock_user(session, user_id)
     if user is None:
-        return []
+        return
     user.epoch += 1
     user.credentials_version += 1
     if forget_devices:
         await devices.forget_in(resources, session, user_id)
     if await repository.end(session, resources.clock(), reason, Session.user_id == user_id):
         await record(resources, session, SessionsEnded(user_id=user_id, reason=reason, kept_session_id=None))
-    denials = [resources.denylist.older_epochs(user_id, user.epoch)]
-    await resources.denylist.record(session, denials)
-    return denials
+    await resources.denylist.record(session, [resources.denylist.older_epochs(user_id, user.epoch)])
 
 
 async def record_ended(
     resources: Resources, session: AsyncSession, ended: Sequence[tuple[UUID, UUID]], reason: str
-) -> list[Denial]:
-    """`record_denials`, and an event for each."""
+) -> None:
+    """Their denials and an event for each, in the caller's transaction, of (user id, session id) pairs; the caller is
+    `announcing`.
+    """
     events = [SessionEnded(user_id=user_id, session_id=session_id, reason=reason) for user_id, session_id in ended]
     await record(resources, session, *events)
-    return await record_denials(resources, session, ended)
+    await _record_denials(resources, session, ended)
 
 
-async def record_denials(
-    resources: Resources, session: AsyncSession, ended: Sequence[tuple[UUID, UUID]]
-) -> list[Denial]:
-    """In the caller's transaction, of (user id, session id) pairs; the caller publishes them after it."""
+async def _record_denials(resources: Resources, session: AsyncSession, ended: Sequence[tuple[UUID, UUID]]) -> None:
     denials = [resources.denylist.session(user_id, session_id) for user_id, session_id in ended]
     await resources.denylist.record(session, denials)
-    return denials
 
 
-async def announce(resources: Resources, denials: Sequence[Denial], ended: Sequence[tuple[UUID, UUID]]) -> None:
-    """After the commit: to every worker, and to the referee of refresh tokens."""
-    await resources.denylist.publish(denials)
+async def _forget_families(resources: Resources, ended: Sequence[tuple[UUID, UUID]]) -> None:
     await families(resources).forget([session_id for _, session_id in ended])

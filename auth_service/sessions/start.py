@@ -78,7 +78,7 @@ async def start_session(resources: Resources, user_id: UUID, client: Client, pro
         session.add(row)
         await session.flush()
         ended = await repository.end(session, now, "session_limit", Session.id.in_(surplus)) if surplus else []
-        denials = await record_ended(resources, session, ended, "session_limit")
+        await record_ended(resources, session, ended, "session_limit")
         await record(resources, session, SessionStarted(user_id=user_id, session_id=row.id, device_id=registered.id))
         session.add(
             LoginHistory(
@@ -94,7 +94,8 @@ async def start_session(resources: Resources, user_id: UUID, client: Client, pro
         )
         # Before the commit: with Redis down a login that answers 503 leaves no session and ends no other one.
         await families(resources).restore(row.id, 0, 0)
-    await resources.denylist.publish(denials)
+    if ended:  # a try before, that was answered 503, is a session too, so this one ends another
+        await resources.denylist.publish_of(user_id)
     return issue_tokens(
         resources,
         user_id=user_id,
@@ -111,7 +112,7 @@ async def replace_session(resources: Resources, user_id: UUID, session_id: UUID,
 
     Its absolute life does not grow. Raises Unauthenticated if it has ended, or what the proof rests on has changed.
     """
-    async with resources.db.begin() as session:
+    async with resources.denylist.announcing(user_id), resources.db.begin() as session:
         user = await repository.lock_user(session, user_id)
         now = resources.clock()
         old = await repository.find_own(session, user_id, session_id, now, idle_life(resources))
@@ -123,10 +124,9 @@ async def replace_session(resources: Resources, user_id: UUID, session_id: UUID,
         row = _successor(old, now, second_factor=proof.second_factor)
         session.add(row)
         await session.flush()
-        denials = await record_ended(resources, session, ended, "step_up")
+        await record_ended(resources, session, ended, "step_up")
         await record(resources, session, SessionStarted(user_id=user_id, session_id=row.id, device_id=row.device_id))
         await families(resources).restore(row.id, 0, 0)
-    await resources.denylist.publish(denials)
     return issue_tokens(resources, user_id=user_id, epoch=user.epoch, session_id=row.id, generation=0)
 
 

@@ -61,6 +61,17 @@ async def reset(resources: Resources, text: str, new_password: str, client: Clie
 
     Raises InvalidMailToken, or ValidationFailed for the password or a store failure, which leave the token as it was.
     """
+    async with resources.db() as session:
+        owner = await mailed_tokens.owner_of(session, text, Purpose.RESET_PASSWORD)
+    if owner is None:
+        raise InvalidMailToken
+    async with resources.denylist.announcing(owner):
+        device_token = await _reset(resources, text, new_password, client)
+    log.info("password_reset", user_id=str(owner))
+    return device_token
+
+
+async def _reset(resources: Resources, text: str, new_password: str, client: Client) -> str:
     now = resources.clock()
     async with resources.db() as session:
         token = await mailed_tokens.find(session, text, [Purpose.RESET_PASSWORD], now)
@@ -80,11 +91,9 @@ async def reset(resources: Resources, text: str, new_password: str, client: Clie
             user.email_verified_at = now
             await record(resources, session, EmailVerified(user_id=user.id))
         await replace_password(resources, session, user, hashed, how="reset")
-        denials = await end_all_in(resources, session, user.id, "password_reset", forget_devices=True)
+        await end_all_in(resources, session, user.id, "password_reset", forget_devices=True)
+        await attempts.clear_in(session, str(user.id))
         device_token = (await register_in(resources, session, user, None, client, trust=False)).token
-    await resources.denylist.publish(denials)
-    await attempts.clear(resources, str(user.id))
-    log.info("password_reset", user_id=str(user.id))
     assert device_token is not None  # noqa: S101  the device is new
     return device_token
 

@@ -58,6 +58,18 @@ async def issue(session: AsyncSession, user_id: UUID | None, email_key: str, pur
     return write_token(token_id, secret)
 
 
+async def owner_of(session: AsyncSession, text: str, purpose: Purpose) -> UUID | None:
+    """Of a token that may have been used; None for what is no token of ours."""
+    named = read_token(text)
+    if named is None:
+        return None
+    token_id, secret_hash = named
+    statement = select(MailedToken.user_id).where(
+        MailedToken.id == token_id, MailedToken.secret_hash == secret_hash, MailedToken.purpose == purpose
+    )
+    return await session.scalar(statement)
+
+
 async def find(session: AsyncSession, text: str, purposes: Collection[Purpose], now: datetime) -> MailedToken:
     """Usable as far as one can tell without the user's lock, and not used by this; raises InvalidMailToken."""
     named = read_token(text)
@@ -87,7 +99,9 @@ async def use(session: AsyncSession, token: MailedToken, now: datetime) -> None:
 
 
 async def void(session: AsyncSession, user_id: UUID, purposes: Collection[Purpose]) -> None:
-    await session.execute(delete(MailedToken).where(MailedToken.user_id == user_id, MailedToken.purpose.in_(purposes)))
+    """Those that were used stay until they run out: `owner_of` knows them."""
+    unused = (MailedToken.user_id == user_id, MailedToken.purpose.in_(purposes), MailedToken.used_at.is_(None))
+    await session.execute(delete(MailedToken).where(*unused))
 
 
 async def delete_expired(session: AsyncSession, now: datetime) -> None:

@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from auth_service.audit.trail import Action, Target, Who, operator, write_act
 from auth_service.core.clock import Clock
 from auth_service.core.connections import Resources
-from auth_service.core.denylist import Denial
 from auth_service.core.errors import Conflict, LastSuperuser, NotFound, WrongPassword
 from auth_service.core.passwords import normalize
 from auth_service.events.kinds import (
@@ -124,12 +123,19 @@ def record_creation(session: AsyncSession, by: Who, user: User, roles: Collectio
 
 async def get_account(resources: Resources, user_id: UUID) -> repository.Account:
     """Raises NotFound."""
-    return _found(await repository.find_account(resources.hot, user_id))
+    account = await repository.find_account(resources.hot, user_id)
+    if account is None:
+        await resources.denylist.publish_of(user_id)  # "there is no such user" tells that its tokens are dead
+    return _found(account)
 
 
 async def get_user(resources: Resources, user_id: UUID) -> User:
+    """As `get_account`."""
     async with resources.db() as session:
-        return _found(await repository.find_by_id(session, user_id))
+        user = await repository.find_by_id(session, user_id)
+    if user is None:
+        await resources.denylist.publish_of(user_id)
+    return _found(user)
 
 
 async def find_by_login_or_email(resources: Resources, key: str, *, is_email: bool) -> User | None:
@@ -172,17 +178,15 @@ async def change_password(
     resources: Resources, user_id: UUID, session_id: UUID, current_password: str, new_password: str
 ) -> None:
     """Ends the user's other sessions in the same step (PWD-7)."""
-    confirmed = await confirm_password(resources, user_id, session_id, current_password)
-    refuse_known_words(resources, new_password, login=confirmed.login, email=confirmed.email, field="new_password")
-    hashed = await resources.hasher.hash(new_password)
-    await resources.denylist.must_be_there()  # or a retry after the 503 would find the old password wrong
-    async with resources.db.begin() as session:
-        user = await lock_confirmed(session, confirmed)
-        await replace_password(resources, session, user, hashed, how="changed")
-        _, denials = await end_others_in(
-            resources, session, user_id, session_id, "password_changed", forget_devices=True
-        )
-    await resources.denylist.publish(denials)
+    async with resources.denylist.announcing(user_id):
+        confirmed = await confirm_password(resources, user_id, session_id, current_password)
+        refuse_known_words(resources, new_password, login=confirmed.login, email=confirmed.email, field="new_password")
+        hashed = await resources.hasher.hash(new_password)
+        await resources.denylist.must_be_there()  # or a retry after the 503 would find the old password wrong
+        async with resources.db.begin() as session:
+            user = await lock_confirmed(session, confirmed)
+            await replace_password(resources, session, user, hashed, how="changed")
+            await end_others_in(resources, session, user_id, session_id, "password_changed", forget_devices=True)
 
 
 async def set_password(resources: Resources, user_id: UUID, new_password: str) -> None:
@@ -190,31 +194,30 @@ async def set_password(resources: Resources, user_id: UUID, new_password: str) -
     known = await get_user(resources, user_id)
     refuse_known_words(resources, new_password, login=known.login, email=known.email, field="password")
     hashed = await resources.hasher.hash(normalize(new_password))
-    async with resources.db.begin() as session:
-        denials = await end_all_in(resources, session, user_id, "password_set", forget_devices=True)
+    async with resources.denylist.announcing(user_id), resources.db.begin() as session:
+        await end_all_in(resources, session, user_id, "password_set", forget_devices=True)
         user = _found(await repository.find_by_id(session, user_id))
         await replace_password(resources, session, user, hashed, how="set_by_operator")
         write_act(session, operator(), Action.PASSWORD_SET, Target("user", str(user_id)), at=resources.clock())
-    await resources.denylist.publish(denials)
 
 
 async def set_active(resources: Resources, user_id: UUID, active: bool) -> User:
     """The operator's way. A disabled user's tokens are dead when this returns (LOG-10); raises LastSuperuser."""
-    async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock):
-        user, denials = await set_active_in(resources, session, user_id, active)
+    async with (
+        resources.denylist.announcing(user_id),
+        resources.db.begin() as session,
+        keeping_a_superuser(session, resources.clock),
+    ):
+        user = await set_active_in(resources, session, user_id, active)
         action = Action.USER_ENABLED if active else Action.USER_DISABLED
         write_act(session, operator(), action, Target("user", str(user_id)), at=resources.clock())
-    await resources.denylist.publish(denials)
     return user
 
 
-async def set_active_in(
-    resources: Resources, session: AsyncSession, user_id: UUID, active: bool
-) -> tuple[User, list[Denial]]:
-    """In the caller's transaction, which keeps a superuser; the caller publishes the denials after it."""
-    denials = []
+async def set_active_in(resources: Resources, session: AsyncSession, user_id: UUID, active: bool) -> User:
+    """In the caller's transaction, which keeps a superuser; the caller is `announcing`."""
     if not active:
-        denials = await end_all_in(resources, session, user_id, "deactivated", forget_devices=True)
+        await end_all_in(resources, session, user_id, "deactivated", forget_devices=True)
     user = _found(await lock_user(session, user_id))
     changed = user.is_active != active
     if not active:
@@ -224,7 +227,7 @@ async def set_active_in(
     if changed:
         event = UserActivated(user_id=user_id) if active else UserDeactivated(user_id=user_id)
         await record(resources, session, event)
-    return user, denials
+    return user
 
 
 async def delete_user(
@@ -236,24 +239,26 @@ async def delete_user(
     `by`: who deletes it for somebody else. Raises LastSuperuser, or PasswordChanged where its owner's confirmation is
     out of date.
     """
-    async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock):
+    async with (
+        resources.denylist.announcing(user_id),
+        resources.db.begin() as session,
+        keeping_a_superuser(session, resources.clock),
+    ):
         if confirmed is not None:
             await lock_confirmed(session, confirmed)
-        denials = await delete_in(resources, session, user_id)
+        await delete_in(resources, session, user_id)
         if by is not None:
             write_act(session, by, Action.USER_DELETED, Target("user", str(user_id)), at=resources.clock())
-    await resources.denylist.publish(denials)
 
 
-async def delete_in(resources: Resources, session: AsyncSession, user_id: UUID) -> list[Denial]:
-    """In the caller's transaction, which keeps a superuser; the caller publishes the denials after it."""
-    denials = await end_all_in(resources, session, user_id, "deleted")
+async def delete_in(resources: Resources, session: AsyncSession, user_id: UUID) -> None:
+    """In the caller's transaction, which keeps a superuser; the caller is `announcing`."""
+    await end_all_in(resources, session, user_id, "deleted")
     await session.delete(_found(await lock_user(session, user_id)))  # the foreign keys take most with it
     await record(resources, session, UserDeleted(user_id=user_id))
     await erase_user(session, user_id)
     await delete_history(session, user_id)
     await attempts.forget_user(session, user_id)
-    return denials
 
 
 async def delete_own_account(resources: Resources, user_id: UUID, session_id: UUID, current_password: str) -> None:
