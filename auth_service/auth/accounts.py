@@ -116,7 +116,7 @@ async def change_account(
         must_have_mail(resources)
     denials: list[Denial] = []
     try:
-        async with resources.db.begin() as session, service.keeping_a_superuser(session, resources.clock):
+        async with resources.db.begin() as session, service.keeping_a_superuser(resources, session):
             actor = await _may_change(resources, session, caller, user_id, may="users:write")
             user = await lock_user(session, user_id)
             assert user is not None  # noqa: S101  it was there a moment ago, and deleting takes the access lock
@@ -147,7 +147,7 @@ async def change_account(
 
 async def delete_account(resources: Resources, caller: Principal, user_id: UUID, reason: str) -> None:
     """Raises NotFound, LackingYourself, PermissionDenied for oneself, or LastSuperuser."""
-    async with resources.db.begin() as session, service.keeping_a_superuser(session, resources.clock):
+    async with resources.db.begin() as session, service.keeping_a_superuser(resources, session):
         await _may_change(resources, session, caller, user_id, may="users:delete")
         denials = await service.delete_in(resources, session, user_id)
         target = Target("user", str(user_id))

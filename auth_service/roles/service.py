@@ -16,6 +16,7 @@ from auth_service.events.kinds import RoleChanged, RoleCreated, RoleDeleted, Rol
 from auth_service.events.outbox import record
 from auth_service.models import Role, UserRole
 from auth_service.permissions.actor import Actor, load_actor, who
+from auth_service.permissions.keepers import keeping_administration
 from auth_service.permissions.repository import lock_access_rules, unknown_patterns
 from auth_service.roles import repository
 from auth_service.roles.hierarchy import Hierarchy
@@ -113,10 +114,10 @@ async def update_role(
 ) -> RoleAnswer:
     """None leaves a part as it is, but takes the session limit away, which only `...` leaves.
 
-    The actor must hold all that the role gives, before and, without an end, after.
+    The actor must hold all that the role gives, before and, without an end, after. Raises WouldShutOut where nobody
+    could undo it.
     """
-    async with resources.db.begin() as session:
-        await lock_access_rules(session)
+    async with resources.db.begin() as session, keeping_administration(resources, session):
         now = resources.clock()
         role = _changeable(await repository.find_role(session, name))
         view = await _current_view(session, role)
@@ -224,7 +225,7 @@ async def grant_role(
 
     Raises LackingYourself, also where it would outlast what the caller holds, or LastSuperuser.
     """
-    async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock):
+    async with resources.db.begin() as session, keeping_a_superuser(resources, session):
         now = resources.clock()
         starts = valid_from or now
         if valid_until is not None and valid_until <= starts:
@@ -284,7 +285,7 @@ async def grant_in(
 
 async def revoke_role(resources: Resources, caller: Principal | Actor, user_id: UUID, name: str) -> None:
     """Raises NotFound, LackingYourself (nobody strips those above them) or LastSuperuser."""
-    async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock):
+    async with resources.db.begin() as session, keeping_a_superuser(resources, session):
         now = resources.clock()
         actor = await load_actor(session, caller, now, may="roles:grant")
         await _must_manage(session, actor, name, until=now)
