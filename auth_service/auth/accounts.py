@@ -142,7 +142,7 @@ async def change_account(
     except IntegrityError as error:
         raise repository.taken(error) from None
     await resources.denylist.publish(denials)
-    log.warning("account_changed_by_admin", user_id=str(user_id), fields=sorted(changes), reason=reason)
+    log.warning("account_changed_by_admin", user_id=str(user_id), fields=sorted(changes))
 
 
 async def delete_account(resources: Resources, caller: Principal, user_id: UUID, reason: str) -> None:
@@ -153,7 +153,7 @@ async def delete_account(resources: Resources, caller: Principal, user_id: UUID,
         target = Target("user", str(user_id))
         write_act(session, who(caller), Action.USER_DELETED, target, at=resources.clock(), reason=reason)
     await resources.denylist.publish(denials)
-    log.warning("account_deleted_by_admin", user_id=str(user_id), reason=reason)
+    log.warning("account_deleted_by_admin", user_id=str(user_id))
 
 
 async def _may_change(

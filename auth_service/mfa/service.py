@@ -196,7 +196,7 @@ async def reset(resources: Resources, caller: Principal | Actor, user_id: UUID, 
         )
     await resources.denylist.publish(denials)
     await attempts.clear(resources, budget_key(user_id))
-    log.warning("mfa_reset", user_id=str(user_id), reason=reason)
+    log.warning("mfa_reset", user_id=str(user_id))
 
 
 def _keeping(

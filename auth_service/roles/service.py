@@ -21,6 +21,7 @@ from auth_service.permissions.repository import lock_access_rules, unknown_patte
 from auth_service.roles import repository
 from auth_service.roles.hierarchy import Hierarchy
 from auth_service.roles.schemas import RoleAnswer, RoleGrantAnswer
+from auth_service.roles.session_limits import must_limit
 from auth_service.users.repository import find_by_id
 from auth_service.users.service import keeping_a_superuser
 
@@ -84,6 +85,15 @@ async def create_role_in(
     now = resources.clock()
     actor = await load_actor(session, caller, now, may="roles:write")
     actor.must_hold(planned.effective(name), until=None)
+    own_limits = await repository.own_session_limits(session)
+    must_limit(
+        actor,
+        planned,
+        planned.session_limits(own_limits),
+        planned.session_limits({**own_limits, name: session_limit}),
+        default_role=resources.settings.default_role,
+        now=now,
+    )
     role = Role(
         name=name,
         title=title,
@@ -162,8 +172,18 @@ async def update_role_in(
     role = _changeable(await repository.find_role(session, name))
     view = await _current_view(session, role)
     actor = await load_actor(session, caller, now, may="roles:write")
-    actor.must_hold((await repository.load_hierarchy(session)).effective(name), until=now)
+    present = await repository.load_hierarchy(session)
+    actor.must_hold(present.effective(name), until=now)
     actor.must_hold(planned.effective(name), until=None if relinked else now)
+    own_limits = await repository.own_session_limits(session)
+    must_limit(
+        actor,
+        planned,
+        present.session_limits(own_limits),
+        planned.session_limits({**own_limits, name: session_limit}),
+        default_role=resources.settings.default_role,
+        now=now,
+    )
     role.title, role.description, role.session_limit, role.updated_at = title, description, session_limit, now
     await repository.replace_links(session, name, set(permissions), set(parents))
     await session.flush()
