@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,10 +16,11 @@ from auth_service.permissions.keepers import UNDOING, UNMARK, Keeper, Keepers
 from auth_service.roles.service import grant_role, revoke_role
 from auth_service.users.service import delete_user, set_active
 from tests.access import create_role, grant, moment, put_grant, revoke
-from tests.api import PASSWORD, V1, Account, Api, Tokens, error_of
+from tests.api import PASSWORD, V1, Account, Api, Tokens, error_of, tokens_of
+from tests.command import Command
 from tests.conftest import Fresh
 from tests.test_last_superuser import access_rules_locked
-from tests.viewer import Viewer, Watch, enrol
+from tests.viewer import Viewer, Watch, enrol, set_up
 
 SHUT_OUT = (409, "would_shut_out")
 EVERYTHING = frozenset({"*"})
@@ -273,6 +275,69 @@ async def test_rbac_2_work_that_takes_nothing_from_administration_goes_on(fresh:
         assert (await api.http.patch(f"{V1}/roles/{clerk_role}", json=change, headers=tokens.bearer)).is_success
     assert (await revoke(api, tokens, clerk.id, clerk_role)).status_code == 204
     assert (await api.http.delete(f"{V1}/roles/{clerk_role}", headers=tokens.bearer)).status_code == 204
+
+
+# --- by a file, and the way out
+
+MARKED = """version: 1
+permissions:
+  permissions:write: {title: Change the catalogue, step_up: true}
+  films:rate: {title: Rate films}
+"""
+
+
+async def test_rbac_2_a_file_that_shuts_out_is_refused(fresh: Fresh, tmp_path: Path) -> None:
+    watch = Watch()
+    api = await fresh.api(watch)
+    command, file = Command(api.resources.settings), tmp_path / "access.yaml"
+    file.write_text(MARKED, encoding="utf-8")
+    boss, tokens = await api.as_role("superuser")
+    for what in ("plan", "apply"):
+        assert "second factor" in await command.refuses("roles", what, str(file))
+    assert await marks(api) == []
+    await set_up(api, watch, tokens)
+    await command.does("roles", "apply", str(file))
+    assert await marks(api) == [UNMARK]
+    # And what is applied later knows of the mark.
+    for arguments in (("users", "toggle-active", boss.login), ("roles", "revoke", boss.login, "superuser")):
+        assert "appoint another" in await command.refuses(*arguments)
+
+
+WRONG = (
+    "UPDATE permissions SET step_up = true",
+    "DELETE FROM role_permissions WHERE role_name <> 'superuser'",
+    "DELETE FROM user_roles WHERE role_name = 'superuser'",
+    "UPDATE users SET is_active = false",
+    "UPDATE roles SET session_limit = 1",
+)
+
+
+async def test_the_operator_leaves_every_state(fresh: Fresh, tmp_path: Path) -> None:
+    """docs/operations.md, "Locked out": with the steps that it names."""
+    watch = Watch()
+    api = await fresh.api(watch, admin_mfa=True)
+    command, file = Command(api.resources.settings), tmp_path / "access.yaml"
+    before = await command.does("roles", "export")
+    boss = await enrol(api, watch, "superuser")
+    for statement in WRONG:
+        await api.resources.hot.execute(statement)
+    login = boss.account.login
+    await command.does("users", "toggle-active", login)
+    await command.does("users", "update-password", login, typed="another horse battery\n")
+    await command.does("users", "unlock", login)
+    await command.does("roles", "grant", login, "superuser")
+    file.write_text(before, encoding="utf-8")
+    await command.does("roles", "apply", str(file))
+    assert await command.does("roles", "export") == before
+    await command.does("users", "reset-mfa", login, "--reason", "the phone is gone")
+    await command.does(
+        "users", "create", "boss2", "boss2@cinema.example", "--another-superuser", typed="another horse battery\n"
+    )
+    for name in (login, "boss2"):
+        tokens = tokens_of(await api.log_in_as(name, "another horse battery"))
+        await set_up(api, watch, tokens, "another horse battery")
+        assert (await mark(api, tokens, "films:watch")).status_code == 200
+    await command.does("users", "toggle-active", login)
 
 
 # --- two at once
