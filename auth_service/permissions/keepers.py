@@ -98,11 +98,12 @@ async def _load(resources: Resources, session: AsyncSession) -> tuple[Keepers, K
 
     Both must do as much as before: to a worker whose clock is behind, one who was just renewed has not begun.
     """
-    rows, marked = await load_keepers(session, resources.clock(), codes=UNDOING, patterns=_PATTERNS)
+    rows = await load_keepers(session, resources.clock(), codes=UNDOING, patterns=_PATTERNS)
+    marked = frozenset(rows[0]["marked"] if rows else ())
     admin_mfa = resources.settings.admin_mfa_required
 
     def keepers(column: str) -> Keepers:
         accounts = {Keeper(frozenset(row[column] or ()), row["second_factor"]) for row in rows}
-        return Keepers(accounts, frozenset(marked), admin_mfa)
+        return Keepers(accounts, marked, admin_mfa)
 
     return keepers("serving"), keepers("appointed")

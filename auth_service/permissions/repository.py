@@ -89,7 +89,7 @@ SELECT max(session_limit) FROM walk HAVING bool_and(name <> 'superuser')
 
 
 # All that accounts with any of the patterns have without an end; accounts that are alike are one row. `serving`: by
-# grants that have begun, `appointed`: by all of them.
+# grants that have begun, `appointed`: by all of them. `marked`, in each row: those of the codes that ask for step-up.
 _KEEPERS = """
 WITH RECURSIVE lineage AS (
     SELECT name AS granted, name AS via FROM roles
@@ -99,7 +99,8 @@ WITH RECURSIVE lineage AS (
     SELECT l.granted, r.pattern FROM lineage l JOIN role_permissions r ON r.role_name = l.via
 )
 SELECT DISTINCT array_agg(DISTINCT g.pattern) FILTER (WHERE u.valid_from <= :now) AS serving,
-    array_agg(DISTINCT g.pattern) AS appointed, t.user_id IS NOT NULL AS second_factor
+    array_agg(DISTINCT g.pattern) AS appointed, t.user_id IS NOT NULL AS second_factor,
+    ARRAY(SELECT code FROM permissions WHERE step_up AND code = ANY(:codes)) AS marked
 FROM user_roles u
 JOIN users a ON a.id = u.user_id AND a.is_active
 JOIN gives g ON g.granted = u.role_name
@@ -114,11 +115,10 @@ GROUP BY u.user_id, t.user_id
 
 async def load_keepers(
     session: AsyncSession, now: datetime, *, codes: Collection[str], patterns: Collection[str]
-) -> tuple[Sequence[RowMapping], Sequence[str]]:
-    """Who has any of `patterns` without an end, and those of `codes` that the catalogue marks for step-up."""
-    rows = (await session.execute(text(_KEEPERS), {"now": now, "patterns": list(patterns)})).mappings().all()
-    marked = select(Permission.code).where(Permission.code.in_(codes), Permission.step_up)
-    return rows, (await session.scalars(marked)).all()
+) -> Sequence[RowMapping]:
+    """Call it under the access lock, with a time of after it."""
+    values = {"now": now, "patterns": list(patterns), "codes": list(codes)}
+    return (await session.execute(text(_KEEPERS), values)).mappings().all()
 
 
 async def second_factors_of(source: Fetches, session_ids: Collection[UUID]) -> dict[tuple[UUID, UUID], datetime]:
