@@ -440,8 +440,7 @@ async def test_edg_6_a_secret_in_any_place_is_never_repeated(fresh: Fresh) -> No
         sane = json.dumps(operation.sample).encode() if operation.fields else b""
         for field in operation.fields:
             values: list[Any] = [{canary: canary}, [canary], [{canary: canary}], canary * 20, f"{canary}\ud800"]
-            # An administrator's reason is for the audit trail, and so for the log.
-            for value in [*values, *([] if field.name == "reason" else [canary])]:
+            for value in [*values, canary]:
                 await send(operation, operation.with_value(field.path, value))
             await send(operation, operation.with_raw(field.path, f"{canary}".encode()))
         if operation.fields:

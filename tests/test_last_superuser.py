@@ -105,6 +105,7 @@ async def test_rbac_2_without_any_superuser_other_work_goes_on(fresh: Fresh) -> 
     other = await api.create_user()
     assert (await put_grant(api, tokens, other.id, "moderator")).status_code == 200
     assert (await revoke(api, tokens, other.id, "moderator")).status_code == 204
+    await api.create_user("admin")
     assert (await delete_oneself(api, admin, tokens)).status_code == 204
 
 

@@ -7,13 +7,14 @@ from uuid import UUID
 import httpx
 import pytest
 
-from tests.access import grant, moment, role_body
+from tests.access import create_permission, grant, moment, role_body
 from tests.api import V1, Account, Api, StoppedClock, Tokens, error_of, tokens_of
 from tests.conftest import Fresh
 
 SESSIONS = f"{V1}/users/me/sessions"
 REFUSED = (401, "not_authenticated")
 INVALID = (401, "invalid_refresh_token")
+EXCEEDS = (403, "exceeds_own_permissions")
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/129.0.0.0 Safari/537.36"
 
 
@@ -259,12 +260,58 @@ async def test_rbac_1_an_admin_ends_no_sessions_of_a_superuser_by_a_roles_limit(
     api = await fresh.api()
     boss, first = await api.as_role("superuser")
     _, admin = await api.as_role("admin")
-    for role in ("viewer", await create_role(api, admin, 1)):
-        changed = await api.http.patch(f"{V1}/roles/{role}", json={"session_limit": 1}, headers=admin.bearer)
-        assert changed.status_code == 200
-        await grant(api, admin, boss.id, role)
+    await grant(api, admin, boss.id, await create_role(api, admin, 1))
+    changed = await api.http.patch(f"{V1}/roles/viewer", json={"session_limit": 1}, headers=first.bearer)
+    assert changed.status_code == 200
     assert await live_after(api, boss, 2) == 3
     assert (await api.me(first)).status_code == 200
+
+
+async def test_rbac_1_a_limit_for_everybody_takes_a_superuser(fresh: Fresh) -> None:
+    """However it is set: at the default role, at its ancestors, or by a parent that it gets."""
+    api = await fresh.api()
+    _, root = await api.as_role("superuser")
+    _, admin = await api.as_role("admin")
+    one = await create_role(api, admin, 1)
+    ways: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+        ("viewer", {"session_limit": 1}, {"session_limit": None}),
+        ("guest", {"session_limit": 1000}, {"session_limit": None}),
+        ("viewer", {"parents": ["guest", one]}, {"parents": ["guest"]}),
+    ]
+    for role, change, back in ways:
+        path = f"{V1}/roles/{role}"
+        assert error_of(await api.http.patch(path, json=change, headers=admin.bearer)) == EXCEEDS, change
+        for allowed in (change, back, {"title": "Renamed"}):
+            assert (await api.http.patch(path, json=allowed, headers=root.bearer)).status_code == 200, allowed
+        assert (await api.http.patch(path, json={"title": "Again"}, headers=admin.bearer)).status_code == 200
+    # Where the default role says something itself, its ancestors change nothing for everybody.
+    assert (await api.http.patch(f"{V1}/roles/viewer", json={"session_limit": 9}, headers=root.bearer)).is_success
+    assert (await api.http.patch(f"{V1}/roles/guest", json={"session_limit": 1}, headers=admin.bearer)).is_success
+
+
+async def test_rbac_1_a_limit_takes_what_ending_sessions_takes(api: Api, root: Tokens) -> None:
+    """users:write, and all that the role and whoever inherits the limit have."""
+    code = await create_permission(api, root)
+    role = await create_role(api, root, 3)
+    child = role_body(code, parents=(role,))
+    assert (await api.http.post(f"{V1}/roles", json=child, headers=root.bearer)).status_code == 201
+    path, change = f"{V1}/roles/{role}", {"session_limit": 1}
+    for tools, status in (
+        (["roles:*"], 403),
+        (["roles:*", "users:write"], 403),
+        (["roles:*", "users:write", code], 200),
+    ):
+        body = role_body(*tools)
+        assert (await api.http.post(f"{V1}/roles", json=body, headers=root.bearer)).status_code == 201
+        account, clerk = await api.as_role()
+        await grant(api, root, account.id, str(body["name"]))
+        assert (await api.http.patch(path, json=change, headers=clerk.bearer)).status_code == status, tools
+        assert (await api.http.patch(path, json={"title": "Renamed"}, headers=clerk.bearer)).status_code == 200
+        # A new role of its own is no way around it, but a child of a limited role is no new limit.
+        for limit in (None, 2):
+            body = role_body(parents=(role,)) | {"session_limit": limit}
+            made = await api.http.post(f"{V1}/roles", json=body, headers=clerk.bearer)
+            assert made.status_code == (201 if limit is None or "users:write" in tools else 403), (tools, limit)
 
 
 async def test_ses_1_a_roles_limit_is_changed_and_taken_away(api: Api, root: Tokens) -> None:

@@ -117,7 +117,7 @@ async def change_account(
         async with (
             resources.denylist.announcing(user_id),
             resources.db.begin() as session,
-            service.keeping_a_superuser(session, resources.clock),
+            service.keeping_a_superuser(resources, session),
         ):
             actor = await _may_change(resources, session, caller, user_id, may="users:write")
             user = await lock_user(session, user_id)
@@ -143,7 +143,7 @@ async def change_account(
             )
     except IntegrityError as error:
         raise repository.taken(error) from None
-    log.warning("account_changed_by_admin", user_id=str(user_id), fields=sorted(changes), reason=reason)
+    log.warning("account_changed_by_admin", user_id=str(user_id), fields=sorted(changes))
 
 
 async def delete_account(resources: Resources, caller: Principal, user_id: UUID, reason: str) -> None:
@@ -151,13 +151,13 @@ async def delete_account(resources: Resources, caller: Principal, user_id: UUID,
     async with (
         resources.denylist.announcing(user_id),
         resources.db.begin() as session,
-        service.keeping_a_superuser(session, resources.clock),
+        service.keeping_a_superuser(resources, session),
     ):
         await _may_change(resources, session, caller, user_id, may="users:delete")
         await service.delete_in(resources, session, user_id)
         target = Target("user", str(user_id))
         write_act(session, who(caller), Action.USER_DELETED, target, at=resources.clock(), reason=reason)
-    log.warning("account_deleted_by_admin", user_id=str(user_id), reason=reason)
+    log.warning("account_deleted_by_admin", user_id=str(user_id))
 
 
 async def _may_change(

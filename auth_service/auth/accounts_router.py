@@ -17,7 +17,7 @@ from auth_service.auth.accounts_schemas import (
 )
 from auth_service.core.api_docs import refusals
 from auth_service.core.connections import Res
-from auth_service.core.errors import EmailTaken, LackingYourself, LastSuperuser, LoginTaken, NotFound
+from auth_service.core.errors import EmailTaken, LackingYourself, LastSuperuser, LoginTaken, NotFound, WouldShutOut
 from auth_service.core.principal import Principal
 from auth_service.permissions.require import Require
 
@@ -54,7 +54,7 @@ async def read(user_id: UUID, caller: Annotated[Principal, Require("users:read")
 @router.patch(
     "/{user_id}",
     response_model=AccountDetail,
-    responses=refusals(LackingYourself, LastSuperuser, LoginTaken, EmailTaken),
+    responses=refusals(LackingYourself, LastSuperuser, WouldShutOut, LoginTaken, EmailTaken),
 )
 async def update(
     user_id: UUID, body: AccountPatch, caller: Annotated[Principal, Require("users:write")], resources: Res
@@ -65,7 +65,7 @@ async def update(
     return await accounts.read_account(resources, caller, user_id)
 
 
-@router.delete("/{user_id}", status_code=204, responses=refusals(LackingYourself, LastSuperuser))
+@router.delete("/{user_id}", status_code=204, responses=refusals(LackingYourself, LastSuperuser, WouldShutOut))
 async def delete(
     user_id: UUID, body: RemovalBody, caller: Annotated[Principal, Require("users:delete")], resources: Res
 ) -> None:

@@ -161,7 +161,7 @@ def unlock(who: Who) -> None:
 
 
 @app.command("reset-mfa")
-def reset_mfa(who: Who, reason: Annotated[str, typer.Option(help="Goes to the log.")]) -> None:
+def reset_mfa(who: Who, reason: Annotated[str, typer.Option(help="Goes to the audit trail.")]) -> None:
     """For a user who lost phone and recovery codes; ends all sessions of the user."""
 
     async def action(resources: Resources) -> None:

@@ -171,6 +171,16 @@ class LastSuperuser(Conflict):
     detail = "This would leave nobody as active, permanent superuser; appoint another one first."
 
 
+class WouldShutOut(Conflict):
+    """No change of access may leave nobody who can undo it (RBAC-2)."""
+
+    code = "would_shut_out"
+    detail = (
+        "Nobody could undo this: no other active account holds as much without an end."
+        " Grant that to another administrator first."
+    )
+
+
 class TooManyRequests(AppError):
     status, code, detail = 429, "rate_limited", "Too many requests; try again later."
 

@@ -13,14 +13,22 @@ from auth_service.config import Settings
 from auth_service.core.log_file import DailyFile
 
 _LONG_SEGMENT = re.compile(r"[^/]{41,}")
-# Postgres puts the whole row there, its password hash too (AUD-2).
-_DETAIL = re.compile(r"\nDETAIL:.*?(?=\n(?:HINT:|\[SQL)|\Z)", re.DOTALL)
+_TEXT = re.compile(r"[^!-~]|@")
+# Where exceptions repeat what they were given: Postgres the whole row, its password hash too (AUD-2), and a value that
+# it cannot read; asyncpg an argument, pydantic an input.
+_VALUES = re.compile(
+    r"""\nDETAIL:.*?(?=\n(?:HINT:|\[SQL)|\Z)
+    | (?<=invalid\ input\ for\ query\ argument\ )\$\d+:.*?(?=\ \([^()]*\)\s*(?:\n|\Z)|\n\[SQL|\Z)
+    | (?<=:\ )"[^\n]*"(?=\s*(?:\n|\Z))
+    | (?<=input_value=).*?(?=,\ input_type=|\Z)""",
+    re.DOTALL | re.VERBOSE,
+)
 _transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 
 
 def without_details(message: str) -> str:
     """What an exception of Postgres says, without the values in it."""
-    return _DETAIL.sub("", message)
+    return _VALUES.sub("…", message)
 
 
 def as_dicts(exc_info: structlog.typing.ExcInfo) -> Any:
@@ -50,8 +58,14 @@ _AS_JSON: list[structlog.typing.Processor] = [
 
 
 def loggable_path(path: str) -> str:
-    """The secrets that we give are longer than 40 characters, and some client will put one into an address (EDG-6)."""
-    return _LONG_SEGMENT.sub("…", path)
+    """The secrets that we give are longer than 40 characters, and some client will put one into an address (EDG-6).
+
+    Nor has any path of ours a mail address or words in it.
+    """
+    path = _LONG_SEGMENT.sub("…", path)
+    if path.isascii() and "@" not in path and " " not in path:
+        return path
+    return "/".join("…" if _TEXT.search(segment) else segment for segment in path.split("/"))
 
 
 def configure_logging(settings: Settings) -> None:

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 
 from auth_service.core.api_docs import refusals
 from auth_service.core.connections import Res
-from auth_service.core.errors import LackingYourself, WrongPassword
+from auth_service.core.errors import LackingYourself, WouldShutOut, WrongPassword
 from auth_service.core.limits import limited
 from auth_service.core.principal import CurrentUser, Principal
 from auth_service.mfa import service
@@ -60,7 +60,7 @@ async def confirm(body: ConfirmBody, me: CurrentUser, resources: Res) -> Recover
     "/mfa/totp",
     status_code=204,
     dependencies=[limited("login")],
-    responses=refusals(WrongPassword, WrongCode, MfaNotEnabled, PasswordChanged),
+    responses=refusals(WrongPassword, WrongCode, MfaNotEnabled, PasswordChanged, WouldShutOut),
 )
 async def disable(body: SecondFactorBody, me: CurrentUser, resources: Res) -> None:
     """Ends the other sessions."""
@@ -79,7 +79,11 @@ async def new_codes(body: SecondFactorBody, me: CurrentUser, resources: Res) -> 
     return RecoveryCodes(recovery_codes=codes)
 
 
-@router.post("/admin/users/{user_id}/reset-mfa", status_code=204, responses=refusals(LackingYourself, MfaNotEnabled))
+@router.post(
+    "/admin/users/{user_id}/reset-mfa",
+    status_code=204,
+    responses=refusals(LackingYourself, MfaNotEnabled, WouldShutOut),
+)
 async def reset(
     user_id: UUID, body: ResetBody, caller: Annotated[Principal, Require("users:write")], resources: Res
 ) -> None:

@@ -1,6 +1,7 @@
 """The second factor: enrol, check a code within its own budget, recover, reset."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -19,6 +20,7 @@ from auth_service.mail.texts import MailKind
 from auth_service.mfa import recovery_codes, repository, totp
 from auth_service.models import Totp, User
 from auth_service.permissions.actor import Actor, who
+from auth_service.permissions.keepers import keeping_administration
 from auth_service.sessions.repository import find_own, lock_user, mark_second_factor
 from auth_service.sessions.service import end_all_in, end_others_in, idle_life
 from auth_service.users import attempts
@@ -129,12 +131,12 @@ async def confirm_enrolment(resources: Resources, user_id: UUID, session_id: UUI
 
 
 async def disable(resources: Resources, user_id: UUID, session_id: UUID, current_password: str, code: str) -> None:
-    """Password and code (MFA-7); the user's other sessions end."""
+    """Password and code (MFA-7); the user's other sessions end. Raises WouldShutOut for who alone can administer."""
     async with resources.denylist.announcing(user_id):
         confirmed = await confirm_password(resources, user_id, session_id, current_password)
         await resources.denylist.must_be_there()  # or a code would be used up for a 503
         await check_code(resources, user_id, code)
-        async with resources.db.begin() as session:
+        async with resources.db.begin() as session, keeping_administration(resources, session):
             user = await lock_confirmed(session, confirmed)
             await repository.delete_all(session, user_id)
             await end_others_in(resources, session, user_id, session_id, "mfa_disabled", forget_devices=True)
@@ -179,9 +181,14 @@ async def reset(resources: Resources, caller: Principal | Actor, user_id: UUID, 
     """For a viewer who lost phone and codes: no second factor any more, and no session.
 
     The caller must hold all that the user holds: it is a step towards becoming that user. Raises NotFound,
-    LackingYourself, PermissionDenied for oneself (a stolen session must not be enough), or MfaNotEnabled.
+    LackingYourself, PermissionDenied for oneself (a stolen session must not be enough), MfaNotEnabled, or
+    WouldShutOut; that not to the operator, who is the way out for an only superuser without the phone.
     """
-    async with resources.denylist.announcing(user_id), resources.db.begin() as session:
+    async with (
+        resources.denylist.announcing(user_id),
+        resources.db.begin() as session,
+        _keeping(resources, session, caller),
+    ):
         if isinstance(caller, Principal) and caller.subject == user_id:
             raise PermissionDenied("Your own second factor is disabled with your password and a code.")
         actor, user = await may_act_on(resources, session, caller, user_id)
@@ -193,7 +200,13 @@ async def reset(resources: Resources, caller: Principal | Actor, user_id: UUID, 
         write_act(
             session, who(caller), Action.MFA_RESET, Target("user", str(user_id)), at=resources.clock(), reason=reason
         )
-    log.warning("mfa_reset", user_id=str(user_id), reason=reason)
+    log.warning("mfa_reset", user_id=str(user_id))
+
+
+def _keeping(
+    resources: Resources, session: AsyncSession, caller: Principal | Actor
+) -> AbstractAsyncContextManager[None]:
+    return nullcontext() if isinstance(caller, Actor) else keeping_administration(resources, session)
 
 
 async def _use_totp(resources: Resources, row: Totp, code: str) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import RowMapping, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.models import Permission, RolePermission, ServiceAccount
@@ -86,6 +86,39 @@ WITH RECURSIVE walk AS (
 )
 SELECT max(session_limit) FROM walk HAVING bool_and(name <> 'superuser')
 """
+
+
+# All that accounts with any of the patterns have without an end; accounts that are alike are one row. `serving`: by
+# grants that have begun, `appointed`: by all of them. `marked`, in each row: those of the codes that ask for step-up.
+_KEEPERS = """
+WITH RECURSIVE lineage AS (
+    SELECT name AS granted, name AS via FROM roles
+    UNION
+    SELECT l.granted, p.parent_name FROM lineage l JOIN role_parents p ON p.role_name = l.via
+), gives AS (
+    SELECT l.granted, r.pattern FROM lineage l JOIN role_permissions r ON r.role_name = l.via
+)
+SELECT DISTINCT array_agg(DISTINCT g.pattern) FILTER (WHERE u.valid_from <= :now) AS serving,
+    array_agg(DISTINCT g.pattern) AS appointed, t.user_id IS NOT NULL AS second_factor,
+    ARRAY(SELECT code FROM permissions WHERE step_up AND code = ANY(:codes)) AS marked
+FROM user_roles u
+JOIN users a ON a.id = u.user_id AND a.is_active
+JOIN gives g ON g.granted = u.role_name
+LEFT JOIN mfa_totp t ON t.user_id = u.user_id AND t.confirmed_at IS NOT NULL
+WHERE u.valid_until IS NULL AND u.user_id IN (
+    SELECT user_id FROM user_roles WHERE valid_until IS NULL
+    AND role_name IN (SELECT granted FROM gives WHERE pattern = ANY(:patterns))
+)
+GROUP BY u.user_id, t.user_id
+"""
+
+
+async def load_keepers(
+    session: AsyncSession, now: datetime, *, codes: Collection[str], patterns: Collection[str]
+) -> Sequence[RowMapping]:
+    """Call it under the access lock, with a time of after it."""
+    values = {"now": now, "patterns": list(patterns), "codes": list(codes)}
+    return (await session.execute(text(_KEEPERS), values)).mappings().all()
 
 
 async def second_factors_of(source: Fetches, session_ids: Collection[UUID]) -> dict[tuple[UUID, UUID], datetime]:

@@ -14,6 +14,7 @@ from auth_service.core.errors import (
     PermissionDenied,
     PermissionExists,
     PermissionInUse,
+    WouldShutOut,
 )
 from auth_service.core.principal import AnyPrincipal, Principal
 from auth_service.models import Permission
@@ -87,7 +88,7 @@ async def read(code: str, _caller: Annotated[Principal, Require("permissions:rea
     return await service.get_permission(resources, code)
 
 
-@router.patch("/permissions/{code}", response_model=PermissionAnswer, responses=refusals(LackingYourself))
+@router.patch("/permissions/{code}", response_model=PermissionAnswer, responses=refusals(LackingYourself, WouldShutOut))
 async def update(
     code: str, body: PermissionPatch, caller: Annotated[Principal, Require("permissions:write")], resources: Res
 ) -> Permission:

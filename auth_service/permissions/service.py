@@ -25,6 +25,7 @@ from auth_service.models import Permission
 from auth_service.permissions import repository
 from auth_service.permissions.actor import Actor, load_actor, who
 from auth_service.permissions.check import Decision, Grant, Reason, decide
+from auth_service.permissions.keepers import keeping_administration
 from auth_service.permissions.patterns import covering, covers
 from auth_service.permissions.step_up import Demand, demand_of, judged
 
@@ -193,9 +194,11 @@ async def update_permission(
     description: str | None,
     step_up: bool | None,
 ) -> Permission:
-    """None leaves a part as it is. The mark takes from people or opens to them, so the caller must hold the code."""
-    async with resources.db.begin() as session:
-        await repository.lock_access_rules(session)
+    """None leaves a part as it is. The mark takes from people or opens to them, so the caller must hold the code.
+
+    Raises WouldShutOut for a mark that nobody could take off again.
+    """
+    async with resources.db.begin() as session, keeping_administration(resources, session):
         return await update_permission_in(
             resources, session, caller, code, title=title, description=description, step_up=step_up
         )

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from auth_service.core.connections import Resources
 from auth_service.core.errors import AppError, ValidationFailed
 from auth_service.permissions.actor import Actor
+from auth_service.permissions.keepers import keeping_administration
 from auth_service.permissions.repository import list_permissions, lock_access_rules
 from auth_service.permissions.service import (
     OWN_CODES,
@@ -76,7 +77,8 @@ async def export(resources: Resources) -> AccessFile:
 async def plan(resources: Resources, actor: Actor, wanted: AccessFile, *, prune: bool) -> Sequence[Change]:
     """What `apply` would do now, refused as it would be: done, and undone again."""
     async with resources.db.begin() as session:
-        changes = await _apply(resources, session, actor, wanted, prune=prune)
+        async with keeping_administration(resources, session):
+            changes = await _apply(resources, session, actor, wanted, prune=prune)
         await session.rollback()
         return changes
 
@@ -86,14 +88,14 @@ async def apply(resources: Resources, actor: Actor, wanted: AccessFile, *, prune
 
     The plan is made under the access lock: of what is there when it is applied, not when it was shown.
     """
-    async with resources.db.begin() as session:
+    async with resources.db.begin() as session, keeping_administration(resources, session):
         return await _apply(resources, session, actor, wanted, prune=prune)
 
 
 async def _apply(
     resources: Resources, session: AsyncSession, actor: Actor, wanted: AccessFile, *, prune: bool
 ) -> Sequence[Change]:
-    await lock_access_rules(session)
+    """In the caller's transaction, under the access lock."""
     current = await _current(session, built_in=True)
     kept = OWN_CODES | {role.name for role in await repository.list_roles(session) if role.built_in}
     permissions = _compare("permission", current.permissions, wanted.permissions, kept, prune=prune)

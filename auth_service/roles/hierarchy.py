@@ -24,6 +24,18 @@ class Hierarchy:
         """All patterns of the role and its ancestors."""
         return frozenset().union(*(self._own.get(role, frozenset()) for role in self._lineage(name)))
 
+    def session_limits(self, own: Mapping[str, int | None]) -> dict[str, int | None]:
+        """By role: its own limit, else the largest of its parents; None where nobody says any. Call `check` first."""
+        found: dict[str, int | None] = {}
+
+        def limit_of(name: str) -> int | None:
+            if name not in found:
+                inherited = [limit_of(parent) for parent in self._parents.get(name, ())]
+                found[name] = own.get(name) or max((item for item in inherited if item is not None), default=None)
+            return found[name]
+
+        return {name: limit_of(name) for name in self._own}
+
     def check(self) -> None:
         """Raises RoleCycle for a role that is its own ancestor, or for ancestry that is too deep."""
         heights: dict[str, int] = {}

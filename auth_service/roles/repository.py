@@ -36,6 +36,11 @@ async def load_hierarchy(session: AsyncSession) -> Hierarchy:
     return Hierarchy(parents, {name: patterns[name] for name in names})
 
 
+async def own_session_limits(session: AsyncSession) -> dict[str, int | None]:
+    """By role, without what its parents say."""
+    return {row.name: row.session_limit for row in await session.execute(select(Role.name, Role.session_limit))}
+
+
 async def replace_links(session: AsyncSession, name: str, patterns: Collection[str], parents: Collection[str]) -> None:
     await session.execute(delete(RolePermission).where(RolePermission.role_name == name))
     await session.execute(delete(RoleParent).where(RoleParent.role_name == name))

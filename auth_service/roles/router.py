@@ -15,6 +15,7 @@ from auth_service.core.errors import (
     RoleExists,
     RoleInUse,
     ValidationFailed,
+    WouldShutOut,
 )
 from auth_service.core.principal import Principal
 from auth_service.permissions.require import Require, RequireOrSelf
@@ -48,7 +49,7 @@ async def read(name: str, _caller: Annotated[Principal, Require("roles:read")], 
 @router.patch(
     "/roles/{name}",
     response_model=RoleAnswer,
-    responses=refusals(LackingYourself, RoleBuiltIn, RoleCycle, ValidationFailed),
+    responses=refusals(LackingYourself, RoleBuiltIn, RoleCycle, ValidationFailed, WouldShutOut),
 )
 async def update(
     name: str, body: RolePatch, caller: Annotated[Principal, Require("roles:write")], resources: Res
@@ -74,7 +75,7 @@ async def grants(
 @router.put(
     "/users/{user_id}/roles/{name}",
     response_model=RoleGrantAnswer,
-    responses=refusals(LackingYourself, LastSuperuser, ValidationFailed),
+    responses=refusals(LackingYourself, LastSuperuser, WouldShutOut, ValidationFailed),
 )
 async def grant(
     user_id: UUID,
@@ -87,7 +88,11 @@ async def grant(
     return await service.grant_role(resources, caller, user_id, name, **body.model_dump())
 
 
-@router.delete("/users/{user_id}/roles/{name}", status_code=204, responses=refusals(LackingYourself, LastSuperuser))
+@router.delete(
+    "/users/{user_id}/roles/{name}",
+    status_code=204,
+    responses=refusals(LackingYourself, LastSuperuser, WouldShutOut),
+)
 async def revoke(
     user_id: UUID, name: str, caller: Annotated[Principal, Require("roles:grant")], resources: Res
 ) -> None:

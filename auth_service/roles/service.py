@@ -16,10 +16,12 @@ from auth_service.events.kinds import RoleChanged, RoleCreated, RoleDeleted, Rol
 from auth_service.events.outbox import record
 from auth_service.models import Role, UserRole
 from auth_service.permissions.actor import Actor, load_actor, who
+from auth_service.permissions.keepers import keeping_administration
 from auth_service.permissions.repository import lock_access_rules, unknown_patterns
 from auth_service.roles import repository
 from auth_service.roles.hierarchy import Hierarchy
 from auth_service.roles.schemas import RoleAnswer, RoleGrantAnswer
+from auth_service.roles.session_limits import must_limit
 from auth_service.users.repository import find_by_id
 from auth_service.users.service import keeping_a_superuser
 
@@ -83,6 +85,15 @@ async def create_role_in(
     now = resources.clock()
     actor = await load_actor(session, caller, now, may="roles:write")
     actor.must_hold(planned.effective(name), until=None)
+    own_limits = await repository.own_session_limits(session)
+    must_limit(
+        actor,
+        planned,
+        planned.session_limits(own_limits),
+        planned.session_limits({**own_limits, name: session_limit}),
+        default_role=resources.settings.default_role,
+        now=now,
+    )
     role = Role(
         name=name,
         title=title,
@@ -113,10 +124,10 @@ async def update_role(
 ) -> RoleAnswer:
     """None leaves a part as it is, but takes the session limit away, which only `...` leaves.
 
-    The actor must hold all that the role gives, before and, without an end, after.
+    The actor must hold all that the role gives, before and, without an end, after. Raises WouldShutOut where nobody
+    could undo it.
     """
-    async with resources.db.begin() as session:
-        await lock_access_rules(session)
+    async with resources.db.begin() as session, keeping_administration(resources, session):
         now = resources.clock()
         role = _changeable(await repository.find_role(session, name))
         view = await _current_view(session, role)
@@ -161,8 +172,18 @@ async def update_role_in(
     role = _changeable(await repository.find_role(session, name))
     view = await _current_view(session, role)
     actor = await load_actor(session, caller, now, may="roles:write")
-    actor.must_hold((await repository.load_hierarchy(session)).effective(name), until=now)
+    present = await repository.load_hierarchy(session)
+    actor.must_hold(present.effective(name), until=now)
     actor.must_hold(planned.effective(name), until=None if relinked else now)
+    own_limits = await repository.own_session_limits(session)
+    must_limit(
+        actor,
+        planned,
+        present.session_limits(own_limits),
+        planned.session_limits({**own_limits, name: session_limit}),
+        default_role=resources.settings.default_role,
+        now=now,
+    )
     role.title, role.description, role.session_limit, role.updated_at = title, description, session_limit, now
     await repository.replace_links(session, name, set(permissions), set(parents))
     await session.flush()
@@ -224,7 +245,7 @@ async def grant_role(
 
     Raises LackingYourself, also where it would outlast what the caller holds, or LastSuperuser.
     """
-    async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock):
+    async with resources.db.begin() as session, keeping_a_superuser(resources, session):
         now = resources.clock()
         starts = valid_from or now
         if valid_until is not None and valid_until <= starts:
@@ -284,7 +305,7 @@ async def grant_in(
 
 async def revoke_role(resources: Resources, caller: Principal | Actor, user_id: UUID, name: str) -> None:
     """Raises NotFound, LackingYourself (nobody strips those above them) or LastSuperuser."""
-    async with resources.db.begin() as session, keeping_a_superuser(session, resources.clock):
+    async with resources.db.begin() as session, keeping_a_superuser(resources, session):
         now = resources.clock()
         actor = await load_actor(session, caller, now, may="roles:grant")
         await _must_manage(session, actor, name, until=now)

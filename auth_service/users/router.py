@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from auth_service.core.api_docs import refusals
 from auth_service.core.connections import Res
-from auth_service.core.errors import LastSuperuser, LoginTaken, ValidationFailed, WrongPassword
+from auth_service.core.errors import LastSuperuser, LoginTaken, ValidationFailed, WouldShutOut, WrongPassword
 from auth_service.core.limits import limited
 from auth_service.core.principal import CurrentUser
 from auth_service.models import User
@@ -37,7 +37,7 @@ async def update(body: ProfilePatch, me: CurrentUser, resources: Res) -> User:
     "",
     status_code=204,
     dependencies=[limited("login")],
-    responses=refusals(WrongPassword, LastSuperuser, PasswordChanged),
+    responses=refusals(WrongPassword, LastSuperuser, WouldShutOut, PasswordChanged),
 )
 async def delete(body: DeleteAccountBody, me: CurrentUser, resources: Res) -> None:
     """Deletes the account for good; asks for the password again."""

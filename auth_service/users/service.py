@@ -9,7 +9,6 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.audit.trail import Action, Target, Who, operator, write_act
-from auth_service.core.clock import Clock
 from auth_service.core.connections import Resources
 from auth_service.core.errors import Conflict, LastSuperuser, NotFound, WrongPassword
 from auth_service.core.passwords import normalize
@@ -24,6 +23,7 @@ from auth_service.events.kinds import (
 )
 from auth_service.events.outbox import erase_user, record
 from auth_service.models import User, UserRole, new_id
+from auth_service.permissions.keepers import keeping_administration
 from auth_service.permissions.repository import lock_access_rules
 from auth_service.sessions.repository import delete_history, lock_user, origin_of
 from auth_service.sessions.service import end_all_in, end_others_in
@@ -206,7 +206,7 @@ async def set_active(resources: Resources, user_id: UUID, active: bool) -> User:
     async with (
         resources.denylist.announcing(user_id),
         resources.db.begin() as session,
-        keeping_a_superuser(session, resources.clock),
+        keeping_a_superuser(resources, session),
     ):
         user = await set_active_in(resources, session, user_id, active)
         action = Action.USER_ENABLED if active else Action.USER_DISABLED
@@ -242,7 +242,7 @@ async def delete_user(
     async with (
         resources.denylist.announcing(user_id),
         resources.db.begin() as session,
-        keeping_a_superuser(session, resources.clock),
+        keeping_a_superuser(resources, session),
     ):
         if confirmed is not None:
             await lock_confirmed(session, confirmed)
@@ -267,17 +267,20 @@ async def delete_own_account(resources: Resources, user_id: UUID, session_id: UU
 
 
 @asynccontextmanager
-async def keeping_a_superuser(session: AsyncSession, clock: Clock) -> AsyncIterator[None]:
-    """One at a time, and rolled back with LastSuperuser if no active permanent superuser is left (RBAC-2)."""
-    await lock_access_rules(session)
-    # Each time the clock of that moment: a grant renewed a moment before would seem not to have begun.
-    serving_before, appointed_before = await repository.count_superusers(session, clock())
-    yield
-    await session.flush()
-    serving, appointed = await repository.count_superusers(session, clock())
-    # `appointed` too: to a worker whose clock is behind, one who was just renewed does not serve yet.
-    if not serving and (serving < serving_before or appointed < appointed_before):
-        raise LastSuperuser
+async def keeping_a_superuser(resources: Resources, session: AsyncSession) -> AsyncIterator[None]:
+    """Around a change of who is active or has what; one at a time (RBAC-2).
+
+    Rolled back with LastSuperuser if no active permanent superuser is left, or as by `keeping_administration`.
+    """
+    async with keeping_administration(resources, session):
+        # Each time the clock of that moment: a grant renewed a moment before would seem not to have begun.
+        serving_before, appointed_before = await repository.count_superusers(session, resources.clock())
+        yield
+        await session.flush()
+        serving, appointed = await repository.count_superusers(session, resources.clock())
+        # `appointed` too: to a worker whose clock is behind, one who was just renewed does not serve yet.
+        if not serving and (serving < serving_before or appointed < appointed_before):
+            raise LastSuperuser
 
 
 async def confirm_password(resources: Resources, user_id: UUID, session_id: UUID, password: str) -> User:
