@@ -87,8 +87,8 @@ async def keeping_administration(resources: Resources, session: AsyncSession) ->
         if not now.do_as_much_as(then):
             if now.with_second_factors().do_as_much_as(then):
                 raise WouldShutOut(
-                    "Those who could undo this have no second factor to do it with; let one of them set one up first:"
-                    " POST /api/v1/mfa/totp."
+                    "Nobody who could undo this would have the second factor that it takes. First let one of them, or"
+                    " another whom you appoint, set one up: POST /api/v1/mfa/totp."
                 )
             raise WouldShutOut
 
