@@ -40,11 +40,11 @@ class HotPool(asyncpg.Pool):
         """For `async with`."""
         return _Lent(self, super().acquire(timeout=timeout))
 
-    async def fetch(self, query: str, *args: Any, **options: Any) -> list[asyncpg.Record]:  # type: ignore[override]
+    async def fetch(self, query: str, *args: Any, **options: Any) -> Any:
         async with self.acquire() as connection, Deadline(self._seconds):
             return await connection.fetch(query, *args, timeout=BACKSTOP * self._seconds, **options)
 
-    async def fetchrow(self, query: str, *args: Any, **options: Any) -> asyncpg.Record | None:  # type: ignore[override]
+    async def fetchrow(self, query: str, *args: Any, **options: Any) -> Any:
         async with self.acquire() as connection, Deadline(self._seconds):
             return await connection.fetchrow(query, *args, timeout=BACKSTOP * self._seconds, **options)
 
@@ -52,7 +52,7 @@ class HotPool(asyncpg.Pool):
         async with self.acquire() as connection, Deadline(self._seconds):
             return await connection.fetchval(query, *args, timeout=BACKSTOP * self._seconds, **options)
 
-    async def execute(self, query: str, *args: Any, **options: Any) -> str:
+    async def execute(self, query: str, *args: Any, **options: Any) -> Any:
         async with self.acquire() as connection, Deadline(self._seconds):
             return await connection.execute(query, *args, timeout=BACKSTOP * self._seconds, **options)
 
