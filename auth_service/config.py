@@ -106,6 +106,8 @@ class Settings(BaseSettings):
     database_timeout_seconds: float = Field(default=2.0, gt=0, le=60)
     redis_pool_size: int = Field(default=32, ge=1, le=500)
     redis_timeout_ms: int = Field(default=150, ge=10, le=10_000)
+    pool_queue: int = Field(default=1000, ge=1, le=100_000)
+    pool_wait_seconds: float = Field(default=2.0, gt=0, le=60)
     history_months_ahead: int = Field(default=3, ge=3, le=24)
     history_months_kept: int = Field(default=24, ge=1, le=1200)
 

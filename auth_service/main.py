@@ -35,6 +35,7 @@ from auth_service.core.log import configure_logging
 from auth_service.core.measures import POOLS_SECONDS, measure_pools
 from auth_service.core.metrics import Metrics, forget_worker
 from auth_service.core.openapi import install_document
+from auth_service.core.redis_client import keep_connected
 from auth_service.core.upkeep import Job, running
 from auth_service.events.backlog import measure_backlog as measure_events
 from auth_service.events.relay import RESTART_SECONDS, delete_old_events, run_relay
@@ -75,6 +76,7 @@ NO_TELEMETRY: TelemetryConfig = {
 }
 API = "/api/v1"
 TIDY_SECONDS = 3600
+CONNECT_SECONDS = 1
 KEEP_ENDED_SESSIONS = timedelta(days=30)
 MEASURES = (measure_history, measure_mails, measure_events)
 
@@ -181,6 +183,8 @@ def _jobs(resources: Resources) -> list[Job]:
         await delete_old_events(resources)
 
     jobs = [
+        Job("redis_connections", partial(keep_connected, resources.redis), CONNECT_SECONDS, first=True),
+        Job("postgres_connections", resources.hot.connect_all, CONNECT_SECONDS, first=True),
         Job("signing_keys", resources.keys.load, RELOAD_SECONDS, first=True),
         Job("denials", resources.denylist.catch_up, CATCH_UP_SECONDS, first=True),
         Job("denials_of_others", resources.denylist.learn, LEARN_SECONDS),

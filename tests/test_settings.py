@@ -100,6 +100,8 @@ BAD = {
     "DATABASE_TIMEOUT_SECONDS": ["0", "-1", "61", "nan", CANARY],
     "REDIS_POOL_SIZE": ["0", "501"],
     "REDIS_TIMEOUT_MS": ["9", "10001"],
+    "POOL_QUEUE": ["0", "100001"],
+    "POOL_WAIT_SECONDS": ["0", "61", "nan", CANARY],
     "HISTORY_MONTHS_AHEAD": ["2", "25"],
     "KAFKA_BOOTSTRAP": [CANARY, "broker", f"kafka://{CANARY}:9092"],
     "KAFKA_OPTIONS": [CANARY, f'["{CANARY}"]', f'{{"acks": "0", "sasl.password": "{CANARY}"}}', '{"linger.ms": {}}'],

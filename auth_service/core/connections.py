@@ -18,8 +18,10 @@ from auth_service.core.keys import KeyRing
 from auth_service.core.metrics import Metrics
 from auth_service.core.passwords import PasswordHasher
 from auth_service.core.postgres import Primary, open_engine
+from auth_service.core.postgres_pools import HotPool, session_pool
 from auth_service.core.redis_client import close_redis, open_redis
 from auth_service.core.secrets import Secrets
+from auth_service.core.turns import StoreTurns
 
 CLOSE_SECONDS = 2.0
 Database = async_sessionmaker[AsyncSession]
@@ -35,7 +37,7 @@ class Resources:
     primary: Primary  # for who needs a connection of their own
     engine: AsyncEngine
     db: Database
-    hot: asyncpg.Pool  # the check and the refresh: no ORM, and no queue behind a login flood
+    hot: HotPool  # the check and the refresh: no ORM, and no queue behind a login flood
     redis: Redis
     hasher: PasswordHasher
     keys: KeyRing
@@ -67,20 +69,21 @@ async def open_resources(
         primary,
         connect,
         ping_seconds=timeout / 2,
+        poolclass=session_pool(_turns(settings, primary, "postgres")),
         pool_size=settings.database_pool_size,
         max_overflow=0,
-        pool_timeout=max(1.0, timeout / 2),
         hide_parameters=True,  # a failed statement goes into the log (AUD-2)
         pool_recycle=1800,
     )
     redis = open_redis(settings)
-    hot = asyncpg.create_pool(
-        connect=primary.connect,
-        min_size=0,
-        max_size=settings.database_pool_size,
+    hot = HotPool(
+        primary,
+        _turns(settings, primary, "postgres_hot"),
+        settings.database_pool_size,
         max_inactive_connection_lifetime=1800,
         reset=_keep_as_it_is,
-        **connect,
+        timeout=timeout,
+        server_settings=server_settings,
     )
     await hot
     secrets = Secrets(settings)
@@ -109,6 +112,12 @@ async def open_resources(
         except TimeoutError:
             hot.terminate()  # a frozen Postgres does not say goodbye
         await engine.dispose()
+
+
+def _turns(settings: Settings, primary: Primary, pool: str) -> StoreTurns:
+    return StoreTurns(
+        settings.database_pool_size, settings.pool_queue, settings.pool_wait_seconds, pool=pool, pulse=primary.pulse
+    )
 
 
 async def _keep_as_it_is(_connection: asyncpg.Connection) -> None:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +29,7 @@ from auth_service.core.errors import AppError, Unavailable, is_store_failure
 from auth_service.core.metrics import Metrics
 from auth_service.core.redis_client import Script, ping_masters
 from auth_service.core.tokens import AccessClaims
+from auth_service.core.turns import going_first
 
 log = structlog.get_logger(__name__)
 
@@ -109,6 +111,10 @@ _PREFIXES = [f"auth:{{b{bucket}}}:" for bucket in range(BUCKETS)]
 _GENERATIONS = [generation_key(bucket) for bucket in range(BUCKETS)]
 
 
+class NotRestored(Unavailable):
+    """Whoever was waited for could not restore it; each by itself would fail the same way, one after the other."""
+
+
 class Denylist:
     def __init__(self, redis: Redis, pool: asyncpg.Pool, settings: Settings, clock: Clock, metrics: Metrics) -> None:
         self._redis = redis
@@ -128,6 +134,7 @@ class Denylist:
         self._caught_up_at = float("-inf")
         self._catching_up = asyncio.Lock()
         self._rebuilding = asyncio.Lock()
+        self._restoring_failed_at = 0.0
 
     def session(self, subject: UUID, session_id: UUID) -> Denial:
         return Denial(_session_key(subject, session_id), 1, self._clock() + self._life)
@@ -218,7 +225,7 @@ class Denylist:
         ]
         session, token, epoch, generation = await self._redis.mget(keys)
         if not self._remembers(generation):
-            await self._rebuild(bucket)
+            await self._restore(bucket)
             session, token, epoch, generation = await self._redis.mget(keys)
             if not self._remembers(generation):
                 raise Unavailable("Redis lost its memory again while it was being restored.")
@@ -262,11 +269,25 @@ class Denylist:
     async def _remembers_bucket(self, bucket: int) -> bool:
         return self._remembers(await self._redis.get(_GENERATIONS[bucket]))
 
+    async def _restore(self, wanted: int) -> None:
+        """Everyone waits for it, so it goes before everyone; and where it fails, for those who waited too."""
+        try:
+            with going_first():
+                await self._rebuild(wanted)
+        except NotRestored:
+            raise
+        except Exception:
+            self._restoring_failed_at = monotonic()
+            raise
+
     async def _rebuild(self, wanted: int) -> None:
         """Every bucket that a flush, an empty restart or another master has lost is published again, before anyone
         of it is let in. Raises a store failure if the wanted one cannot be.
         """
+        asked_at = monotonic()
         async with self._rebuilding:
+            if self._restoring_failed_at > asked_at:
+                raise NotRestored
             if await self._remembers_bucket(wanted):
                 return  # somebody was waited for who did it
             async with self._pool.acquire() as connection, connection.transaction():

@@ -11,7 +11,6 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import iter_route_contexts
 from redis.exceptions import RedisClusterException, RedisError
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
@@ -201,7 +200,13 @@ class MailNotConfigured(Unavailable):
 
 
 class Busy(Unavailable):
-    code, detail = "busy", "Too many logins at once; try again shortly."
+    """More at once than the service takes on, while what it asks is well. `pool`: the one that they wait for."""
+
+    code, detail = "busy", "Too many requests at once; try again shortly."
+
+    def __init__(self, *, pool: str = "hashing") -> None:
+        self.pool = pool
+        super().__init__()
 
 
 def may_answer(*errors: type[AppError]) -> Callable[[Dependency], Dependency]:
@@ -217,7 +222,6 @@ def may_answer(*errors: type[AppError]) -> Callable[[Dependency], Dependency]:
 STORE_FAILURES: tuple[type[Exception], ...] = (
     RedisError,
     RedisClusterException,  # no RedisError: no node can be reached, or a slot has none
-    PoolTimeout,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
@@ -238,6 +242,8 @@ STORE_FAILURES: tuple[type[Exception], ...] = (
 
 def is_store_failure(error: BaseException) -> bool:
     """True where Postgres or Redis could not be asked, and so nothing is known (section 2 of the policies)."""
+    if isinstance(error, Busy):
+        return True
     if isinstance(error, DBAPIError):
         cause = getattr(error.orig, "__cause__", None)  # SQLAlchemy wraps asyncpg's error twice
         return error.connection_invalidated or (cause is not None and is_store_failure(cause))
@@ -261,6 +267,8 @@ def _answer(request: Request, error: AppError, fields: list[dict[str, str]] | No
 
 async def _on_app_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, AppError)  # noqa: S101  registered for AppError only
+    if isinstance(error, Busy):
+        request.app.state.resources.metrics.busy.labels(error.pool).inc()
     return _answer(request, error, error.fields if isinstance(error, ValidationFailed) else None)
 
 

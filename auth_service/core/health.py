@@ -17,7 +17,8 @@ from auth_service.core.keys import JWKS_MAX_AGE_SECONDS
 from auth_service.core.limits import client_of
 from auth_service.core.measures import Measure, Measures, measure_pools
 from auth_service.core.metrics import MEDIA_TYPE
-from auth_service.core.redis_client import ping_masters
+from auth_service.core.redis_client import connect_all, ping_masters
+from auth_service.core.turns import going_first
 
 log = structlog.get_logger(__name__)
 Concern = Callable[[Resources], Awaitable[str]]
@@ -74,6 +75,7 @@ def create_router(concerns: Mapping[str, Concern], of_postgres: Sequence[Measure
     """
     router = APIRouter(tags=["operations"])
     measures = Measures(of_postgres)
+    connected = False
 
     @router.get("/health/live", response_model=Liveness)
     async def live() -> Liveness:
@@ -100,11 +102,16 @@ def create_router(concerns: Mapping[str, Concern], of_postgres: Sequence[Measure
         """
         if getattr(request.state, "draining", False):
             return JSONResponse({"status": "draining"}, 503, {"Retry-After": "1"})
-        postgres, redis = await asyncio.gather(_state(_postgres(resources)), _state(_redis(resources)))
+        nonlocal connected
+        with going_first():
+            postgres, redis = await asyncio.gather(_state(_postgres(resources)), _state(_redis(resources)))
         keys = "ok" if resources.keys.loaded else "not loaded yet"
         parts = {"postgres": postgres, "redis": redis, "signing_keys": keys}
         if any(state != "ok" for state in parts.values()):
             return JSONResponse({"status": "not ready", **parts}, 503, {"Retry-After": "1"})
+        if not connected:  # the first flood shall not begin with as many handshakes
+            await asyncio.gather(_state(_connect_postgres(resources)), _state(_connect_redis(resources)))
+            connected = True
         concerned = {name: await _state(probe(resources)) for name, probe in concerns.items()}
         well = all(state == "ok" for state in concerned.values())
         return JSONResponse({"status": "ready" if well else "degraded", **parts, **concerned})
@@ -129,6 +136,16 @@ async def _postgres(resources: Resources) -> str:
 
 async def _redis(resources: Resources) -> str:
     await ping_masters(resources.redis)
+    return "ok"
+
+
+async def _connect_postgres(resources: Resources) -> str:
+    await resources.hot.connect_all()
+    return "ok"
+
+
+async def _connect_redis(resources: Resources) -> str:
+    await connect_all(resources.redis)
     return "ok"
 
 

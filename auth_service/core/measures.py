@@ -8,7 +8,8 @@ from sqlalchemy.pool import QueuePool
 
 from auth_service.core.connections import Resources
 from auth_service.core.errors import is_store_failure
-from auth_service.core.redis_client import fullest_memory, ping_masters
+from auth_service.core.redis_client import fullest_memory, ping_masters, turns_of
+from auth_service.core.turns import going_first
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +33,8 @@ class Measures:
         now = asyncio.get_running_loop().time
         async with self._at_it:
             if now() >= self._until:
-                postgres, redis = await asyncio.gather(self._postgres(resources), _redis(resources))
+                with going_first():  # busy is not down
+                    postgres, redis = await asyncio.gather(self._postgres(resources), _redis(resources))
                 self._values = postgres | redis
                 self._until = now() + KEPT_SECONDS
             return self._values
@@ -76,5 +78,6 @@ async def measure_pools(resources: Resources) -> None:
     hot = resources.hot
     resources.metrics.show_pool("postgres", pool.checkedout(), size)
     resources.metrics.show_pool("postgres_hot", hot.get_size() - hot.get_idle_size(), size)
+    resources.metrics.show_pool("redis", turns_of(resources.redis).taken, resources.settings.redis_pool_size)
     hashes = resources.settings.hash_workers + resources.settings.hash_queue
     resources.metrics.show_pool("hashing", resources.hasher.inside, hashes)

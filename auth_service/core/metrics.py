@@ -60,6 +60,7 @@ class Metrics:
         )
         self.job_failures = self._counter("auth_job_failures", "Failed runs of the jobs beside the requests", "name")
         self.denylist_rebuilds = self._counter("auth_denylist_rebuilds", "Times that Redis had lost its memory")
+        self.busy = self._counter("auth_busy", "Requests answered 503 busy, by the pool that was full", "pool")
         self._in_use = self._gauge("auth_pool_in_use", "Connections, or hashes running and waiting, by pool")
         self._limit = self._gauge("auth_pool_limit", "How many a pool takes")
         # From the start those that an alarm counts: one that is born with 1 has not risen.
@@ -67,6 +68,8 @@ class Metrics:
             self.logins.labels(outcome)
         self.checks.labels("unknown_permission")
         self.refreshes.labels("reuse")
+        for pool in ("redis", "postgres", "postgres_hot", "hashing"):
+            self.busy.labels(pool)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, list(labels), registry=self._registry)

@@ -21,7 +21,7 @@ from auth_service.core.edge import (
     InvalidPath,
     UnsupportedMediaType,
 )
-from auth_service.core.errors import AppError, NotFound, Unavailable, ValidationFailed
+from auth_service.core.errors import AppError, Busy, NotFound, Unavailable, ValidationFailed
 
 NO_CONTROLS = r"^[^\u0000-\u001f\u007f]*$"  # the edge refuses them in every text of every request (EDG-5)
 _EDGE = (HostNotAllowed, InvalidPath, BodyTooLarge, UnsupportedMediaType, HeadersTooLarge)
@@ -91,6 +91,7 @@ def _by_shape(path: str, operation: Operation, *, asks_stores: bool) -> Iterator
         yield ValidationFailed
     if asks_stores:
         yield Unavailable
+        yield Busy
 
 
 def _raised_by_dependencies(app: FastAPI) -> Iterator[tuple[tuple[str, str], Iterator[type[AppError]]]]:

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 from typing import Any
 from weakref import WeakSet
 
@@ -12,6 +13,8 @@ from asyncpg.connect_utils import SessionAttribute
 from sqlalchemy import event
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from auth_service.core.pulse import Pulse
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +45,7 @@ class Primary:
     def __init__(self, dsn: str, hosts: tuple[tuple[str, int], ...]) -> None:
         self._dsn = dsn
         self._hosts = hosts
+        self.pulse = Pulse()
         self._timeline = 0
         self._open: WeakSet[asyncpg.Connection] = WeakSet()
 
@@ -49,7 +53,15 @@ class Primary:
         """With asyncpg's options; raises what asyncpg raises. A killed primary that was started again takes writes
         too, and loses them: of two the newer timeline counts, and what was seen is never left for an older one.
         """
-        connection = await (self._newest(options) if len(self._hosts) > 1 else asyncpg.connect(self._dsn, **options))
+        asked_at = monotonic()
+        try:
+            connection = await (
+                self._newest(options) if len(self._hosts) > 1 else asyncpg.connect(self._dsn, **options)
+            )
+        except TimeoutError:
+            self.pulse.missed(asked_at, self.pulse.generation)
+            raise
+        self.pulse.beat()
         self._open.add(connection)
         return connection
 
@@ -59,16 +71,18 @@ class Primary:
         """
         if connection.is_closed():
             return False
-        older = list(self._open)
+        older, asked_at = list(self._open), monotonic()
         try:
             await connection.fetchval("SELECT 1", timeout=seconds)
         except TimeoutError:
+            self.pulse.missed(asked_at, self.pulse.generation)
             log.warning("postgres_frozen", connections=len(older))
             for one in older:
                 one.terminate()
             return False
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return False
+        self.pulse.beat()
         return True
 
     def cut_all(self) -> None:

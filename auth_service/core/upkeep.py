@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
 import structlog
 
 from auth_service.core.errors import AppError, is_store_failure
 from auth_service.core.metrics import Metrics
+from auth_service.core.turns import going_first
 
 log = structlog.get_logger(__name__)
 AFTER_FAILURE_SECONDS = 1
@@ -60,7 +61,8 @@ async def _repeat(job: Job, metrics: Metrics, stopping: asyncio.Event, ran: asyn
     while not stopping.is_set():
         pause = job.seconds
         try:
-            await job.run()
+            with nullcontext() if job.endless else going_first():
+                await job.run()
         except Exception as error:
             # It must go on whatever happens: a worker without it would trust old keys and miss denials.
             known = is_store_failure(error) or isinstance(error, AppError)
