@@ -375,10 +375,10 @@ def test_a_sentinel_has_a_password_of_its_own() -> None:
         ("postgresql://auth:pw@db1:5432,db2:6432/auth", (("db1", 5432), ("db2", 6432))),
         ("postgres://auth:p%2Cw%40@db1,[2001:db8::1]:6432/auth", (("db1", 5432), ("2001:db8::1", 6432))),
         ("postgresql+asyncpg://auth:pw@localhost/auth", (("localhost", 5432),)),
-        ("postgresql:///auth?host=/run/postgresql", ()),
+        ("postgresql:///auth?host=/run/postgresql", (("/run/postgresql", 5432),)),
     ],
 )
 def test_database_url_may_list_hosts(
     monkeypatch: pytest.MonkeyPatch, url: str, hosts: tuple[tuple[str, int], ...]
 ) -> None:
-    assert _load(monkeypatch, DATABASE_URL=url).database_hosts == hosts
+    assert _load(monkeypatch, DATABASE_URL=url).postgres_address.hosts == hosts

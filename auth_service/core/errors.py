@@ -218,6 +218,7 @@ STORE_FAILURES: tuple[type[Exception], ...] = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.UndefinedTableError,  # not migrated yet
+    asyncpg.InvalidSchemaNameError,  # not even a schema
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a connection that died while it was being reset
     ConnectionError,
