@@ -170,7 +170,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_issuer(cls, value: str) -> str:
         # As it is written it stands in tokens, and other services compare it: nothing is made pretty here.
-        if not re.fullmatch(rf"{_ORIGIN}(/[!-~]*)?", value, re.IGNORECASE) or re.search(r"[?#]", value):
+        if not re.fullmatch(r"https?://([A-Za-z0-9._\-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/[^?#\s]*)?", value):
             raise ValueError("write the public address, such as https://auth.cinema.example: no ? and no #")
         return value
 

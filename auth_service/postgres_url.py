@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from auth_service.url_options import BadOption, as_bool, must_be_readable, read_options
 
@@ -130,10 +130,11 @@ def _read(url: str) -> PostgresAddress:
     if given.get("host") or given.get("port"):  # asyncpg would take the port in one of the two places only
         user = netloc.rpartition("@")[0]
         places = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in hosts)
-        netloc = f"{user}@{'' if on_sockets else places}"
+        netloc = (f"{user}@" if user else "") + ("" if on_sockets else places)
         kept |= {"host": ",".join(host for host, _ in hosts), "port": ",".join(str(port) for _, port in hosts)}
         kept = {name: value for name, value in kept.items() if on_sockets or name not in {"host", "port"}}
-    dsn = urlunsplit(("postgresql", netloc, parts.path, urlencode(kept, quote_via=quote), ""))
+    options = f"?{urlencode(kept, quote_via=quote)}" if kept else ""
+    dsn = f"postgresql://{netloc}{parts.path}{options}"
     return PostgresAddress(dsn, hosts, tls if system else None, server_settings, left_out)
 
 

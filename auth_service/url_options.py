@@ -18,6 +18,7 @@ def read_options(query: str, allowed: Mapping[str, object]) -> dict[str, str]:
     if "@" in query or "#" in query:  # a ? in a password begins what looks like a query
         raise ValueError
     found: dict[str, str] = {}
+    query = query.strip("&")
     for name, value in parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)):
         if not _NAME.fullmatch(name):
             raise ValueError

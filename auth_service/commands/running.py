@@ -20,7 +20,7 @@ from auth_service.config import ConfigError, Settings, load_settings
 from auth_service.core.connections import Resources, open_resources
 from auth_service.core.errors import AppError, NotFound, is_store_failure
 from auth_service.core.schemas import Moment
-from auth_service.core.store_trouble import trouble_of
+from auth_service.core.store_trouble import of_store
 from auth_service.models import User
 from auth_service.users import repository
 from auth_service.users.identifiers import lookup_key
@@ -139,8 +139,6 @@ def _lacks_rights(error: Exception) -> bool:
 
 
 def _store_trouble(settings: Settings, error: Exception) -> str:
-    trouble = trouble_of(error)
-    if trouble is None:
-        return f"A store failed ({type(error).__name__}): see DATABASE_URL and REDIS_URL, and whether both run."
+    trouble = of_store(error)
     place = settings.redis_address if trouble.setting == "REDIS_URL" else settings.postgres_address
     return f"{trouble.setting}: {place} {trouble.problem}: {trouble.fix}."

@@ -68,7 +68,8 @@ class Primary:
                 self._newest(options) if len(self._hosts) > 1 else asyncpg.connect(self._dsn, **options)
             )
         except (asyncpg.PostgresError, ValueError) as error:
-            if str(getattr(error, "sqlstate", ""))[:2] in _USUAL_AT_THE_DOOR:
+            # A certificate that is not trusted is an OSError, and a ValueError besides.
+            if isinstance(error, OSError) or str(getattr(error, "sqlstate", ""))[:2] in _USUAL_AT_THE_DOOR:
                 raise
             raise NotLetIn("Postgres does not let us in") from error
         self._open.add(connection)

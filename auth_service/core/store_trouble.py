@@ -21,6 +21,7 @@ from redis.exceptions import (
     ResponseError,
 )
 from redis.exceptions import TimeoutError as RedisTimeout
+from redis.sentinel import MasterNotFoundError
 from sqlalchemy.exc import DBAPIError
 
 from auth_service.core.postgres import NotLetIn
@@ -178,6 +179,12 @@ _REDIS: tuple[Reason, ...] = (
     (PermissionError, "is a socket that this user may not open", "let the service's user into the group of the socket"),
     (lambda error: isinstance(error, RedisTimeout | TimeoutError), *_SILENT),
     (_has_no_way, *_NO_WAY),
+    (
+        MasterNotFoundError,
+        "has Sentinels that name no master which answers",
+        "see that they and the master run, and correct `service`",
+    ),
+    (RedisClusterException, "has no node that answers", "start the nodes, or correct hosts and ports"),
 )
 
 
@@ -191,6 +198,11 @@ def trouble_of(error: BaseException) -> Trouble | None:
     ):
         return _first("DATABASE_URL", _POSTGRES, [_of_asyncpg(error)])
     return None
+
+
+def of_store(error: BaseException) -> Trouble:
+    """Of a failure that is known to be a store's, in any case."""
+    return of_redis(error) if isinstance(error, RedisError | RedisClusterException) else of_postgres(error)
 
 
 def of_postgres(error: BaseException) -> Trouble:
