@@ -358,7 +358,7 @@ MISTAKES = {
     "no password for Redis": Mistake(no_redis_password, "redis", "REDIS_URL", "password"),
     "a user of Redis without rights": Mistake(redis_user_without_rights, "redis", "REDIS_URL", "ACL SETUSER"),
     "a database that Redis does not have": Mistake(redis_at("/99"), "redis", "REDIS_URL", "`databases`"),
-    "TLS that Redis does not speak": Mistake(redis_at("/0", "rediss"), "redis", "REDIS_URL", "redis:// instead"),
+    "TLS that Redis does not speak": Mistake(redis_at("/0", "rediss"), "redis", "REDIS_URL", "whether the port speaks TLS"),
     "an option of Redis that nobody knows": Mistake(
         redis_at("/0?prefix=1"), "settings", "REDIS_URL", "the option prefix "
     ),

@@ -107,7 +107,7 @@ HOSTS_REFUSED = [
 
 @pytest.mark.parametrize("host", HOSTS_REFUSED)
 async def test_edg_3_a_host_that_is_not_listed(api: Api, host: str) -> None:
-    answer = await api.http.get("/health/live", headers=[(b"host", host.encode("latin-1"))])
+    answer = await api.http.get("/.well-known/jwks.json", headers=[(b"host", host.encode("latin-1"))])
     assert error_of(answer) == (400, "host_not_allowed")
 
 

@@ -52,6 +52,11 @@ def _is_no_redis(error: BaseException) -> bool:
     return isinstance(error, InvalidResponse | ConnectionResetError) or "closed by server" in str(error)
 
 
+def _connects_in_vain(error: BaseException) -> bool:
+    """Also how a Redis without TLS meets a handshake: it waits for the end of a line."""
+    return isinstance(error, RedisTimeout) and "connecting" in str(error)
+
+
 def _of_answer(words: str) -> Callable[[BaseException], bool]:
     return lambda error: isinstance(error, ResponseError) and words in str(error)
 
@@ -177,6 +182,11 @@ _REDIS: tuple[Reason, ...] = (
     (ConnectionRefusedError, *_NOTHING_LISTENS),
     (FileNotFoundError, "is a socket that does not exist", "start the server, or correct the path"),
     (PermissionError, "is a socket that this user may not open", "let the service's user into the group of the socket"),
+    (
+        _connects_in_vain,
+        "does not let us connect in time",
+        "see whether the server hangs or a firewall drops packets; with rediss://, whether the port speaks TLS at all",
+    ),
     (lambda error: isinstance(error, RedisTimeout | TimeoutError), *_SILENT),
     (_has_no_way, *_NO_WAY),
     (
