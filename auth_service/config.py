@@ -166,6 +166,14 @@ class Settings(BaseSettings):
             raise ValueError("list host names as clients ask for them: no scheme, no port, no path, no pattern")
         return names
 
+    @field_validator("host")
+    @classmethod
+    def _is_place_to_listen(cls, value: str) -> str:
+        host = value.removeprefix("[").removesuffix("]")
+        if not re.fullmatch(r"[A-Za-z0-9._\-]+", host) and not _is_ipv6(host):
+            raise ValueError("write an address of this machine, or 0.0.0.0 for all: no scheme; the port is in PORT")
+        return host
+
     @field_validator("issuer")
     @classmethod
     def _is_issuer(cls, value: str) -> str:

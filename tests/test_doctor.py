@@ -284,6 +284,13 @@ MISTAKES = {
         "rediss://",
         WARNING,
     ),
+    "Redis with a TLS that is not verified": Mistake(
+        secret("REDIS_URL", f"rediss://:{REDIS_PASSWORD}@redis.invalid:6379/0?ssl_cert_reqs=none"),
+        "redis_tls",
+        "REDIS_URL",
+        "ssl_ca_certs",
+        WARNING,
+    ),
     # Postgres
     "Postgres refuses": Mistake(postgres_refused, "postgres", "DATABASE_URL", "nothing listens"),
     "a wrong password": Mistake(wrong_database_password, "postgres", "DATABASE_URL", "user or password"),
@@ -358,7 +365,9 @@ MISTAKES = {
     "no password for Redis": Mistake(no_redis_password, "redis", "REDIS_URL", "password"),
     "a user of Redis without rights": Mistake(redis_user_without_rights, "redis", "REDIS_URL", "ACL SETUSER"),
     "a database that Redis does not have": Mistake(redis_at("/99"), "redis", "REDIS_URL", "`databases`"),
-    "TLS that Redis does not speak": Mistake(redis_at("/0", "rediss"), "redis", "REDIS_URL", "whether the port speaks TLS"),
+    "TLS that Redis does not speak": Mistake(
+        redis_at("/0", "rediss"), "redis", "REDIS_URL", "whether the port speaks TLS"
+    ),
     "an option of Redis that nobody knows": Mistake(
         redis_at("/0?prefix=1"), "settings", "REDIS_URL", "the option prefix "
     ),
@@ -406,9 +415,9 @@ async def test_a_planted_mistake_is_named_with_its_remedy(
     found = [item for item in report.body["findings"] if item["check"] == mistake.check]
     assert [(item["severity"], item["setting"]) for item in found] == [(mistake.severity, mistake.setting)], report.text
     assert mistake.says in found[0]["problem"] + found[0]["fix"]
-    # Nothing else is wrong; a host that cannot be found (the one mistake of two findings) is also unreachable.
+    # Nothing else is wrong; a host that cannot be found (in mistakes of two findings) is also unreachable.
     others = [item["check"] for item in report.body["findings"] if item["check"] != mistake.check]
-    assert others == (["redis"] if name == "Redis without TLS" else []), report.text
+    assert others == (["redis"] if name.startswith("Redis with") else []), report.text
     assert report.code == (1 if mistake.severity == "problem" or others else 0)
     assert report.body["well"] is (report.code == 0)
 

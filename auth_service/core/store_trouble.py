@@ -216,7 +216,7 @@ def of_store(error: BaseException) -> Trouble:
 
 
 def of_postgres(error: BaseException) -> Trouble:
-    return _first("DATABASE_URL", _POSTGRES, [_of_asyncpg(error)]) or _other("DATABASE_URL", error)
+    return _first("DATABASE_URL", _POSTGRES, [_of_asyncpg(error)]) or _other("DATABASE_URL", _of_asyncpg(error))
 
 
 def of_redis(error: BaseException) -> Trouble:
