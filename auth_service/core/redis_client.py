@@ -60,8 +60,7 @@ def open_redis(settings: Settings) -> Redis:
                 **address.options,
             ),
         )
-    url = settings.redis_url.get_secret_value()
-    return Redis.from_pool(StorePool.from_url(url, turns=turns, pulse=pulse, **pool))
+    return Redis.from_pool(StorePool(turns=turns, pulse=pulse, **address.options, **pool))
 
 
 def turns_of(redis: Redis) -> StoreTurns:
