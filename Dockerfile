@@ -1,7 +1,7 @@
 # Build stage: the virtual environment, with every dependency pinned and checked by hash.
 FROM python:3.13-slim AS build
 WORKDIR /app
-ENV PIP_NO_CACHE_DIR=1 UV_NO_CACHE=1 UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy
+ENV PIP_NO_CACHE_DIR=1 UV_NO_CACHE=1 UV_LINK_MODE=copy
 # requirements-otel.txt has what traces need besides.
 ARG REQUIREMENTS=requirements.txt
 COPY requirements.txt requirements-otel.txt requirements-dev.txt ./

@@ -34,7 +34,8 @@ mirror=$(of_pip index-url) certificate=$(of_pip cert)
 [ -n "${UV_DEFAULT_INDEX-}${UV_INDEX_URL-}" ] || [ -z "$mirror" ] || export UV_DEFAULT_INDEX="$mirror"
 [ -n "${SSL_CERT_FILE-}" ] || [ -z "$certificate" ] || export SSL_CERT_FILE="$certificate"
 
-if [ -x "$uv" ] && "$uv" pip install --quiet --python "$venv/bin/python" --require-hashes -r "$requirements"; then
+# Compiled now as pip does, or each start of a process would compile what it imports where bytecode cannot be written.
+if [ -x "$uv" ] && "$uv" pip install --quiet --compile-bytecode --python "$venv/bin/python" --require-hashes -r "$requirements"; then
     exit 0
 fi
 echo "without uv: pip installs the requirements, which takes a minute or two" >&2
