@@ -54,7 +54,7 @@ from auth_service.sessions.partitions import history_state, measure_history
 from auth_service.sessions.repository import delete_ended
 from auth_service.sessions.router import router as sessions_router
 from auth_service.sessions.user_agent import warm_up
-from auth_service.users import attempts, email
+from auth_service.users import attempts, email, look_alikes
 from auth_service.users.mail_router import router as mail_router
 from auth_service.users.router import router as users_router
 from auth_service.webhooks.delivery import LOOK_SECONDS as WEBHOOK_LOOK_SECONDS
@@ -180,6 +180,9 @@ def _jobs(resources: Resources) -> list[Job]:
         await log_misses(resources)
         await delete_old_events(resources)
 
+    async def fill_looks() -> None:
+        await look_alikes.fill(resources)
+
     jobs = [
         Job("signing_keys", resources.keys.load, RELOAD_SECONDS, first=True),
         Job("denials", resources.denylist.catch_up, CATCH_UP_SECONDS, first=True),
@@ -188,6 +191,7 @@ def _jobs(resources: Resources) -> list[Job]:
         Job("tidy", tidy, TIDY_SECONDS),
         Job("audit_head", partial(publish_head, resources), TIDY_SECONDS),
         Job("login_history", partial(keep_up, resources), TIDY_SECONDS),
+        Job("login_looks", fill_looks, look_alikes.FILL_SECONDS),
         Job("pools", partial(measure_pools, resources), POOLS_SECONDS),
     ]
     return [*jobs, *relay_jobs(resources)] if resources.settings.relay_in_workers else jobs

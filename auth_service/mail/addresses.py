@@ -1,0 +1,40 @@
+"""E-mail addresses as people read them. Pure.
+
+What is stored, compared and given to a mail server has its domain in ASCII (`xn--…`).
+"""
+
+import idna
+
+from auth_service.core.confusables import mixes_scripts, scripts_of, skeleton
+
+_PREFIX = "xn--"
+
+
+def shown(address: str) -> str:
+    """With its domain in the letters that its owner typed, as far as a browser would show them too."""
+    if _PREFIX not in address:
+        return address
+    local, _, domain = address.rpartition("@")
+    *labels, top = domain.split(".")
+    scripts = scripts_of(_decoded(top))
+    return f"{local}@{'.'.join([*(_shown_label(label, scripts) for label in labels), _shown_label(top, scripts)])}"
+
+
+def _shown_label(label: str, scripts_of_top: set[str]) -> str:
+    """In ASCII where it mixes scripts, or imitates an ASCII name: аррӏе.com does, соре.рф is at home."""
+    text = _decoded(label)
+    at_home = scripts_of(text) == scripts_of_top != {"LATIN"}
+    if mixes_scripts(text) or (skeleton(text).isascii() and not at_home):
+        return label
+    return text
+
+
+def _decoded(label: str) -> str:
+    """As it is where it is not what IDNA 2008 makes of a name."""
+    if not label.startswith(_PREFIX):
+        return label
+    try:
+        text = idna.ulabel(label)
+        return text if idna.alabel(text).decode() == label else label
+    except (idna.IDNAError, UnicodeError):
+        return label
