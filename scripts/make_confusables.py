@@ -26,7 +26,7 @@ def read(text: str) -> dict[str, str]:
 
 
 def small_capitals(known: dict[str, str]) -> dict[str, str]:
-    """Unicode keeps ᴀ apart from a, and takes м for ᴍ: to people, who write a login in either case, they are letters."""
+    """Unicode keeps ᴀ apart from a, and takes м for ᴍ: to people, who write logins in either case, they are letters."""
     found = {}
     for code in range(0x250, 0x10000):
         if (name := _SMALL_CAPITAL.fullmatch(unicodedata.name(chr(code), ""))) is not None:
@@ -39,7 +39,10 @@ def small_capitals(known: dict[str, str]) -> dict[str, str]:
 def resolved(table: dict[str, str]) -> dict[str, str]:
     """Until nothing changes: a reader looks each character up once."""
     while True:
-        further = {source: "".join(table.get(char, char) for char in target) for source, target in table.items()}
+        further = {
+            source: "".join(table.get(char, char) for char in unicodedata.normalize("NFD", target))
+            for source, target in table.items()
+        }
         if further == table:
             return table
         table = further

@@ -44,8 +44,8 @@ async def page(resources: Res) -> str:
 
 @router.get("/dev/mails.json")
 async def listing(resources: Res, to: str | None = None) -> list[KeptMail]:
-    """`to`: only those to this address, as it is shown."""
-    return [mail for mail in await _kept(resources) if to in {None, mail.to}]
+    """`to`: only those to this address, as it is stored or shown."""
+    return [mail for mail in await _kept(resources) if to is None or shown(to) == mail.to]
 
 
 async def _kept(resources: Resources) -> Sequence[KeptMail]:

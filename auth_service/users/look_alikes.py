@@ -29,10 +29,10 @@ _WITHOUT = "NOT EXISTS (SELECT FROM login_looks l WHERE l.user_id = u.id)"
 _MISSES_ROWS = text(f"SELECT EXISTS (SELECT FROM users u WHERE {_WITHOUT})")  # noqa: S608  our own words
 # Those that are locked are left out: this and a change of their login could wait for each other.
 _ADD_ROWS = text(f"""
-WITH some AS (
+WITH rowless AS (
     SELECT id FROM users u WHERE id > :after AND {_WITHOUT} ORDER BY id LIMIT :batch FOR KEY SHARE SKIP LOCKED
-), added AS (INSERT INTO login_looks (user_id) SELECT id FROM some ON CONFLICT DO NOTHING)
-SELECT id FROM some ORDER BY id DESC LIMIT 1
+), added AS (INSERT INTO login_looks (user_id) SELECT id FROM rowless ON CONFLICT DO NOTHING)
+SELECT id FROM rowless ORDER BY id DESC LIMIT 1
 """)  # noqa: S608
 
 
