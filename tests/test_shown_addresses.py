@@ -46,9 +46,9 @@ def test_reg_3_a_domain_that_imitates_another_is_shown_in_ascii(trick: str) -> N
     assert shown(stored) == stored
 
 
-@pytest.mark.parametrize("stored", ["x@xn--a.com", "x@xn--.com", "xn--x@example.com", "x@xn--bcher-kva", "", "xn--"])
+@pytest.mark.parametrize("stored", ["x@xn--a.com", "x@xn--.com", "xn--x@example.com", "", "xn--"])
 def test_what_is_no_name_of_idna_2008_stays_as_it_is(stored: str) -> None:
-    assert shown(stored) in {stored, "x@bücher"}
+    assert shown(stored) == stored
 
 
 def test_the_header_of_a_mail_has_the_ascii_form() -> None:

@@ -14,10 +14,10 @@ def shown(address: str) -> str:
     """With its domain in the letters that its owner typed, as far as a browser would show them too."""
     if _PREFIX not in address:
         return address
-    local, _, domain = address.rpartition("@")
+    local, at, domain = address.rpartition("@")
     *labels, top = domain.split(".")
     scripts = scripts_of(_decoded(top))
-    return f"{local}@{'.'.join([*(_shown_label(label, scripts) for label in labels), _shown_label(top, scripts)])}"
+    return f"{local}{at}{'.'.join([*(_shown_label(label, scripts) for label in labels), _shown_label(top, scripts)])}"
 
 
 def _shown_label(label: str, scripts_of_top: set[str]) -> str:

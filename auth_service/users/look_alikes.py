@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import structlog
-from sqlalchemy import bindparam, literal, or_, select, text, update
+from sqlalchemy import or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -27,6 +27,10 @@ BATCH = 1000
 PAUSES = (0.1, 0.5, 1, 2, 4)
 _WITHOUT = "NOT EXISTS (SELECT FROM login_looks l WHERE l.user_id = u.id)"
 _MISSES_ROWS = text(f"SELECT EXISTS (SELECT FROM users u WHERE {_WITHOUT})")  # noqa: S608  our own words
+_SET_LOOKS = text(
+    "UPDATE login_looks l SET look = made.look, claimed = :checked"
+    " FROM unnest(CAST(:ids AS uuid[]), CAST(:looks AS text[])) AS made (user_id, look) WHERE l.user_id = made.user_id"
+)
 # Those that are locked are left out: this and a change of their login could wait for each other.
 _ADD_ROWS = text(f"""
 WITH rowless AS (
@@ -54,13 +58,9 @@ async def claim(session: AsyncSession, user: User, *, before: str | None = None)
 
 async def claim_many(session: AsyncSession, users: Sequence[tuple[UUID, str]], *, checked: bool) -> None:
     """For ids and looks of new accounts, which are claimed if they are `checked`; raises as `claim` does."""
-    statement = (
-        update(LoginLook.__table__)  # type: ignore[arg-type]
-        .where(LoginLook.user_id == bindparam("id"))
-        .values(look=bindparam("mine"), claimed=literal(checked))
-    )
-    await session.execute(statement, [{"id": user_id, "mine": mine} for user_id, mine in users])
-    if checked and await _unclaimed(session, [mine for _, mine in users], but=[user_id for user_id, _ in users]):
+    ids, looks = [user_id for user_id, _ in users], [mine for _, mine in users]
+    await session.execute(_SET_LOOKS, {"ids": ids, "looks": looks, "checked": checked})
+    if checked and await _unclaimed(session, looks, but=ids):
         raise LoginTaken
 
 
@@ -108,18 +108,13 @@ async def _unclaimed(session: AsyncSession, looks: Sequence[str], *, but: Sequen
 
 
 async def _fill_some(resources: Resources) -> int:
-    statement = (
-        select(LoginLook.user_id, User.login)
-        .join(User, User.id == LoginLook.user_id)
-        .where(LoginLook.look.is_(None))
-        .limit(BATCH)
-        .with_for_update(of=LoginLook, skip_locked=True)
-    )
+    unfilled = select(LoginLook.user_id).where(LoginLook.look.is_(None)).limit(BATCH).with_for_update(skip_locked=True)
     async with resources.db.begin() as session:
-        rows = (await session.execute(statement)).all()
-        if rows:
-            await claim_many(session, [(user_id, look(login)) for user_id, login in rows], checked=False)
-    return len(rows)
+        ids = (await session.scalars(unfilled)).all()
+        # Read under the lock: whoever changes one of these logins now waits for it, and marks the row again.
+        rows = await session.execute(select(User.id, User.login).where(User.id.in_(ids)))
+        await claim_many(session, [(user_id, look(login)) for user_id, login in rows], checked=False)
+    return len(ids)
 
 
 async def _add_rows(resources: Resources) -> None:
