@@ -3,6 +3,8 @@
 What is stored, compared and given to a mail server has its domain in ASCII (`xn--…`).
 """
 
+from functools import lru_cache
+
 import idna
 
 from auth_service.core.confusables import mixes_scripts, scripts_of, skeleton
@@ -15,9 +17,14 @@ def shown(address: str) -> str:
     if _PREFIX not in address:
         return address
     local, at, domain = address.rpartition("@")
-    *labels, top = domain.split(".")
-    scripts = scripts_of(_decoded(top))
-    return f"{local}{at}{'.'.join([*(_shown_label(label, scripts) for label in labels), _shown_label(top, scripts)])}"
+    return f"{local}{at}{_shown_domain(domain)}"
+
+
+@lru_cache(maxsize=1000)  # 200 µs, and a page of accounts has a hundred of them, of few domains
+def _shown_domain(domain: str) -> str:
+    labels = domain.split(".")
+    scripts = scripts_of(_decoded(labels[-1]))
+    return ".".join(_shown_label(label, scripts) for label in labels)
 
 
 def _shown_label(label: str, scripts_of_top: set[str]) -> str:

@@ -75,22 +75,20 @@ async def fill(resources: Resources) -> int:
     count = 0
     while filled := await _fill_some(resources):
         count += filled
-    if count:
-        log.info("login_looks_filled", count=count)
     return count
 
 
-async def add_missing(resources: Resources) -> int:
-    """For the accounts of before the migration that made the table; how many there were. Can be run again and again."""
+async def add_missing(resources: Resources) -> None:
+    """For the accounts of before the migration that made the table. Can be run again and again."""
     for pause in PAUSES:
         await _add_rows(resources)
-        count = await fill(resources)
+        if (count := await fill(resources)) > 0:
+            log.info("login_looks_filled", count=count)
         async with resources.db() as session:
             if not await session.scalar(_MISSES_ROWS):
-                return count
+                return
         await asyncio.sleep(pause)
     log.warning("login_looks_missing", remedy="run auth-service migrate again: accounts were locked for long")
-    return count
 
 
 async def _unclaimed(session: AsyncSession, looks: Sequence[str], *, but: Sequence[UUID]) -> set[str]:
