@@ -55,7 +55,7 @@ from auth_service.sessions.partitions import history_state, measure_history
 from auth_service.sessions.repository import delete_ended
 from auth_service.sessions.router import router as sessions_router
 from auth_service.sessions.user_agent import warm_up
-from auth_service.users import attempts, email
+from auth_service.users import attempts, email, look_alikes
 from auth_service.users.mail_router import router as mail_router
 from auth_service.users.router import router as users_router
 from auth_service.webhooks.delivery import LOOK_SECONDS as WEBHOOK_LOOK_SECONDS
@@ -182,6 +182,9 @@ def _jobs(resources: Resources) -> list[Job]:
         await log_misses(resources)
         await delete_old_events(resources)
 
+    async def fill_looks() -> None:
+        await look_alikes.fill(resources)
+
     jobs = [
         Job("redis_connections", partial(keep_connected, resources.redis), CONNECT_SECONDS, first=True),
         Job("postgres_connections", resources.hot.connect_all, CONNECT_SECONDS, first=True),
@@ -192,6 +195,7 @@ def _jobs(resources: Resources) -> list[Job]:
         Job("tidy", tidy, TIDY_SECONDS),
         Job("audit_head", partial(publish_head, resources), TIDY_SECONDS),
         Job("login_history", partial(keep_up, resources), TIDY_SECONDS),
+        Job("login_looks", fill_looks, look_alikes.FILL_SECONDS),
         Job("pools", partial(measure_pools, resources), POOLS_SECONDS),
     ]
     return [*jobs, *relay_jobs(resources)] if resources.settings.relay_in_workers else jobs

@@ -48,7 +48,10 @@ class Base(DeclarativeBase):
 
 
 class User(Base):
-    """`login_key` and `email_key` are the canonical forms that uniqueness and login go by (REG-2, REG-3)."""
+    """`login_key` and `email_key` are the canonical forms that uniqueness and login go by (REG-2, REG-3).
+
+    `email` has its domain in ASCII, for mail servers; `mail.addresses.shown` writes it for people.
+    """
 
     __tablename__ = "users"
 
@@ -71,6 +74,20 @@ class User(Base):
     @property
     def email_verified(self) -> bool:
         return self.email_verified_at is not None
+
+
+class LoginLook(Base):
+    """What a login looks like, by `users.look_alikes`; none: code of an older version wrote the login.
+
+    `claimed`: nobody else's looked like it when it was taken, and no other claimed one may.
+    """
+
+    __tablename__ = "login_looks"
+    __table_args__ = (Index("uq_login_looks_claimed", "look", unique=True, postgresql_where=text("claimed")),)
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    look: Mapped[str | None] = mapped_column(index=True)
+    claimed: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
 
 
 class Permission(Base):
@@ -482,11 +499,19 @@ class AuditLog(Base):
     hash: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+_FORGET_LOOK = (
+    "CREATE FUNCTION forget_login_look() RETURNS trigger LANGUAGE plpgsql AS"
+    " $$ BEGIN INSERT INTO login_looks (user_id) VALUES (NEW.id)"
+    " ON CONFLICT (user_id) DO UPDATE SET look = NULL; RETURN NULL; END $$",
+    "CREATE TRIGGER forget_login_look AFTER INSERT OR UPDATE OF login ON users"
+    " FOR EACH ROW EXECUTE FUNCTION forget_login_look()",
+)
 _APPEND_ONLY = (
     "CREATE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS"
     " $$ BEGIN RAISE EXCEPTION 'audit_log is append-only'; END $$",
     "CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log"
     " FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change()",
 )
-for _statement in _APPEND_ONLY:
-    event.listen(AuditLog.__table__, "after_create", DDL(_statement))  # type: ignore[no-untyped-call]
+for _table, _statements in ((AuditLog.__table__, _APPEND_ONLY), (LoginLook.__table__, _FORGET_LOOK)):
+    for _statement in _statements:
+        event.listen(_table, "after_create", DDL(_statement))  # type: ignore[no-untyped-call]

@@ -114,8 +114,8 @@ WRONG: list[tuple[dict[str, str], str]] = [
     ({"password_hash": "$2x$04$" + BCRYPT[7:]}, "password_hash must be"),
     ({"password_hash": "$argon2id$v=19$m=1024,t=1,p=1$junk"}, "password_hash must be"),
     ({"password_hash": " " + BCRYPT}, "password_hash must be"),
-    ({"full_name": "x" * 201}, "full_name must be"),
-    ({"full_name": "a\tb"}, "full_name must be"),
+    ({"full_name": "x" * 201}, "full_name must have at most 200 characters"),
+    ({"full_name": "a\tb"}, "full_name must not have control characters"),
 ]
 
 

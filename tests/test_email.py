@@ -213,6 +213,24 @@ async def test_a_taken_address_is_refused_when_asked_for(api: Api) -> None:
     assert await letters(api, taken.email) == []
 
 
+async def test_ones_own_address_in_other_letters_is_a_change_that_both_ends_confirm(api: Api) -> None:
+    """To its mail server it may be another mailbox."""
+    account, tokens = await verified(api)
+    email = account.email.replace("mailbox", "MailBox")
+    old, new = await change(api, tokens, account, email)
+    assert (await confirm(api, new)).json() == {"email": email, "verified": False, "waiting_for": ["old"]}
+    assert await address_of(api, tokens) == (account.email, True)
+    assert (await confirm(api, old)).json() == {"email": email, "verified": True, "waiting_for": []}
+    assert await address_of(api, tokens) == (email, True)
+    assert email in (await newest(api, account.email, "email_changed")).text
+    assert (await api.log_in_as(account.email, PASSWORD)).status_code == 200
+    assert error_of(await ask(api, tokens, email)) == (409, "email_taken"), "nothing to change"
+    _, boss = await api.as_role("superuser")
+    path = f"{V1}/admin/users/{account.id}"
+    patched = await api.http.patch(path, json={"email": account.email}, headers=boss.bearer)
+    assert (patched.status_code, patched.json()["email"]) == (200, account.email)
+
+
 async def test_an_address_that_is_taken_meanwhile_changes_nothing(api: Api) -> None:
     account, tokens = await verified(api)
     email = f"{unique('next')}@example.com"

@@ -204,7 +204,7 @@ BAD = {
     "a tag": ("version: 1\nroles:\n  a1: {title: !!python/object/apply:os.system [ls]}\n", 3, "must be a string"),
     "a scalar tag": ("version: !!python/name:os.system x\n", 1, "could not determine a constructor"),
     "no version": ("roles: {}\n", 1, "version is required"),
-    "another version": ("version: 2\n", 1, "version is not valid"),
+    "another version": ("version: 2\n", 1, "version must be 1"),
     "an unknown part": ("version: 1\ngrants: {}\n", 2, "is not known here"),
     "an unknown field": ("version: 1\nroles:\n  a1:\n    title: x\n    colour: red\n", 5, "is not known here"),
     "no title": ("version: 1\nroles:\n  a1:\n    permissions: []\n", 3, "title is required"),

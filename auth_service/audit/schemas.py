@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from auth_service.core.schemas import Answer, Moment, PlainText
+from auth_service.core.schemas import Answer, Moment, Typed
 
 
 class AuditQuery(BaseModel):
@@ -15,9 +15,9 @@ class AuditQuery(BaseModel):
 
     cursor: str | None = Field(default=None, pattern=r"^[A-Za-f][A-Za-z0-9_-]{10}$")  # 8 bytes, not negative
     limit: int = Field(default=20, ge=1, le=100)
-    actor: Annotated[PlainText, Field(min_length=1, max_length=100)] | None = None
+    actor: Annotated[str, Typed(1, 100)] | None = None
     action: str | None = Field(default=None, pattern=r"^[a-z_]{1,30}\.[a-z_]{1,30}$")
-    target: Annotated[PlainText, Field(min_length=1, max_length=100)] | None = None
+    target: Annotated[str, Typed(1, 100)] | None = None
     since: Moment | None = None
     until: Moment | None = None
 

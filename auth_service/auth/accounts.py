@@ -30,7 +30,7 @@ from auth_service.sessions import devices
 from auth_service.sessions.repository import lock_user
 from auth_service.sessions.service import list_sessions
 from auth_service.users import email as addresses
-from auth_service.users import repository, service
+from auth_service.users import look_alikes, repository, service
 from auth_service.users.acting import may_act_on
 from auth_service.users.identifiers import canonical_login
 from auth_service.users.links import send_link
@@ -190,6 +190,7 @@ async def _rename(resources: Resources, session: AsyncSession, user: User, chang
     if user.full_name != name_before:
         events.append(ProfileChanged(user_id=user.id, full_name=user.full_name))
     if user.login != login_before:
+        await look_alikes.claim(session, user, before=login_before)
         events.append(LoginChanged(user_id=user.id, username=user.login))
     await record(resources, session, *events)
 

@@ -6,13 +6,14 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
-from auth_service.core.schemas import NOT_NULL, Answer, Body, Moment, PlainText
+from auth_service.core.schemas import NOT_NULL, Answer, Body, Moment, Typed
 from auth_service.mfa.schemas import MfaState
 from auth_service.roles.schemas import RoleGrantAnswer, RoleName
-from auth_service.users.schemas import Email, FullName, Login
+from auth_service.users.schemas import Email, FullName, Login, ShownEmail
 from auth_service.users.search import CURSOR, UserFilter
 
-Reason = Annotated[PlainText, Field(min_length=3, max_length=500)]
+Reason = Annotated[str, Typed(3, 500)]
+Search = Annotated[str, Typed(1, 254)]
 
 
 class AccountsQuery(BaseModel):
@@ -22,7 +23,7 @@ class AccountsQuery(BaseModel):
 
     cursor: str | None = Field(default=None, pattern=CURSOR)
     limit: int = Field(default=20, ge=1, le=100)
-    search: Annotated[PlainText, Field(min_length=1, max_length=254)] | None = None
+    search: Search | None = None
     role: RoleName | None = None
     active: bool | None = None
     email_verified: bool | None = None
@@ -88,7 +89,7 @@ class AccountAnswer(Answer):
 
     id: UUID
     login: str
-    email: str | None
+    email: ShownEmail | None
     full_name: str | None
     email_verified: bool
     mfa: bool

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.connections import Resources
 from auth_service.core.errors import NotFound
+from auth_service.mail.addresses import shown
 from auth_service.mfa import service as mfa
 from auth_service.models import Base, Device, EmailChange, LoginHistory, Session, User, UserRole
 from auth_service.sessions.history_schemas import HistoryQuery
@@ -82,7 +83,8 @@ async def _email_change(session: AsyncSession, user_id: UUID) -> dict[str, Any] 
 
 
 def _fields(row: Base, names: str) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in names.split()}
+    fields = {name: getattr(row, name) for name in names.split()}
+    return fields | {"email": shown(fields["email"])} if "email" in fields else fields
 
 
 def _json(value: Any) -> bytes:

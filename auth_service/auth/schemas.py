@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, StrictBool
 
-from auth_service.core.schemas import NOT_NULL, Answer, Body
+from auth_service.core.schemas import NOT_NULL, Answer, Body, Typed
 from auth_service.mfa.schemas import TypedCode
 from auth_service.sessions.schemas import DeviceName
 from auth_service.users.schemas import TypedPassword
@@ -16,7 +16,7 @@ Token = Annotated[str, Field(min_length=1, max_length=8192)]
 class LoginBody(Body):
     """`login`: the login name or the e-mail address. `device_token`: what this device got at its first login."""
 
-    login: Annotated[str, Field(min_length=1, max_length=320)]
+    login: Annotated[str, Typed(1, 320)]
     password: TypedPassword
     device_name: DeviceName | None = None
     device_token: Token | None = None

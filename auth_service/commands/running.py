@@ -18,7 +18,7 @@ from rich.table import Table
 
 from auth_service.config import ConfigError, Settings, load_settings
 from auth_service.core.connections import Resources, open_resources
-from auth_service.core.errors import AppError, NotFound, is_store_failure
+from auth_service.core.errors import AppError, NotFound, explain_field, is_store_failure
 from auth_service.core.schemas import Moment
 from auth_service.core.store_trouble import of_store
 from auth_service.models import User
@@ -72,6 +72,14 @@ def checked(kind: Any, value: str | None, complaint: str) -> None:
         stop(complaint)
 
 
+def as_typed(kind: Any, name: str, value: str | None) -> Any:
+    """The value as the API too would take it, white space around it left out; else stops with what is wrong."""
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        stop(f"{name} {explain_field(error.errors()[0])['message']}")
+
+
 def read_moment(text: str | None) -> datetime | None:
     """A time as the API takes it; stops with words for any other text."""
     if text is None:
@@ -111,6 +119,7 @@ def ask_password() -> str:
 
 async def find_user(resources: Resources, who: str) -> User:
     """By id, login or e-mail address; raises NotFound."""
+    who = who.strip()
     async with resources.db() as session:
         user = await repository.find_by_text_id(session, who)
         if user is None:

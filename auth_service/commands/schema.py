@@ -6,9 +6,11 @@ from alembic.config import Config
 
 from alembic import command
 from auth_service.commands.running import errors_in_words, read_settings, run, stop
+from auth_service.core.connections import Resources
 from auth_service.core.log import configure_logging
 from auth_service.core.migrating import StillLocked
 from auth_service.sessions.partition_upkeep import ensure_partitions
+from auth_service.users.look_alikes import add_missing
 
 
 def alembic_config() -> Config:
@@ -20,7 +22,9 @@ def alembic_config() -> Config:
 
 
 def migrate() -> list[str]:
-    """To the newest revision, then the partitions of the coming months; the names of those made."""
+    """To the newest revision, then what logins look like, and the partitions of the coming months; the names of
+    those made.
+    """
     settings = read_settings()
     configure_logging(settings)
     with errors_in_words(settings):
@@ -28,4 +32,10 @@ def migrate() -> list[str]:
             command.upgrade(alembic_config(), "head")
         except StillLocked as error:
             stop(str(error))
-    return run(ensure_partitions).made
+    return run(_complete)
+
+
+async def _complete(resources: Resources) -> list[str]:
+    """What no migration can do in SQL."""
+    await add_missing(resources)
+    return (await ensure_partitions(resources)).made

@@ -8,9 +8,10 @@ import typer
 
 from auth_service.audit.trail import operator
 from auth_service.auth import admin
+from auth_service.auth.accounts_schemas import Reason, Search
 from auth_service.commands.running import (
+    as_typed,
     ask_password,
-    checked,
     find_user,
     print_rows,
     progress_bar,
@@ -21,12 +22,12 @@ from auth_service.commands.running import (
 from auth_service.core.connections import Resources
 from auth_service.core.errors import NotFound
 from auth_service.core.passwords import check_rules
+from auth_service.mail.addresses import shown
 from auth_service.mfa import service as second_factor
 from auth_service.models import User
 from auth_service.permissions.actor import OPERATOR
 from auth_service.users import forgotten_password, importer, repository, service
-from auth_service.users.identifiers import canonical_email, canonical_login
-from auth_service.users.schemas import FullName
+from auth_service.users.schemas import Email, FullName, Login
 from auth_service.users.search import Found, UserFilter, find_users
 
 app = typer.Typer(help="Accounts.", no_args_is_help=True)
@@ -48,7 +49,7 @@ def list_users(  # noqa: PLR0917  typer makes options of them
 ) -> None:
     """Accounts, oldest first; the table says less than --json, to fit on 80 columns."""
     wanted = UserFilter(
-        search=search,
+        search=as_typed(Search | None, "search", search),
         role=role,
         active=active,
         email_verified=verified,
@@ -74,15 +75,8 @@ def create(
     another: Annotated[bool, typer.Option("--another-superuser", help="Make one although there is one.")] = False,
 ) -> None:
     """An account; the password is asked for, or read from standard input."""
-    try:
-        canonical_login(login)
-    except ValueError as error:
-        stop(f"login {error}")
-    try:
-        canonical_email(email)
-    except ValueError as error:
-        stop(f"email {error}")
-    checked(FullName | None, full_name, "full name must be printable, with 1 to 200 characters")
+    login, email = as_typed(Login, "login", login), as_typed(Email, "email", email)
+    full_name = as_typed(FullName | None, "full name", full_name)
     password = _new_password()
 
     async def action(resources: Resources) -> User:
@@ -163,6 +157,7 @@ def unlock(who: Who) -> None:
 @app.command("reset-mfa")
 def reset_mfa(who: Who, reason: Annotated[str, typer.Option(help="Goes to the audit trail.")]) -> None:
     """For a user who lost phone and recovery codes; ends all sessions of the user."""
+    reason = as_typed(Reason, "reason", reason)
 
     async def action(resources: Resources) -> None:
         user = await find_user(resources, who)
@@ -188,21 +183,32 @@ def send_password_reset(who: Who) -> None:
 def import_csv(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
     skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Leave out who is here already.")] = False,
+    keep_look_alikes: Annotated[
+        bool, typer.Option("--keep-look-alikes", help="Take in logins that look like another one.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")] = False,
 ) -> None:
     """Accounts with their bcrypt or argon2 hashes: columns login, email, password_hash, full_name. All or none."""
     plan = importer.read_csv(file)
-    _stop_for(plan.problems)
+    _stop_for(plan.problems + ([] if keep_look_alikes else plan.look_alikes))
 
     async def action(resources: Resources) -> int:
         taken = await importer.mark_taken(resources, plan)
-        if taken and not skip_existing:
-            _stop_for([f"line {line}: the login or email is taken" for line in sorted(taken)])
         users = [user for user in plan.users if user.line not in taken]
+        problems = {} if skip_existing else dict.fromkeys(taken, "the login or email is taken")
+        if not keep_look_alikes:
+            like = await importer.find_look_alikes(resources, users)
+            problems |= dict.fromkeys(like, "the login looks like that of an account here")
+        _stop_for([f"line {line}: {words}" for line, words in sorted(problems.items())])
         if users and not dry_run:
             with progress_bar() as progress:
                 task = progress.add_task("importing", total=len(users))
-                await importer.import_users(resources, users, lambda count: progress.advance(task, count))
+                await importer.import_users(
+                    resources,
+                    users,
+                    lambda count: progress.advance(task, count),
+                    keep_look_alikes=keep_look_alikes,
+                )
         return len(users)
 
     count = run(action)
@@ -214,7 +220,7 @@ def _whole(found: Found) -> dict[str, object]:
     return {
         "id": user.id,
         "login": user.login,
-        "email": user.email,
+        "email": shown(user.email),
         "email_verified": user.email_verified,
         "mfa": found.mfa,
         "active": user.is_active,
@@ -228,7 +234,7 @@ def _in_short(found: Found) -> dict[str, object]:
     remarks = {"disabled": not user.is_active, "unverified": not user.email_verified, "mfa": found.mfa}
     return {
         "id": user.id,
-        "login, e-mail": f"{user.login}\n{user.email}",
+        "login, e-mail": f"{user.login}\n{shown(user.email)}",
         "state": "\n".join(word for word, holds in remarks.items() if holds),
     }
 

@@ -22,8 +22,8 @@ from auth_service.core.edge import (
     UnsupportedMediaType,
 )
 from auth_service.core.errors import AppError, Busy, NotFound, Unavailable, ValidationFailed
+from auth_service.core.schemas import NO_CONTROLS
 
-NO_CONTROLS = r"^[^\u0000-\u001f\u007f]*$"  # the edge refuses them in every text of every request (EDG-5)
 _EDGE = (HostNotAllowed, InvalidPath, BodyTooLarge, UnsupportedMediaType, HeadersTooLarge)
 _SAFE = {"get", "head", "options"}
 _SCHEMES: dict[str, Any] = {

@@ -1,9 +1,22 @@
 """What every request body and answer has in common."""
 
+import unicodedata
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -24,6 +37,50 @@ def _plain_text(value: str) -> str:
     if any(ord(char) < 0x20 or ord(char) == 0x7F for char in value):
         raise ValueError("must not have control characters")
     return value
+
+
+_CONTROLS = r"\u0000-\u001f\u007f"
+NO_CONTROLS = f"^[^{_CONTROLS}]*$"  # the edge refuses them in every text of every request (EDG-5)
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """Marks a text that a person types or pastes, whatever the field: white space around it is left out before
+    anything else is looked at, and it has no control characters. Passwords alone are taken as they are (PWD-4).
+
+    `format` stands in the document in place of a pattern, for what no pattern can say.
+    """
+
+    least: int
+    most: int
+    format: str | None = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        # The lengths belong to the text itself: behind a validator pydantic would count `items`.
+        text = core_schema.str_schema(strip_whitespace=True, min_length=self.least or None, max_length=self.most)
+        return core_schema.no_info_after_validator_function(_plain_text, text)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(schema) | ({"format": self.format} if self.format else {"pattern": self._pattern()})
+
+    def _pattern(self) -> str:
+        """What is left of it must be long enough."""
+        if self.least == 0:
+            return NO_CONTROLS
+        mark, between = rf"[^\s{_CONTROLS}]", f"[^{_CONTROLS}]"
+        rest = "" if self.least == 1 else f"{between}{{{self.least - 2},}}{mark}"
+        return f"^{between}*{mark}{rest}{between}*$"
+
+
+def without_gaps(value: str) -> str:
+    """For codes, which are shown in groups and pasted with what stood around them: no white space, dashes or
+    invisible characters.
+    """
+    return "".join(char for char in value if not (char.isspace() or char == "\u2212" or _is_gap(char)))
+
+
+def _is_gap(char: str) -> bool:
+    return unicodedata.category(char) in {"Pd", "Cf"}  # dashes; soft hyphens, zero widths, marks of direction
 
 
 def _is_text(value: Any) -> Any:
@@ -56,5 +113,5 @@ def _whole(value: Any) -> Any:
 
 # JSON has one kind of number: 5.0 is as whole as 5, and JSON Schema says so; "5" and true are none.
 WHOLE = BeforeValidator(_whole)
-PlainText = Annotated[str, AfterValidator(_plain_text)]
+PLAIN = AfterValidator(_plain_text)
 Moment = Annotated[AwareDatetime, BeforeValidator(_is_text), AfterValidator(_in_utc)]

@@ -19,6 +19,7 @@ from sqlalchemy import delete, select, update
 
 from auth_service.core.connections import Resources
 from auth_service.core.secrets import CannotOpen
+from auth_service.mail.addresses import shown
 from auth_service.mail.message import to_message
 from auth_service.mail.outbox import NOBODY, open_letter
 from auth_service.mail.smtp import open_smtp
@@ -134,7 +135,7 @@ async def _print(resources: Resources, mail: Mail) -> None:
     letter = open_letter(resources, mail)
     await _update(resources, mail, sent_at=resources.clock())
     # Not into the log: it is the only place where a link may be read (AUD-2).
-    sys.stdout.write(f"\n--- mail to {letter.to}: {letter.subject}\n{letter.text}---\n")
+    sys.stdout.write(f"\n--- mail to {shown(letter.to)}: {letter.subject}\n{letter.text}---\n")
     sys.stdout.flush()
 
 

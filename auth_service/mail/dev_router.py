@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 from sqlalchemy import select
 
 from auth_service.core.connections import Res, Resources
+from auth_service.mail.addresses import shown
 from auth_service.mail.outbox import NOBODY, open_letter
 from auth_service.models import Mail
 
@@ -43,8 +44,8 @@ async def page(resources: Res) -> str:
 
 @router.get("/dev/mails.json")
 async def listing(resources: Res, to: str | None = None) -> list[KeptMail]:
-    """`to`: only those to this address, as it is stored."""
-    return [mail for mail in await _kept(resources) if to in {None, mail.to}]
+    """`to`: only those to this address, as it is stored or shown."""
+    return [mail for mail in await _kept(resources) if to is None or shown(to) == mail.to]
 
 
 async def _kept(resources: Resources) -> Sequence[KeptMail]:
@@ -52,7 +53,9 @@ async def _kept(resources: Resources) -> Sequence[KeptMail]:
     async with resources.db() as session:
         mails = (await session.scalars(statement)).all()
     letters = [(open_letter(resources, mail), mail) for mail in mails]
-    return [KeptMail(letter.to, letter.subject, letter.text, mail.kind, mail.created_at) for letter, mail in letters]
+    return [
+        KeptMail(shown(letter.to), letter.subject, letter.text, mail.kind, mail.created_at) for letter, mail in letters
+    ]
 
 
 def _as_html(mail: KeptMail) -> str:

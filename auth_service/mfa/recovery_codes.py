@@ -22,7 +22,12 @@ def new_codes() -> list[str]:
     return ["-".join(code[start : start + 4] for start in range(0, LENGTH, 4)) for code in codes.values()]
 
 
-def split(typed: str) -> tuple[str, str] | None:
-    """(finder, secret) however it was typed: upper case, spaces, no dashes; None if it is no recovery code."""
-    code = re.sub(r"[\s-]", "", typed).lower()
-    return (code[:FINDER_LENGTH], code[FINDER_LENGTH:]) if _FORM.fullmatch(code) else None
+def is_recovery_code(code: str) -> bool:
+    """In upper or lower case, without what stands between its groups."""
+    return _FORM.fullmatch(code.lower()) is not None
+
+
+def split(code: str) -> tuple[str, str]:
+    """(finder, secret) of a code for which `is_recovery_code` holds."""
+    code = code.lower()
+    return code[:FINDER_LENGTH], code[FINDER_LENGTH:]

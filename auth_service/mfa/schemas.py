@@ -3,13 +3,47 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from auth_service.core.schemas import Answer, Body, PlainText
+from auth_service.core.schemas import Answer, Body, Typed, without_gaps
+from auth_service.mfa.recovery_codes import is_recovery_code
+from auth_service.mfa.totp import is_totp_code
 from auth_service.users.schemas import TypedPassword
 
-# A TOTP code or a recovery code, as typed.
-TypedCode = Annotated[PlainText, Field(min_length=6, max_length=40)]
+
+def _code(value: str) -> str:
+    code = without_gaps(value)
+    if not (is_totp_code(code) or is_recovery_code(code)):
+        raise ValueError("must be six digits, or a recovery code")
+    return code
+
+
+def _digits(value: str) -> str:
+    code = without_gaps(value)
+    if not is_totp_code(code):
+        raise ValueError("must be six digits")
+    return code
+
+
+# As a phone or a printed list shows them: `123 456`, `K7FQ 2m9x-…`. What cannot be a code costs no try.
+TypedCode = Annotated[
+    str,
+    Field(
+        max_length=100,
+        description="Six digits, or a recovery code; spaces and dashes in it do not count.",
+        json_schema_extra={"format": "code"},
+    ),
+    AfterValidator(_code),
+]
+TypedDigits = Annotated[
+    str,
+    Field(
+        max_length=100,
+        description="Six digits; spaces and dashes between them do not count.",
+        json_schema_extra={"format": "digits"},
+    ),
+    AfterValidator(_digits),
+]
 
 
 class StartBody(Body):
@@ -17,7 +51,7 @@ class StartBody(Body):
 
 
 class ConfirmBody(Body):
-    code: TypedCode
+    code: TypedDigits
 
 
 class SecondFactorBody(Body):
@@ -28,7 +62,7 @@ class SecondFactorBody(Body):
 
 
 class ResetBody(Body):
-    reason: Annotated[PlainText, Field(min_length=3, max_length=500)]
+    reason: Annotated[str, Typed(3, 500)]
 
 
 class MfaState(Answer):

@@ -13,6 +13,7 @@ from auth_service.audit.trail import Action, Target, write_act
 from auth_service.core.connections import Resources
 from auth_service.core.errors import AppError, Conflict, PermissionDenied, Unauthenticated
 from auth_service.core.principal import Principal
+from auth_service.core.schemas import without_gaps
 from auth_service.events import kinds
 from auth_service.events.outbox import record
 from auth_service.mail.outbox import enqueue
@@ -164,7 +165,10 @@ async def new_recovery_codes(
 
 
 async def check_code(resources: Resources, user_id: UUID, code: str) -> None:
-    """Uses up a TOTP or a recovery code; raises WrongCode or MfaNotEnabled. Ten tries an hour, whatever the path."""
+    """Uses up a TOTP or a recovery code, of a form that the schemas let through; raises WrongCode or MfaNotEnabled.
+
+    Ten tries an hour, whatever the path.
+    """
     async with resources.db() as session:
         row = await repository.find_confirmed(session, user_id)
     if row is None:
@@ -250,10 +254,7 @@ async def _seal_anew(resources: Resources, row: Totp) -> bool:
 
 
 async def _use_recovery_code(resources: Resources, user_id: UUID, code: str) -> None:
-    parts = recovery_codes.split(code)
-    if parts is None:
-        raise WrongCode
-    finder, secret = parts
+    finder, secret = recovery_codes.split(code)
     async with resources.db() as session:
         row = await repository.find_code(session, user_id, finder)
     async with resources.hasher.slot() as slot:
@@ -284,9 +285,8 @@ async def _hashed_codes(resources: Resources) -> tuple[list[str], list[dict[str,
     codes = recovery_codes.new_codes()
     rows = []
     for code in codes:
-        parts = recovery_codes.split(code)
-        assert parts is not None  # noqa: S101  we made it
-        rows.append({"finder": parts[0], "code_hash": await resources.hasher.hash(parts[1])})
+        finder, secret = recovery_codes.split(without_gaps(code))
+        rows.append({"finder": finder, "code_hash": await resources.hasher.hash(secret)})
     return codes, rows
 
 

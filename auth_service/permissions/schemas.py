@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, StrictBool
 
-from auth_service.core.schemas import Answer, Body, PlainText
+from auth_service.core.schemas import PLAIN, Answer, Body, Typed
 from auth_service.permissions.check import Decision, Reason
 from auth_service.permissions.patterns import CODE, PATTERN, is_code, is_pattern
 
@@ -28,9 +28,9 @@ def _pattern(value: str) -> str:
 PermissionCode = Annotated[str, Field(json_schema_extra={"pattern": f"^{CODE}$"}), AfterValidator(_code)]
 PermissionPattern = Annotated[str, Field(json_schema_extra={"pattern": f"^({PATTERN})$"}), AfterValidator(_pattern)]
 # A check may ask for anything; what the catalogue does not know is denied as unknown_permission.
-AskedCode = Annotated[PlainText, Field(min_length=1, max_length=128)]
-Title = Annotated[PlainText, Field(min_length=1, max_length=200)]
-Description = Annotated[PlainText, Field(max_length=2000)]
+AskedCode = Annotated[str, Field(min_length=1, max_length=128), PLAIN]
+Title = Annotated[str, Typed(1, 200)]
+Description = Annotated[str, Typed(0, 2000)]
 
 
 class CheckBody(Body):

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from auth_service.core.schemas import WHOLE, Answer, Body, Moment, PlainText
+from auth_service.core.schemas import WHOLE, Answer, Body, Moment, Typed
 from auth_service.permissions.schemas import Description, PermissionPattern, Title
 
 RoleName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,63}$")]
@@ -55,7 +55,7 @@ class GrantBody(Body):
 
     valid_from: Moment | None = None
     valid_until: Moment | None = None
-    reason: Annotated[PlainText, Field(max_length=500)] | None = None
+    reason: Annotated[str, Typed(0, 500)] | None = None
 
 
 class RoleGrantAnswer(Answer):

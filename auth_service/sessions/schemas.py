@@ -4,14 +4,12 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import Field
-
-from auth_service.core.schemas import Answer, Body, PlainText
+from auth_service.core.schemas import Answer, Body, Typed
 from auth_service.models import Device, Session
 from auth_service.sessions.devices import is_trusted
 from auth_service.sessions.user_agent import in_words
 
-DeviceName = Annotated[PlainText, Field(min_length=1, max_length=100)]
+DeviceName = Annotated[str, Typed(1, 100)]
 
 
 class SessionAnswer(Answer):

@@ -15,6 +15,7 @@ from auth_service.core.connections import Resources
 from auth_service.core.errors import Conflict, EmailTaken, NotFound, TooManyRequests
 from auth_service.events import kinds
 from auth_service.events.outbox import record
+from auth_service.mail.addresses import shown
 from auth_service.mail.outbox import enqueue, must_have_mail
 from auth_service.mail.texts import MailKind
 from auth_service.models import EmailChange, MailedToken, User
@@ -91,7 +92,9 @@ async def ask_for_change(
     now = resources.clock()
     async with resources.db.begin() as session:
         user = await lock_confirmed(session, confirmed)
-        if await repository.find_by_key(session, key, is_email=True) is not None:
+        owner = await repository.find_by_key(session, key, is_email=True)
+        # One's own in other letters may be another mailbox to its server: both ends confirm that too.
+        if owner is not None and (owner.id != user_id or address == user.email):
             raise EmailTaken
         await _forget_change(session, user_id)
         old_needed = user.email_verified_at is not None
@@ -106,7 +109,7 @@ async def ask_for_change(
         )
         session.add(change)
         if old_needed:
-            await send_link(resources, session, user, Purpose.EMAIL_CHANGE_OLD, new_email=address)
+            await send_link(resources, session, user, Purpose.EMAIL_CHANGE_OLD, new_email=shown(address))
         await send_link(resources, session, user, Purpose.EMAIL_CHANGE_NEW, to=address)
     return Confirmation(address, False, waiting_for(change))
 
@@ -116,7 +119,7 @@ async def replace_in(resources: Resources, session: AsyncSession, user: User, em
     confirms it. The old one is told, and no link that was sent to it works any more.
     """
     address, key = canonical_email(email)
-    await enqueue(resources, session, user, MailKind.EMAIL_CHANGED, to=user.email, new_email=address)
+    await enqueue(resources, session, user, MailKind.EMAIL_CHANGED, to=user.email, new_email=shown(address))
     user.email, user.email_key, user.email_verified_at = address, key, None
     user.updated_at = resources.clock()
     await session.flush()
@@ -169,7 +172,7 @@ async def _confirm_end(
         change.new_confirmed_at = now
     if waiting_for(change):
         return Confirmation(change.email, False, waiting_for(change))
-    await enqueue(resources, session, user, MailKind.EMAIL_CHANGED, to=user.email, new_email=change.email)
+    await enqueue(resources, session, user, MailKind.EMAIL_CHANGED, to=user.email, new_email=shown(change.email))
     user.email, user.email_key = change.email, change.email_key
     user.email_verified_at = user.updated_at = now
     await _forget_change(session, user.id)

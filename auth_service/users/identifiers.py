@@ -1,16 +1,14 @@
 """Canonical logins and e-mail addresses: what uniqueness and login go by (REG-2, REG-3). Pure."""
 
-import re
 import unicodedata
 
 from email_validator import EmailNotValidError, validate_email
 
+from auth_service.core.confusables import mixes_scripts
+
 MIN_LOGIN, MAX_LOGIN = 3, 64
 MAX_EMAIL_OCTETS, MAX_LOCAL_OCTETS = 254, 64
 _JOINERS = set("._-")
-# Scripts that belong together in one word of their language; every other mix is a look-alike trick.
-_EAST_ASIAN = {"CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO"}
-_NUMERIC_NAMES = re.compile(r"DIGIT|NUMBER")
 
 
 def canonical_login(login: str) -> str:
@@ -25,7 +23,7 @@ def canonical_login(login: str) -> str:
         raise ValueError("may have letters, digits, dots, dashes and underscores only")
     if not (key[0].isalnum() and (key[-1].isalnum() or unicodedata.combining(key[-1]))):
         raise ValueError("must begin and end with a letter or a digit")
-    if _is_mixed({_script(char) for char in key if char.isalpha() or char.isdecimal()}):
+    if mixes_scripts(key):
         raise ValueError("must not mix letters of different scripts")
     return key
 
@@ -42,7 +40,10 @@ def lookup_key(identifier: str) -> tuple[str, bool]:
 
 
 def canonical_email(email: str) -> tuple[str, str]:
-    """The address to write to, and its key: domain in ASCII, all in lower case, dots and plus signs as they are."""
+    """The address to write to, and its key: domain in ASCII, all in lower case, dots and plus signs as they are.
+
+    For people it is written by `mail.addresses.shown`.
+    """
     try:
         checked = validate_email(email, check_deliverability=False)
     except EmailNotValidError:
@@ -51,16 +52,3 @@ def canonical_email(email: str) -> tuple[str, str]:
     if len(local.encode()) > MAX_LOCAL_OCTETS or len(f"{local}@{domain}".encode()) > MAX_EMAIL_OCTETS:
         raise ValueError("must be an e-mail address of at most 254 characters")
     return f"{local}@{domain}", f"{local.lower()}@{domain}"
-
-
-def _script(char: str) -> str:
-    # Unicode's own name begins with the script; the standard library has no script property.
-    name = unicodedata.name(char, "UNKNOWN")
-    if char.isdecimal() and _NUMERIC_NAMES.match(name):
-        return "COMMON"
-    first = name.partition(" ")[0].partition("-")[0]
-    return "EAST ASIAN" if first in _EAST_ASIAN else first
-
-
-def _is_mixed(scripts: set[str]) -> bool:
-    return len(scripts - {"COMMON"}) > 1

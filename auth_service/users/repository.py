@@ -19,7 +19,11 @@ _ACCOUNT = """
 SELECT id, login, email, email_verified_at IS NOT NULL AS email_verified, full_name, is_active, created_at, updated_at
 FROM users WHERE id = $1
 """
-_TAKEN = {"uq_users_login_key": LoginTaken, "uq_users_email_key": EmailTaken}
+_TAKEN = {
+    "uq_users_login_key": LoginTaken,
+    "uq_login_looks_claimed": LoginTaken,
+    "uq_users_email_key": EmailTaken,
+}
 
 
 def taken(error: IntegrityError) -> Conflict:

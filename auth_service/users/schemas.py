@@ -7,7 +7,8 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 
 from auth_service.core.passwords import MAX_LENGTH, MIN_LENGTH, check_rules
-from auth_service.core.schemas import Answer, Body, PlainText
+from auth_service.core.schemas import Answer, Body, Typed
+from auth_service.mail.addresses import shown
 from auth_service.users.identifiers import MAX_LOGIN, MIN_LOGIN, canonical_email, canonical_login
 
 
@@ -23,15 +24,12 @@ def _email(value: str) -> str:
 # The lengths are checked again in canonical form; these stop huge inputs early. The formats stand in the document
 # for what no pattern can say: one script, a known domain syntax, a password that is not guessed first.
 Login = Annotated[
-    PlainText,
-    Field(
-        max_length=4 * MAX_LOGIN,
-        description=f"{MIN_LOGIN} to {MAX_LOGIN} letters of one script, digits, and `.`, `_`, `-` between them.",
-        json_schema_extra={"format": "login"},
-    ),
+    str,
+    Typed(0, 4 * MAX_LOGIN, format="login"),
+    Field(description=f"{MIN_LOGIN} to {MAX_LOGIN} letters of one script, digits, and `.`, `_`, `-` between them."),
     AfterValidator(_login),
 ]
-Email = Annotated[PlainText, Field(max_length=320, json_schema_extra={"format": "email"}), AfterValidator(_email)]
+Email = Annotated[str, Typed(0, 320, format="email"), AfterValidator(_email)]
 NewPassword = Annotated[
     str,
     Field(
@@ -43,8 +41,12 @@ NewPassword = Annotated[
 ]
 # A typed password is only compared; too long is simply wrong, and costs no hash.
 TypedPassword = Annotated[str, Field(min_length=1, max_length=1024)]
-MailedText = Annotated[str, Field(min_length=1, max_length=200)]
-FullName = Annotated[PlainText, Field(min_length=1, max_length=200)]
+MailedText = Annotated[str, Typed(1, 200)]
+FullName = Annotated[str, Typed(1, 200)]
+
+
+# Of what is stored: the domain in the letters that were typed.
+ShownEmail = Annotated[str, AfterValidator(shown)]
 
 
 class RegisterBody(Body):
@@ -107,14 +109,14 @@ class ResetAnswer(Answer):
 class EmailChangeAnswer(Answer):
     """`waiting_for`: the ends that have yet to confirm."""
 
-    email: str
+    email: ShownEmail
     waiting_for: list[Literal["old", "new"]]
 
 
 class ConfirmationAnswer(Answer):
     """`verified`: the account has this address, and its mailbox has confirmed it."""
 
-    email: str
+    email: ShownEmail
     verified: bool
     waiting_for: list[Literal["old", "new"]]
 
@@ -122,7 +124,7 @@ class ConfirmationAnswer(Answer):
 class UserAnswer(Answer):
     id: UUID
     login: str
-    email: str
+    email: ShownEmail
     email_verified: bool
     full_name: str | None
     is_active: bool

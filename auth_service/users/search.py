@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+import idna
 from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -96,12 +97,22 @@ def _conditions(wanted: UserFilter, now: datetime) -> list[ColumnElement[bool]]:
     return conditions
 
 
+def _in_ascii(text: str) -> str:
+    """A part of an address as its key has it: of `тест@пример.рф`, `@пример.рф` or `пример.рф` the domain."""
+    local, at, domain = text.rpartition("@")
+    try:
+        found = idna.encode(domain, uts46=True).decode() if "." in domain and not text.isascii() else domain
+    except idna.IDNAError:
+        found = domain
+    return f"{local}{at}{found}"
+
+
 def _matches(text: str, *, personal: bool) -> ColumnElement[bool]:
     login = User.login_key.contains(unicodedata.normalize("NFKC", text).casefold(), autoescape=True)
     if not personal:
         return login
     return or_(
         login,
-        User.email_key.contains(text.lower(), autoescape=True),
+        User.email_key.contains(_in_ascii(unicodedata.normalize("NFC", text).lower()), autoescape=True),
         func.lower(User.full_name).contains(text.lower(), autoescape=True),
     )

@@ -27,7 +27,7 @@ from auth_service.permissions.keepers import keeping_administration
 from auth_service.permissions.repository import lock_access_rules
 from auth_service.sessions.repository import delete_history, lock_user, origin_of
 from auth_service.sessions.service import end_all_in, end_others_in
-from auth_service.users import attempts, repository
+from auth_service.users import attempts, look_alikes, repository
 from auth_service.users.credentials import Origin, Outcome, verify_password
 from auth_service.users.identifiers import canonical_email, canonical_login
 from auth_service.users.links import may_mail, send_link
@@ -103,9 +103,12 @@ def new_user(resources: Resources, *, login: str, email: str, full_name: str | N
 
 
 async def add_in(resources: Resources, session: AsyncSession, user: User, roles: Collection[str]) -> None:
-    """In the caller's transaction, with grants from the moment of its creation and without an end."""
+    """In the caller's transaction, with grants from the moment of its creation and without an end.
+
+    Raises LoginTaken where another account's login looks the same.
+    """
     session.add(user)
-    await session.flush()
+    await look_alikes.claim(session, user)
     since = user.created_at
     created = NewUser(user_id=user.id, username=user.login, full_name=user.full_name, created_at=since)
     await record(resources, session, created)
@@ -168,6 +171,7 @@ async def change_login(
             user.login, user.login_key = login, canonical_login(login)
             user.updated_at = resources.clock()
             if user.login != before:
+                await look_alikes.claim(session, user, before=before)
                 await record(resources, session, LoginChanged(user_id=user_id, username=login))
     except IntegrityError as error:
         raise repository.taken(error) from None

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 
-from auth_service.core.schemas import Answer, Body
+from auth_service.core.schemas import Answer, Body, Typed
 from auth_service.events.kinds import KINDS
 from auth_service.permissions.schemas import Description
 from auth_service.webhooks.addresses import MOST_CHARACTERS, problem_of
@@ -24,7 +24,7 @@ def _kind(value: str) -> str:
     return value
 
 
-Url = Annotated[str, Field(max_length=MOST_CHARACTERS, json_schema_extra={"format": "uri"}), AfterValidator(_url)]
+Url = Annotated[str, Typed(0, MOST_CHARACTERS, format="uri"), AfterValidator(_url)]
 Kind = Annotated[str, Field(json_schema_extra={"enum": sorted(KINDS)}), AfterValidator(_kind)]
 Kinds = Annotated[list[Kind], Field(max_length=100)]
 

@@ -76,6 +76,10 @@ schemathesis.openapi.format(
     "password",
     st.text(st.characters(min_codepoint=0xA1, max_codepoint=0x2FF), max_size=64).map("jY7-mqv-Tz0-{}".format),
 )
+schemathesis.openapi.format("digits", st.from_regex(r"[0-9]{3}[ -]?[0-9]{3}", fullmatch=True))
+schemathesis.openapi.format(
+    "code", st.from_regex(r"[0-9]{3}[ -]?[0-9]{3}|([a-hj-kmnp-z2-9]{4}-){3}[A-HJ-KMNP-Z2-9]{4}", fullmatch=True)
+)
 schemathesis.openapi.format("date-time", _TIMES)
 
 phases: Counter[str] = Counter()
