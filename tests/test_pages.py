@@ -14,7 +14,7 @@ from tests.api import Api, error_of
 from tests.conftest import Fresh
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
-LINKS = ("/confirm-email", "/reset-password")
+LINKS = ("/confirm-email", "/reset-password", "/forgot-password")
 DOCS = ("/auth/docs", "/auth/redoc")
 REST = {"script-src": "'self'", "img-src": "'self' data:", "connect-src": "'self'", "default-src": "'none'"}
 
@@ -142,7 +142,7 @@ async def test_every_text_is_shown_somewhere(fresh: Fresh) -> None:
     pages = [(await here.http.get(path, headers=BROWSER)).text for path in ("/", *LINKS)]
     pages.append((await there.http.get("/", headers=BROWSER)).text)
     words = re.sub(r"<[^>]*>|\s+", "", "".join(pages))
-    facts = {"name": "Cinema", "min": 8, "max": 256, "email": "", "seconds": "", "request_id": ""}
+    facts = {"name": "Cinema", "min": 8, "max": 256, "minutes": 30, "email": "", "seconds": "", "request_id": ""}
     missing = [key for key, text in TEXTS.items() if re.sub(r"\s+", "", text["ru"].format(**facts)) not in words]
     assert missing == []
 

@@ -11,12 +11,14 @@ from auth_service.pages.page import show
 router = APIRouter(include_in_schema=False)
 
 # What links.js shows after each answer of the API: the names it goes by, and what each says.
-_ALWAYS = {"missing": ["missing"], "busy": ["busy"], "down": ["down"], "broken": ["broken"]}
+_ALWAYS = {"busy": ["busy"], "down": ["down"], "broken": ["broken"]}
+_FORGOT = {"sent": ["sent"], "no_address": ["no_address"], **_ALWAYS}
 _CONFIRM = {
     "done": ["confirmed", "close"],
     "waiting": ["waiting"],
     "used": ["confirm_used"],
     "taken": ["taken"],
+    "missing": ["missing"],
     **_ALWAYS,
 }
 _RESET = {
@@ -26,14 +28,20 @@ _RESET = {
     "long": ["long"],
     "different": ["different"],
     "weak": ["weak"],
+    "missing": ["missing"],
     **_ALWAYS,
 }
-_GOOD = {"done", "waiting"}
+_GOOD = {"done", "waiting", "sent"}
 
 
 @router.get("/confirm-email")
 async def confirm_email(request: Request) -> HTMLResponse:
     return _page(request, "confirm", "api/v1/auth/email/confirm", _CONFIRM)
+
+
+@router.get("/forgot-password")
+async def forgot_password(request: Request) -> HTMLResponse:
+    return _page(request, "forgot", "api/v1/auth/password/forgot", _FORGOT)
 
 
 @router.get("/reset-password")

@@ -1,6 +1,7 @@
 """A page and the files it loads: nothing inline, nothing from another host, and no page of anybody else around it."""
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
@@ -13,6 +14,7 @@ from starlette.staticfiles import StaticFiles
 from auth_service.core.accept import by_preference
 from auth_service.core.passwords import MAX_LENGTH, MIN_LENGTH
 from auth_service.pages.texts import LANGUAGES, TEXTS
+from auth_service.users.mailed_tokens import LIVES, Purpose
 
 Policy = Mapping[str, str]
 STRICT: Policy = {
@@ -81,7 +83,8 @@ def _in_all_languages(name: str) -> Callable[[str], Markup]:
     """A text stands in the page in every language, and CSS shows one: a switch loads nothing, which would lose the
     token of the link.
     """
-    facts = {"name": name, "min": MIN_LENGTH, "max": MAX_LENGTH, **_SLOTS}
+    minutes = LIVES[Purpose.RESET_PASSWORD] // timedelta(minutes=1)
+    facts = {"name": name, "min": MIN_LENGTH, "max": MAX_LENGTH, "minutes": minutes, **_SLOTS}
 
     def say(key: str) -> Markup:
         return Markup().join(_SPAN.format(code, escape(text).format(**facts)) for code, text in TEXTS[key].items())

@@ -12,8 +12,8 @@ _BOTH = {
     # --- the bare address
     "home_title": ("Sign-in service of {name}", "Служба входа {name}"),
     "home_words": (
-        "Accounts and sign-in work behind this address. There is nothing to do here by hand.",
-        "По этому адресу работают учётные записи и вход. Вручную здесь делать нечего.",
+        "Accounts and sign-in work behind this address. You sign in on the pages of {name} itself.",
+        "По этому адресу работают учётные записи и вход. Сам вход — на страницах {name}.",
     ),
     "home_account": ("Your account", "Ваша учётная запись"),
     "home_docs": ("Interactive documentation", "Интерактивная документация"),
@@ -46,6 +46,19 @@ _BOTH = {
         "Another account has taken this address meanwhile. Nothing has changed. Sign in and choose another address.",
         "Этот адрес тем временем заняла другая учётная запись. Ничего не изменилось. Войдите и выберите другой адрес.",
     ),
+    # --- asking for such a link
+    "forgot_title": ("A new password", "Новый пароль"),
+    "forgot_words": (
+        "Write the e-mail address of your account, and we send a link to it with which you set a new password.",
+        "Напишите адрес почты вашей учётной записи, и мы пришлём на него ссылку, по которой задают новый пароль.",
+    ),
+    "email": ("E-mail address", "Адрес почты"),
+    "forgot_button": ("Send the link", "Прислать ссылку"),
+    "sent": (
+        "If an account has this address, a mail is on its way. The link in it works for {minutes} minutes.",
+        "Если у какой-то учётной записи такой адрес, письмо уже в пути. Ссылка в нём действует {minutes} минут.",
+    ),
+    "no_address": ("This is not an e-mail address.", "Это не адрес почты."),
     # --- a link to a new password
     "reset_title": ("Set a new password", "Задайте новый пароль"),
     "reset_rules": (
@@ -66,11 +79,10 @@ _BOTH = {
         "как и прежде.",
     ),
     "reset_used": (
-        "This link no longer works: it was used already, has run out, or was replaced by a newer mail. Choose "
-        "“Forgot password” where you sign in, and a new mail comes.",
-        "Эта ссылка больше не действует: её уже использовали, она устарела или её заменило более новое письмо. "
-        "Выберите «Забыли пароль» там, где вы входите, и придёт новое письмо.",
+        "This link no longer works: it was used already, has run out, or was replaced by a newer mail.",
+        "Эта ссылка больше не действует: её уже использовали, она устарела или её заменило более новое письмо.",
     ),
+    "ask_again": ("Ask for a new link", "Запросить новую ссылку"),
     "short": ("The password needs at least {min} characters.", "В пароле должно быть не меньше {min} знаков."),
     "long": ("The password may have at most {max} characters.", "В пароле может быть не больше {max} знаков."),
     "different": ("The two passwords are not the same.", "Пароли не совпадают."),
@@ -80,18 +92,18 @@ _BOTH = {
         "Этот пароль слишком легко подобрать: он из тех, что пробуют первыми, или в нём мало что остаётся, кроме "
         "вашего логина, адреса и слова {name}. Выберите другой.",
     ),
-    # --- both
+    # --- all of them
     "missing": (
         "The link is not whole. Open it in the mail once more, or copy all of it into the address bar.",
         "Ссылка неполная. Откройте её из письма ещё раз или скопируйте в адресную строку целиком.",
     ),
     "busy": (
-        "Too many tries at once. Wait {seconds} seconds and press the button again; the link still works.",
-        "Слишком много попыток сразу. Подождите {seconds} с и нажмите кнопку ещё раз; ссылка действует.",
+        "Too many tries at once. Wait {seconds} seconds and press the button again.",
+        "Слишком много попыток сразу. Подождите {seconds} с и нажмите кнопку ещё раз.",
     ),
     "down": (
-        "The service cannot be reached at the moment. Press the button again in a minute; the link stays as it is.",
-        "Служба сейчас недоступна. Нажмите кнопку ещё раз через минуту; со ссылкой ничего не случится.",
+        "The service cannot be reached at the moment. Press the button again in a minute.",
+        "Служба сейчас недоступна. Нажмите кнопку ещё раз через минуту.",
     ),
     "broken": (
         "Something went wrong. Try again; if it stays so, tell our support this number: {request_id}",

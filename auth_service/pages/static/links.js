@@ -1,10 +1,12 @@
 "use strict";
 
-// The page of a mailed link. The token is behind the #, which no server sees; from here it goes to the API alone.
+// The pages of mailed links, and the one that asks for such a link. The token is behind the #, which no server sees;
+// from here it goes to the API alone.
 
 const WAIT_MS = 20000;
 const form = document.querySelector("form");
 const button = form.querySelector("button.main");
+const email = document.getElementById("email");
 const password = document.getElementById("password");
 const again = document.getElementById("again");
 let token = "";
@@ -22,8 +24,8 @@ function takeToken() {
   token = location.hash.startsWith("#token=") ? location.hash.slice("#token=".length) : "";
   // Out of the address bar and of the history, so that no copied address and no later user of this browser has it.
   history.replaceState(null, "", location.pathname + location.search);
-  form.hidden = token === "";
-  show(token === "" ? "missing" : "none");
+  form.hidden = email === null && token === "";
+  show(form.hidden ? "missing" : "none");
 }
 
 // What the API checks too; said here before the link is asked.
@@ -35,21 +37,27 @@ function mistake() {
   return password.value === again.value ? null : "different";
 }
 
+function message() {
+  if (email !== null) return { email: email.value };
+  return password === null ? { token } : { token, new_password: password.value };
+}
+
 function ask() {
-  const body = password === null ? { token } : { token, new_password: password.value };
   const headers = { "Content-Type": "application/json" };
   if (password !== null) headers["X-Token-Transport"] = "cookie"; // this browser is a known device from now on
   const signal = AbortSignal.timeout(WAIT_MS);
-  return fetch(form.dataset.api, { method: "POST", headers, body: JSON.stringify(body), signal });
+  return fetch(form.dataset.api, { method: "POST", headers, body: JSON.stringify(message()), signal });
 }
 
 async function outcomeOf(answer) {
   const data = await answer.json();
   if (answer.status === 200) return [data.waiting_for?.length ? "waiting" : "done", data];
+  if (answer.status === 202) return ["sent", data];
   if (answer.status === 429) return ["busy", { seconds: answer.headers.get("Retry-After") }];
   if (answer.status === 503) return ["down", data];
   const names = { invalid_mail_token: "used", email_taken: "taken" };
   if (data.error !== "validation_error") return [names[data.error] ?? "broken", data];
+  if (email !== null) return ["no_address", data];
   return [data.fields?.some(({ field }) => field === "body.new_password") ? "weak" : "used", data];
 }
 
@@ -57,7 +65,7 @@ async function send() {
   button.disabled = true;
   try {
     const [name, facts] = await outcomeOf(await ask());
-    if (["done", "waiting", "used", "taken"].includes(name)) {
+    if (["done", "waiting", "sent", "used", "taken"].includes(name)) {
       form.hidden = true; // nothing is left to do with this link
       form.reset();
       token = "";
