@@ -31,7 +31,7 @@ NEW_PASSWORD = "twenty paper lanterns"
 
 @pytest.fixture(scope="module")
 def driver() -> Iterator[Chrome]:
-    with browser_walk.chromium(CUT, languages="ru-RU,ru") as driver:
+    with browser_walk.chromium(CUT, "--window-size=1280,900", languages="ru-RU,ru") as driver:
         yield driver
 
 
@@ -107,12 +107,13 @@ async def register(site: Site, login: str) -> Account:
 async def test_swagger_ui_works_without_the_internet(site: Site) -> None:
     account = await site.api.create_user()
     tokens = await site.api.log_in(account)
-    await site.open(f"{site.base}/auth/docs#/own%20account/me_api_v1_users_me_get")
-    operation = "#operations-own_account-me_api_v1_users_me_get"
+    await site.open(f"{site.base}/auth/docs")
+    operation = "#operations-own_account-read_api_v1_users_me_get"
     await site.press(".btn.authorize")
     await site.type(".modal-ux input#auth-bearer-value", tokens.access)
     await site.press(".modal-ux .btn.modal-btn.authorize")
     await site.press(".modal-ux .btn-done")
+    await site.press(f"{operation} .opblock-summary-control")
     await site.press(f"{operation} .try-out__btn")
     await site.press(f"{operation} .btn.execute")
     answer = await site.find(f"{operation} .live-responses-table .highlight-code")

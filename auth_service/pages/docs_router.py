@@ -4,7 +4,7 @@ Only its files are used. FastAPI's own pages load theirs from another host and n
 """
 
 from fastapi import APIRouter, Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from auth_service.core.errors import NotFound
 from auth_service.pages.page import STRICT, give_file, show
@@ -46,6 +46,13 @@ async def swagger_ui(request: Request) -> HTMLResponse:
 @router.get("/redoc")
 async def redoc(request: Request) -> HTMLResponse:
     return show(request, "redoc.html", policy=REDOC_POLICY)
+
+
+@router.get("/docs/")
+@router.get("/redoc/")
+async def without_the_slash(request: Request) -> RedirectResponse:
+    """Typed by hand; the files of the page are found from where it is without."""
+    return RedirectResponse(f"../{request.url.path.split('/')[-2]}", 308)
 
 
 @router.get("/{page}/{name}")

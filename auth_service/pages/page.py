@@ -33,30 +33,31 @@ _SLOT = Markup('<b data-slot="{}"></b>')  # what the page's script fills in
 _SLOTS = {name: _SLOT.format(name) for name in ("email", "seconds", "request_id")}
 
 
-def show(request: Request, template: str, *, policy: Policy = STRICT, **facts: Any) -> HTMLResponse:
-    """In the reader's language; `policy`: what the page may load, and from where."""
+def show(
+    request: Request, template: str, *, title: str | None = None, policy: Policy = STRICT, **facts: Any
+) -> HTMLResponse:
+    """`title`: one of TEXTS; then the page is in the reader's language, else it is for developers and in English.
+
+    `policy`: what the page may load, and from where.
+    """
     name = request.app.state.resources.settings.issuer_name
-    language = _language(request)
-    html = (
-        _templates()
-        .get_template(template)
-        .render(
-            name=name,
-            language=language,
-            languages=LANGUAGES,
-            texts=TEXTS,
-            say=_in_all_languages(name),
-            min_length=MIN_LENGTH,
-            max_length=MAX_LENGTH,
-            **facts,
-        )
-    )
+    language = _language(request) if title else "en"
+    known = {
+        "name": name,
+        "title": title,
+        "language": language,
+        "languages": LANGUAGES,
+        "texts": TEXTS,
+        "say": _in_all_languages(name),
+        "min_length": MIN_LENGTH,
+        "max_length": MAX_LENGTH,
+    }
+    html = _templates().get_template(template).render(known | facts)
     headers = {
         "Content-Security-Policy": "; ".join(f"{directive} {value}" for directive, value in policy.items()),
         "Content-Language": language,
-        "Vary": "Accept-Language",
     }
-    return HTMLResponse(html, headers=headers)
+    return HTMLResponse(html, headers=headers | ({"Vary": "Accept-Language"} if title else {}))
 
 
 async def give_file(request: Request, package: str, folder: str, name: str) -> Response:

@@ -63,6 +63,7 @@ async function outcomeOf(answer) {
 
 async function send() {
   button.disabled = true;
+  show("none");
   try {
     const [name, facts] = await outcomeOf(await ask());
     if (["done", "waiting", "sent", "used", "taken"].includes(name)) {
