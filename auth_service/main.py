@@ -45,6 +45,10 @@ from auth_service.mail.dev_router import router as dev_mails_router
 from auth_service.mfa.repository import delete_expired
 from auth_service.mfa.router import router as mfa_router
 from auth_service.mfa.service import BUDGET_WINDOW
+from auth_service.pages.dev_mails_router import router as dev_mails_page_router
+from auth_service.pages.docs_router import router as docs_router
+from auth_service.pages.home_router import router as home_router
+from auth_service.pages.links_router import router as links_router
 from auth_service.permissions.router import router as permissions_router
 from auth_service.roles.router import router as roles_router
 from auth_service.service_accounts.router import router as services_router
@@ -101,15 +105,14 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
             yield
         forget_worker()
 
-    docs = None if settings.production else "/auth"
     app = FastAPI(
         title="Cinema auth service",
         version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
-        docs_url=docs and f"{docs}/docs",
-        redoc_url=docs and f"{docs}/redoc",
-        openapi_url=docs and f"{docs}/openapi.json",
+        docs_url=None,  # pages.docs_router has them
+        redoc_url=None,
+        openapi_url=None if settings.production else "/auth/openapi.json",
         redirect_slashes=False,
         telemetry={**NO_TELEMETRY, **tracing.of_requests} if tracing else NO_TELEMETRY,
     )
@@ -118,7 +121,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         CORSMiddleware,
         allow_origins=sorted(settings.origins),
         allow_credentials=True,
-        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "X-CSRF-Token", "X-Token-Transport", "X-Request-Id"],
         expose_headers=["X-Request-Id", "Retry-After"],
     )
@@ -146,8 +149,14 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     ):
         app.include_router(router, prefix=API)
     app.include_router(health.create_router({"login_history": history_state}, MEASURES))
+    app.include_router(home_router)
+    if not settings.account_url:
+        app.include_router(links_router)
+    if not settings.production:
+        app.include_router(docs_router)
     if settings.prints_mails:
         app.include_router(dev_mails_router)
+        app.include_router(dev_mails_page_router)
     install_document(app, API)
     return app
 

@@ -24,12 +24,16 @@ Say = Callable[[str], None]
 
 
 @contextmanager
-def chromium() -> Iterator[Chrome]:
+def chromium(*arguments: str, languages: str = "en") -> Iterator[Chrome]:
+    """`languages`: for Accept-Language. What the console says and what is asked for is logged."""
     options = ChromeOptions()
     options.binary_location = CHROMIUM or ""
     # As root in a container there is neither a sandbox nor a large /dev/shm.
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--no-proxy-server"):
+    always = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--no-proxy-server")
+    for argument in (*always, *arguments):
         options.add_argument(argument)
+    options.add_experimental_option("prefs", {"intl.accept_languages": languages})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = Chrome(options, ChromeService(CHROMEDRIVER))
     try:
         driver.set_script_timeout(20)

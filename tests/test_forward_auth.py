@@ -160,6 +160,6 @@ def checks(resources: Resources, reason: str) -> float:
     line = f'auth_permission_checks_total{{reason="{reason}"}} '
     return sum(
         float(text.removeprefix(line))
-        for text in resources.metrics.render({}).decode().splitlines()
+        for text in resources.metrics.render({}).body.decode().splitlines()
         if text.startswith(line)
     )

@@ -1,6 +1,7 @@
 """What Prometheus reads: counts of every worker, labels without bound or person, and for nobody else."""
 
 import asyncio
+import gzip
 import os
 import re
 import signal
@@ -8,6 +9,7 @@ from uuid import uuid4
 
 import psutil
 import pytest
+from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from auth_service.core import measures
@@ -99,6 +101,70 @@ async def test_whichever_worker_is_asked_it_tells_of_all(fresh: Fresh) -> None:
         samples = await read(Api(service.http))
         counts.add(value(samples, "auth_http_requests_total", method="GET", route="unmatched", status="404"))
     assert counts == {60}
+    wanted = {"Accept": "application/openmetrics-text;version=1.0.0"}
+    answer = await service.http.get("/metrics", headers=wanted)
+    families = {family.name for family in openmetrics.text_string_to_metric_families(answer.text)}
+    assert {"auth_http_requests", "auth_postgres_up"} <= families
+
+
+# --- in the format that is asked for
+
+TEXT, OPEN = "text/plain; version=0.0.4; charset=utf-8", "application/openmetrics-text; version=1.0.0; charset=utf-8"
+PLAIN_1 = "text/plain; version=1.0.0; charset=utf-8"
+PROMETHEUS_3 = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+    "application/openmetrics-text;version=0.0.1;q=0.5,"
+    "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
+FORMATS = [
+    ("", TEXT),
+    ("*/*", TEXT),
+    ("text/html,application/xhtml+xml;q=0.9,*/*;q=0.8", TEXT),
+    ("application/json", TEXT),
+    ("text/plain", TEXT),
+    ("text/plain; version=0.0.4", TEXT),
+    ("text/plain;version=0.0.4;q=0.5", TEXT),
+    ("text/plain;version=1.0.0", f"{PLAIN_1}; escaping=underscores"),
+    ("application/openmetrics-text", OPEN),
+    ("application/openmetrics-text; version=1.0.0", f"{OPEN}; escaping=underscores"),
+    ("application/openmetrics-text;version=1.0.0;escaping=junk", f"{OPEN}; escaping=underscores"),
+    (PROMETHEUS_3, f"{OPEN}; escaping=allow-utf-8"),
+    # The weight counts, not the place.
+    ("application/openmetrics-text;version=1.0.0;q=0.1,text/plain;version=0.0.4;q=0.9", TEXT),
+    ("application/openmetrics-text;version=1.0.0;q=0, text/plain;version=0.0.4;q=0.1", TEXT),
+    # What cannot be written is not promised.
+    ("application/openmetrics-text;version=99.0.0", TEXT),
+    ("application/openmetrics-text;version=2.0.0,text/plain;version=0.0.4", TEXT),
+    ("application/openmetrics-text;version=x", TEXT),
+    ("application/openmetrics-text;version=0.0.1", TEXT),
+    ("text/plain;version=\xff;q=x;;=,;", TEXT),
+]
+
+
+@pytest.mark.parametrize(("accept", "given"), FORMATS)
+async def test_a_scraper_gets_the_format_that_it_asks_for(api: Api, accept: str, given: str) -> None:
+    answer = await api.http.get("/metrics", headers={"Accept": accept.encode("latin-1")})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, given)
+    assert "content-encoding" not in answer.headers or answer.headers["content-encoding"] == "gzip"
+    assert {"Accept", "Accept-Encoding"} <= set(re.split(r",\s*", answer.headers["vary"]))
+    is_open = given.startswith("application/openmetrics-text")
+    parse = openmetrics.text_string_to_metric_families if is_open else text_string_to_metric_families
+    names = {sample.name for family in parse(answer.text) for sample in family.samples}
+    assert {"auth_http_requests_total", "auth_http_request_seconds_bucket", "auth_postgres_up"} <= names
+    assert answer.text.endswith("# EOF\n") is is_open
+
+
+@pytest.mark.parametrize(
+    ("encodings", "zipped"),
+    [("gzip", True), ("br, gzip;q=0.5", True), ("GZIP", True), ("identity", False), ("", False), ("gzip;q=0", False)],
+)
+async def test_metrics_are_compressed_for_who_asks(api: Api, encodings: str, zipped: bool) -> None:
+    async with api.http.stream("GET", "/metrics", headers={"Accept-Encoding": encodings}) as answer:
+        raw = b"".join([chunk async for chunk in answer.aiter_raw()])
+    assert answer.headers.get("content-encoding") == ("gzip" if zipped else None)
+    assert len(raw) == int(answer.headers["content-length"])
+    text = (gzip.decompress(raw) if zipped else raw).decode()
+    assert "auth_http_requests_total" in {s.name for f in text_string_to_metric_families(text) for s in f.samples}
 
 
 # --- what an alarm goes by

@@ -25,7 +25,7 @@ async def test_a_failed_job_is_repeated_soon(monkeypatch: pytest.MonkeyPatch) ->
         async with running([Job("fails", fails, 3600)], metrics):
             await asyncio.sleep(0.2)
     assert runs > 2
-    assert f'auth_job_failures_total{{name="fails"}} {runs}.0' in metrics.render({}).decode()
+    assert f'auth_job_failures_total{{name="fails"}} {runs}.0' in metrics.render({}).body.decode()
     assert {entry["kind"] for entry in logged} == {"Unavailable", "RuntimeError"}
 
 

@@ -11,7 +11,8 @@ DESCRIPTION = """Accounts, sessions, tokens, roles, and the permission check.
 Every error is `{"error", "detail", "request_id"}`; `docs/errors.md` lists the codes and what to do. A call that needs
 a token takes it as a bearer token or, from pages, as a cookie; with a cookie whatever is not a GET also needs an
 allowed `Origin` and the `csrf_token` of the login as `X-CSRF-Token` (`docs/browsers.md`). `503` means that a store
-could not be asked and nothing is known: try again after `Retry-After` seconds."""
+could not be asked and nothing is known: try again after `Retry-After` seconds. Wherever `GET` is, `HEAD` is too: the
+same status and headers, and no body."""
 
 
 class FieldError(BaseModel):

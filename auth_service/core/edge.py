@@ -112,6 +112,9 @@ class Edge:
                 _add_headers(message, request_id, self._settings.production)
             await send(message)
 
+        method = scope["method"]
+        if method == "HEAD":
+            send, scope = _without_body(send), {**scope, "method": "GET"}  # the server keeps the scope that it gave
         try:
             self._check_head(scope, headers)
             receive = await _checked_body(scope["path"], headers, receive)
@@ -131,10 +134,10 @@ class Edge:
         finally:
             end_call(call)
             seconds = time.perf_counter() - started
-            self._metrics.count_request(scope["method"], _route_of(scope), status, seconds)
+            self._metrics.count_request(method, _route_of(scope), status, seconds)
             log.info(
                 "request",
-                method=scope["method"],
+                method=method,
                 path=loggable_path(scope["path"]),
                 status=status,
                 ms=round(seconds * 1000, 1),
@@ -244,6 +247,15 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return await receive()
 
     return replay
+
+
+def _without_body(send: Send) -> Send:
+    """HEAD is a GET whose body stays here (RFC 9110 section 9.3.2): the same headers, Content-Length too."""
+
+    async def send_head(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return send_head
 
 
 def _add_headers(message: Message, request_id: str, production: bool) -> None:

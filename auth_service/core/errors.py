@@ -345,7 +345,8 @@ def _methods_at(request: Request) -> set[str]:
     """RFC 9110 section 10.2.1: all that the path takes; Starlette names those of one route only."""
     routes = [*iter_route_contexts(request.app.routes)]
     path = next((route.path for route in routes if route.matches(request.scope)[0] is not Match.NONE), None)
-    return {method for route in routes if route.path == path for method in route.methods or ()}
+    methods = {method for route in routes if route.path == path for method in route.methods or ()}
+    return methods | {"HEAD"} if "GET" in methods else methods  # the edge makes a GET of it
 
 
 async def _on_store_failure(request: Request, error: Exception) -> JSONResponse:

@@ -17,7 +17,6 @@ from auth_service.core.errors import AppError, NotFound, is_store_failure
 from auth_service.core.keys import JWKS_MAX_AGE_SECONDS
 from auth_service.core.limits import client_of
 from auth_service.core.measures import Measure, Measures, measure_pools
-from auth_service.core.metrics import MEDIA_TYPE
 from auth_service.core.redis_client import connect_all, ping_masters
 from auth_service.core.store_trouble import trouble_of
 from auth_service.core.turns import going_first
@@ -86,7 +85,7 @@ def create_router(concerns: Mapping[str, Concern], of_postgres: Sequence[Measure
 
     @router.get("/metrics", include_in_schema=False)
     async def metrics(request: Request, resources: Res) -> Response:
-        """Prometheus' text format, for METRICS_CLIENTS only: to others it does not exist (ADM-2)."""
+        """In the format that the scraper asks for, for METRICS_CLIENTS only: to others it does not exist (ADM-2)."""
         address = client_of(request)
         if address is None or not any(
             ip_address(address) in network for network in resources.settings.metrics_networks
@@ -94,7 +93,9 @@ def create_router(concerns: Mapping[str, Concern], of_postgres: Sequence[Measure
             raise NotFound("There is nothing at this path.")
         await measure_pools(resources)
         measured = await measures.take(resources)
-        return Response(await asyncio.to_thread(resources.metrics.render, measured), media_type=MEDIA_TYPE)
+        wanted = (", ".join(request.headers.getlist(name)) for name in ("accept", "accept-encoding"))
+        shown = await asyncio.to_thread(resources.metrics.render, measured, *wanted)
+        return Response(shown.body, headers=shown.headers | {"Vary": "Accept, Accept-Encoding"})
 
     @router.get("/health/ready", responses=READY)
     async def ready(request: Request, resources: Res) -> Response:

@@ -1,25 +1,25 @@
 """Prometheus metrics; the only file that imports prometheus_client. No label is personal or has many values."""
 
+import gzip
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-    generate_latest,
-)
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import choose_encoder, gzip_accepted
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
-MEDIA_TYPE = CONTENT_TYPE_LATEST
+from auth_service.core.accept import by_preference
+
+# What prometheus_client can write. Asked for any other version it would claim to, or fail.
+_VERSIONS = {"application/openmetrics-text": {"", "1.0.0"}, "text/plain": {"", "0.0.4", "1.0.0"}}
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 # A check takes one to five milliseconds, a login forty to some hundred.
 _METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
@@ -87,16 +87,48 @@ class Metrics:
         self.requests.labels(method if method in _METHODS else "other", route, str(status)).inc()
         self.seconds.labels(route).observe(seconds)
 
-    def render(self, measured: Mapping[str, float]) -> bytes:
-        """The text format; of all workers of this `serve`, whichever of them is asked. `measured`: some of MEASURED."""
-        stores = CollectorRegistry()
-        stores.register(_Measured(measured))
-        if _FOLDER not in os.environ:
-            return generate_latest(self._registry) + generate_latest(stores)
-        _forget_the_killed(Path(os.environ[_FOLDER]))
-        workers = CollectorRegistry()
-        MultiProcessCollector(workers)  # type: ignore[no-untyped-call]
-        return generate_latest(workers) + generate_latest(stores)
+    def render(self, measured: Mapping[str, float], accept: str = "", accept_encoding: str = "") -> "Exposition":
+        """Of all workers of this `serve`, whichever of them is asked. `measured`: some of MEASURED.
+
+        OpenMetrics or Prometheus' text, by the request's Accept; 0.0.4 of the text for whoever names neither.
+        """
+        if _FOLDER in os.environ:
+            _forget_the_killed(Path(os.environ[_FOLDER]))
+            counted = CollectorRegistry()
+            MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
+        else:
+            counted = self._registry
+        encode, media_type = choose_encoder(_best_known(accept))
+        body = encode(_Both(counted, _Measured(measured)))
+        if not gzip_accepted(",".join(by_preference(accept_encoding))):
+            return Exposition(body, {"Content-Type": media_type})
+        return Exposition(gzip.compress(body, 6), {"Content-Type": media_type, "Content-Encoding": "gzip"})
+
+
+@dataclass(frozen=True, slots=True)
+class Exposition:
+    body: bytes
+    headers: dict[str, str]
+
+
+def _best_known(accept: str) -> str:
+    """The one media range of Accept that is wanted most among those that can be written."""
+    for item in by_preference(accept):
+        name, *parameters = (part.strip() for part in item.split(";"))
+        version = next((text.partition("=")[2] for text in parameters if text.startswith("version=")), "")
+        if version in _VERSIONS.get(name, ()):
+            return ";".join((name, *parameters))
+    return ""
+
+
+class _Both(Collector):
+    """One document: OpenMetrics ends with a line that says so, and nothing may follow it."""
+
+    def __init__(self, *parts: Collector) -> None:
+        self._parts = parts
+
+    def collect(self) -> Iterable[Metric]:
+        return chain.from_iterable(part.collect() for part in self._parts)
 
 
 class _Measured(Collector):
