@@ -5,6 +5,7 @@ import ipaddress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from auth_service.core.client_address import client_address, rate_limit_bucket
 
@@ -37,7 +38,22 @@ CASES = {
     "empty last hop": (PROXY, ["1.2.3.4,"], PROXY),
     "a name": (PROXY, ["localhost"], PROXY),
     "unknown, as RFC 7239 writes it": (PROXY, ["unknown"], PROXY),
-    "with a port": (PROXY, ["1.2.3.4:80"], PROXY),
+    "with a port, as Azure's gateways write it": (PROXY, ["203.0.113.7:51234"], "203.0.113.7"),
+    "IPv6 with a port": (PROXY, ["[2001:db8::1]:443"], "2001:db8::1"),
+    "IPv6 in brackets": (PROXY, ["[2001:db8::1]"], "2001:db8::1"),
+    "IPv6 in quotes, as RFC 7239 has it": (PROXY, ['"[2001:db8::1]"'], "2001:db8::1"),
+    "IPv6 in quotes with a port": (PROXY, [' "[2001:db8::1]:443" '], "2001:db8::1"),
+    "IPv4 in quotes with a port": (PROXY, ['"203.0.113.7:51234"'], "203.0.113.7"),
+    "IPv6 without brackets keeps all its colons": (PROXY, ["2001:db8::1:443"], "2001:db8::1:443"),
+    "IPv4 in IPv6 in brackets": (PROXY, ["[::ffff:1.2.3.4]:80"], "1.2.3.4"),
+    "ports of proxies too": (PROXY, ["6.6.6.6:1, 1.2.3.4:5, 10.0.0.2:6"], "1.2.3.4"),
+    "two ports": (PROXY, ["1.2.3.4:80:81"], PROXY),
+    "a port without a number": (PROXY, ["1.2.3.4:"], PROXY),
+    "a port of six digits": (PROXY, ["1.2.3.4:123456"], PROXY),
+    "one quote": (PROXY, ['"[2001:db8::1]:443'], PROXY),
+    "IPv4 in brackets": (PROXY, ["[1.2.3.4]:80"], PROXY),
+    "a port after leading zeros": (PROXY, ["010.0.0.1:80"], PROXY),
+    "a bracket that stays open": (PROXY, ["[" + ":" * 10_000], PROXY),
     "leading zeros": (PROXY, ["010.0.0.1"], PROXY),
     "a number": (PROXY, ["16909060"], PROXY),
     "too short": (PROXY, ["1.2.3"], PROXY),
@@ -61,6 +77,17 @@ def _headers(values: list[str]) -> list[tuple[bytes, bytes]]:
 @pytest.mark.parametrize(("peer", "forwarded", "client"), CASES.values(), ids=CASES)
 def test_edg_1_the_rightmost_hop_that_is_no_listed_proxy(peer: str, forwarded: list[str], client: str | None) -> None:
     assert client_address(peer, _headers(forwarded), PROXIES) == client
+
+
+def test_edg_1_a_hop_that_cannot_be_read_is_told_once_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("auth_service.core.client_address._warned", False)
+    with capture_logs() as logs:
+        for header in ("203.0.113.7:51234", "", "one-canary", "two-canary"):
+            client_address(PEER, _headers([header]), PROXIES)  # a stranger's
+            client_address(PROXY, _headers([header]), PROXIES)
+        client_address(PROXY, _headers([]), PROXIES)
+    assert [(line["event"], line["setting"]) for line in logs] == [("forwarded_hop_not_read", "TRUSTED_PROXIES")]
+    assert "canary" not in str(logs)
 
 
 def test_edg_1_without_listed_proxies_nothing_is_believed() -> None:

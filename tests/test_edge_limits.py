@@ -107,13 +107,24 @@ HOSTS_REFUSED = [
 
 @pytest.mark.parametrize("host", HOSTS_REFUSED)
 async def test_edg_3_a_host_that_is_not_listed(api: Api, host: str) -> None:
-    answer = await api.http.get("/health/live", headers=[(b"host", host.encode("latin-1"))])
+    answer = await api.http.get("/.well-known/jwks.json", headers=[(b"host", host.encode("latin-1"))])
     assert error_of(answer) == (400, "host_not_allowed")
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "localhost:8000", "127.0.0.1:1", "[::1]", "[::1]:8000"])
 async def test_edg_3_a_host_that_is(api: Api, host: str) -> None:
     assert (await api.http.get("/health/live", headers={"Host": host})).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["10.1.2.3:8000", "[fd00::7]:8000", "10.1.2.3"])
+async def test_edg_3_machines_find_a_replica_by_its_address_and_nobody_else_does(api: Api, host: str) -> None:
+    """Probes of an orchestrator and Prometheus; a page that reaches in by DNS rebinding sends its own name."""
+    for path in ("/health/live", "/health/ready", "/metrics"):
+        assert (await api.http.get(path, headers={"Host": host})).status_code == 200
+        for name in ("evil.example", "10.1.2.3.evil.example", "10.1.2.3:8000x", ""):
+            assert error_of(await api.http.get(path, headers={"Host": name})) == (400, "host_not_allowed")
+    for path in ("/.well-known/jwks.json", "/health/live/", "/health/other", f"{V1}/users/me", "/"):
+        assert error_of(await api.http.get(path, headers={"Host": host})) == (400, "host_not_allowed")
 
 
 async def test_edg_3_two_hosts_are_refused(api: Api) -> None:

@@ -1,11 +1,20 @@
-"""The client's address behind listed proxies (EDG-1). Pure."""
+"""The client's address behind listed proxies (EDG-1). Pure, but for the one word about a hop that cannot be read."""
 
 import ipaddress
+import re
 from collections.abc import Iterable, Sequence
+
+import structlog
 
 from auth_service.config import Network
 
+log = structlog.get_logger(__name__)
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# As Azure's gateways and others write a hop: 203.0.113.7:51234, [2001:db8::1]:443; RFC 7239 quotes it.
+_WITH_PORT = re.compile(r'("?)(?:(\d[\d.]*\.\d+):\d{1,5}|\[([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)\](?::\d{1,5})?)\1')
+LONGEST_HOP = 64
+_warned = False
 
 
 def client_address(peer: str, headers: Iterable[tuple[bytes, bytes]], proxies: Sequence[Network]) -> str | None:
@@ -15,8 +24,9 @@ def client_address(peer: str, headers: Iterable[tuple[bytes, bytes]], proxies: S
         return None
     hops = [hop for name, value in headers if name == b"x-forwarded-for" for hop in value.split(b",")]
     while hops and any(nearest in network for network in proxies):
-        hop = _parse(hops.pop().decode("latin-1").strip())
+        hop = _parse_hop(hops.pop().decode("latin-1").strip())
         if hop is None:
+            _warn()
             return str(own)
         nearest = hop
     return str(nearest)
@@ -30,6 +40,15 @@ def rate_limit_bucket(address: str | None) -> str:
     return str(parsed)
 
 
+def _parse_hop(text: str) -> Address | None:
+    """With or without a port. Bare colons are IPv6's own: what comes after the last one is no port."""
+    plain = _parse(text)
+    if plain is not None:
+        return plain
+    match = _WITH_PORT.fullmatch(text) if len(text) <= LONGEST_HOP else None
+    return None if match is None else _parse(match[2] or match[3])
+
+
 def _parse(text: str) -> Address | None:
     try:
         address = ipaddress.ip_address(text)
@@ -39,3 +58,16 @@ def _parse(text: str) -> Address | None:
         # A zone (fe80::1%eth0) is the peer's own text and no part of the address.
         return address.ipv4_mapped or ipaddress.IPv6Address(int(address))
     return address
+
+
+def _warn() -> None:
+    """Once a process: the proxy writes the same with each request. Without the hop, which may be a client's text."""
+    global _warned  # noqa: PLW0603
+    if not _warned:
+        _warned = True
+        log.warning(
+            "forwarded_hop_not_read",
+            setting="TRUSTED_PROXIES",
+            remedy="a listed proxy sends an X-Forwarded-For whose last hop is no address, so its clients share one; "
+            "see what the proxy writes there, and that each proxy on the way is listed",
+        )

@@ -27,7 +27,7 @@ BODY_LIMITS = {
     "/api/v1/permissions/check/batch": 256 * 1024,  # a thousand checks
 }
 HEADER_LIMIT = 16 * 1024
-METRICS_PATH = "/metrics"
+PATHS_BY_ADDRESS = frozenset({"/metrics", "/health/live", "/health/ready"})  # what machines ask of one replica
 FORM_PATH = "/api/v1/auth/token"  # RFC 6749 section 4.4.2 asks by form
 _TRACEPARENT = re.compile(
     r"(?P<version>[0-9a-f]{2})-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?P<more>-.*)?"
@@ -151,8 +151,9 @@ class Edge:
         port = host[len(name) :]
         well_formed = port == "" or re.fullmatch(r":\d{1,5}", port) is not None
         listed = name in self._hosts or "*" in self._hosts
-        # Prometheus finds replicas by address. No page of another site can ask so: it has a name (DNS rebinding).
-        if not well_formed or not (listed or (scope["path"] == METRICS_PATH and _is_address(name))):
+        # Prometheus and probes find replicas by address. No page of another site can ask so: it has a name (DNS
+        # rebinding).
+        if not well_formed or not (listed or (scope["path"] in PATHS_BY_ADDRESS and _is_address(name))):
             raise HostNotAllowed
         if _has_bad_text(scope["path"].encode()) or _has_bad_text(unquote_to_bytes(scope["query_string"])):
             raise InvalidPath
