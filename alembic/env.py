@@ -31,7 +31,7 @@ def run(connection: Connection) -> None:
 
 async def run_online() -> None:
     settings = context.config.attributes.get("settings") or load_settings()
-    primary = Primary(settings.asyncpg_dsn, settings.database_hosts)
+    primary = Primary(settings.postgres_address)
     engine = open_engine(primary, {"server_settings": {"application_name": "auth-service migrate"}}, ping_seconds=10)
     try:
         async with engine.connect() as connection:

@@ -10,11 +10,12 @@ from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from auth_service.postgres_url import PostgresAddress, read_postgres_url
 from auth_service.redis_url import RedisAddress, read_redis_url
 
 DEVELOPMENT_SECRET = "development-only-secret-never-use-this-in-production"  # noqa: S105
@@ -27,7 +28,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 CommaList = Annotated[tuple[str, ...], NoDecode]
 _ORIGIN = r"(?:https?://[a-z0-9.\-]+(?::\d{1,5})?|https?://\[[0-9a-f:.]+\](?::\d{1,5})?)"
 
-_BROKERS = r"^[A-Za-z0-9.\-\[\]:]+:\d{1,5}(,[A-Za-z0-9.\-\[\]:]+:\d{1,5})*$"
+_BROKERS = r"[A-Za-z0-9._\-\[\]:]+:\d{1,5}(,[A-Za-z0-9._\-\[\]:]+:\d{1,5})*"
 _TOPIC = r"^[A-Za-z0-9._\-]{1,249}$"
 # Of the extra `otel`.
 _TRACING = (
@@ -113,7 +114,7 @@ class Settings(BaseSettings):
     mail_from: str = "Cinema <no-reply@localhost>"
     account_url: str = ""
 
-    kafka_bootstrap: str | None = Field(default=None, pattern=_BROKERS)
+    kafka_bootstrap: str | None = None
     kafka_options: SecretStr | None = None
     kafka_topic_new_user: str = Field(default="uploading_data", pattern=_TOPIC)
     kafka_topic_events: str = Field(default="auth.events", pattern=_TOPIC)
@@ -144,6 +145,50 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _unquoted(cls, value: Any, info: ValidationInfo) -> Any:
+        """`docker run --env-file`, unlike a shell, leaves quotes where they are. A key is its bytes, and keeps them."""
+        if not isinstance(value, str) or info.field_name in {"secret_key", "secret_key_previous"}:
+            return value
+        text = value.strip()
+        if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+            assert info.field_name is not None  # noqa: S101  a field's validator has one
+            return text[1:-1].strip() or cls.model_fields[info.field_name].default
+        return text
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(f"[{item}]" if _is_ipv6(item) else item for item in value)
+        if not all(item == "*" or re.fullmatch(r"[A-Za-z0-9._\-]+|\[[0-9A-Fa-f:.]+\]", item) for item in names):
+            raise ValueError("list host names as clients ask for them: no scheme, no port, no path, no pattern")
+        return names
+
+    @field_validator("host")
+    @classmethod
+    def _is_place_to_listen(cls, value: str) -> str:
+        host = value.removeprefix("[").removesuffix("]")
+        if not re.fullmatch(r"[A-Za-z0-9._\-]+", host) and not _is_ipv6(host):
+            raise ValueError("write an address of this machine, or 0.0.0.0 for all: no scheme; the port is in PORT")
+        return host
+
+    @field_validator("issuer")
+    @classmethod
+    def _is_issuer(cls, value: str) -> str:
+        # As it is written it stands in tokens, and other services compare it: nothing is made pretty here.
+        if not re.fullmatch(r"https?://([A-Za-z0-9._\-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/[^?#\s]*)?", value):
+            raise ValueError("write the public address, such as https://auth.cinema.example: no ? and no #")
+        return value
+
+    @field_validator("kafka_bootstrap")
+    @classmethod
+    def _are_brokers(cls, value: str | None) -> str | None:
+        brokers = None if value is None else ",".join(part.strip() for part in value.split(","))
+        if brokers is not None and not re.fullmatch(_BROKERS, brokers):
+            raise ValueError("write brokers as host:9092,host:9092, without a scheme; TLS belongs into KAFKA_OPTIONS")
+        return brokers
 
     @field_validator("trusted_proxies", "metrics_clients")
     @classmethod
@@ -187,8 +232,12 @@ class Settings(BaseSettings):
     @field_validator("smtp_url")
     @classmethod
     def _is_smtp(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and (_scheme(value) not in {"smtp", "smtps"} or not _parts(value).hostname):
+        if value is None:
+            return None
+        if _scheme(value) not in {"smtp", "smtps"} or not _parts(value).hostname:
             raise ValueError("write it as smtp://user:password@host:587 or smtps://…, the password percent-encoded")
+        if _parts(value).path.strip("/") or _parts(value).query or _parts(value).fragment:
+            raise ValueError("ends with host and port: smtps:// is TLS from the start, smtp:// is STARTTLS; ? is %3F")
         return value
 
     @field_validator("kafka_options")
@@ -220,7 +269,7 @@ class Settings(BaseSettings):
             raise ValueError("OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf: traces go over HTTP, to port 4318")
         if not all(map(_is_installed, _TRACING)):
             raise ValueError("traces are not installed here: pip install 'auth-service[otel]', or leave it out")
-        return value.removesuffix("/")
+        return value.removesuffix("/").removesuffix("/v1/traces")  # which is added to it
 
     @field_validator("mail_from")
     @classmethod
@@ -243,12 +292,7 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _is_postgres(cls, value: SecretStr) -> SecretStr:
-        schemes = {"postgresql", "postgres", "postgresql+asyncpg"}
-        if _hosts(value) is None or (_parts(value).scheme not in schemes):
-            raise ValueError(
-                "write it as postgresql://user:password@host:5432/name, the password percent-encoded; "
-                "a primary and its standbys as host:5432,host:5432"
-            )
+        read_postgres_url(value.get_secret_value())
         return value
 
     @field_validator("redis_url")
@@ -328,7 +372,7 @@ class Settings(BaseSettings):
     @property
     def mail_base(self) -> str:
         """What links in mails begin with: from settings alone, never from a request (PWD-8)."""
-        return self.account_url or self.issuer
+        return self.account_url or self.issuer.rstrip("/")
 
     @cached_property
     def origins(self) -> frozenset[str]:
@@ -359,18 +403,22 @@ class Settings(BaseSettings):
         return options
 
     @property
+    def postgres_address(self) -> PostgresAddress:
+        return read_postgres_url(self.database_url.get_secret_value())
+
+    @property
     def asyncpg_dsn(self) -> str:
-        parts = urlsplit(self.database_url.get_secret_value())
-        return urlunsplit(parts._replace(scheme="postgresql"))
+        return self.postgres_address.dsn
 
     @property
     def redis_address(self) -> RedisAddress:
         return read_redis_url(self.redis_url.get_secret_value())
 
-    @cached_property
-    def database_hosts(self) -> tuple[tuple[str, int], ...]:
-        """Those of DATABASE_URL, one of which takes writes at a time; none where its query names a socket."""
-        return _hosts(self.database_url) or ()
+    @property
+    def options_left_out(self) -> list[tuple[str, str, str]]:
+        """Setting, option and reason of what the stores' URLs ask for and the service does without."""
+        left_out = {"DATABASE_URL": self.postgres_address.left_out, "REDIS_URL": self.redis_address.left_out}
+        return [(name, option, why) for name, reasons in left_out.items() for option, why in reasons.items()]
 
 
 def _networks(listed: tuple[str, ...]) -> tuple[Network, ...]:
@@ -397,24 +445,18 @@ def _scheme(url: SecretStr) -> str | None:
         return None
 
 
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False
+
+
 def _is_installed(package: str) -> bool:
     try:
         return importlib.util.find_spec(package) is not None
     except ModuleNotFoundError:  # what it is in
         return False
-
-
-def _hosts(url: SecretStr) -> tuple[tuple[str, int], ...] | None:
-    """None for what is no URL of Postgres; `a:1,b` is two hosts."""
-    try:
-        listed = _parts(url).netloc.rpartition("@")[2].split(",")
-        hosts = [urlsplit(f"//{item}") for item in listed]
-        if len(hosts) > 1 and not all(host.hostname for host in hosts):
-            return None
-        found = tuple((host.hostname, 5432 if host.port is None else host.port) for host in hosts if host.hostname)
-    except ValueError:
-        return None
-    return found if all(port for _, port in found) else None
 
 
 class _FileVariables(PydanticBaseSettingsSource):

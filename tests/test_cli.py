@@ -378,25 +378,36 @@ async def test_hosts_of_several_redis_are_named_and_not_their_password(
     url = f"{kind}://:the-password@{','.join(hosts)}{'/0?service=cinema' if 'sentinel' in kind else ''}"
     outcome = await Command(shared_settings, REDIS_URL=url)("users", "toggle-active", account.login)
     assert (outcome.code, outcome.out) == (3, "")
-    assert f"REDIS_URL ({', '.join(hosts)})" in outcome.err
+    assert outcome.err.startswith(f"REDIS_URL: {', '.join(hosts)} ")
     assert "the-password" not in outcome.err
 
 
-@pytest.mark.parametrize("trouble", ["password", "database"])
-async def test_a_wrong_password_or_name_of_the_database_is_said(
-    servers: Servers, shared_settings: Settings, trouble: str
+@pytest.mark.parametrize("arguments", [("users", "list"), ("migrate",)], ids=" ".join)
+@pytest.mark.parametrize("trouble", ["password", "database", "host", "port", "rights"])
+async def test_a_wrong_part_of_the_databases_address_is_said(
+    servers: Servers, shared_settings: Settings, trouble: str, arguments: tuple[str, ...]
 ) -> None:
     parts = urlsplit(shared_settings.database_url.get_secret_value())
-    wrong = {
-        "password": parts._replace(netloc=f"{parts.username}:wrong-pass@{parts.hostname}:{parts.port}"),
-        "database": parts._replace(path="/no_such_database"),
-    }
-    outcome = await Command(shared_settings, DATABASE_URL=urlunsplit(wrong[trouble]))("users", "list")
+    user, _, place = parts.netloc.rpartition("@")
+    wrong, says = {
+        "password": (parts._replace(netloc=f"{parts.username}:wrong-pass@{place}"), "refuses its user or password"),
+        "database": (parts._replace(path="/no_such_database"), "CREATE DATABASE it"),
+        "host": (parts._replace(netloc=f"{user}@nowhere.invalid:5432"), "nowhere.invalid:5432 has a host name that is"),
+        "port": (parts._replace(netloc=f"{user}@127.0.0.1:1"), "127.0.0.1:1 is where nothing listens"),
+        "rights": (parts._replace(query="options=-c%20role%3Dpg_monitor"), "CREATE on the schema"),
+    }[trouble]
+    if trouble == "rights":
+        wrong = wrong._replace(path=urlsplit(servers.database_url).path)  # where nothing is migrated yet
+        arguments = ("migrate",)
+    outcome = await Command(shared_settings, DATABASE_URL=urlunsplit(wrong))(*arguments)
     if trouble == "password" and outcome.code == 0:
         pytest.skip("this Postgres trusts local connections")
-    assert (outcome.code, len(outcome.err.splitlines())) == (3, 1), outcome.err
-    assert "DATABASE_URL" in outcome.err
+    lines = [line for line in outcome.err.splitlines() if not line.startswith("{")]  # besides the log of migrate
+    assert (outcome.code, len(lines)) == (3, 1), outcome.err
+    assert lines[0].startswith("DATABASE_URL: ")
+    assert says in lines[0]
     assert "wrong-pass" not in outcome.err
+    assert "Traceback" not in outcome.err
 
 
 @pytest.mark.parametrize("arguments", LISTS, ids=" ".join)

@@ -102,6 +102,28 @@ async def demo_accounts(installation: Installation) -> None:
     )
 
 
+async def unknown_database_host(installation: Installation) -> None:
+    url = urlsplit(installation.at(installation.template))
+    installation.secret(
+        "DATABASE_URL", url._replace(netloc=f"{url.netloc.rpartition('@')[0]}@nowhere.invalid").geturl()
+    )
+
+
+def database_with(query: str) -> Callable[[Installation], Awaitable[None]]:
+    async def plant(installation: Installation) -> None:
+        installation.secret("DATABASE_URL", f"{installation.at(installation.template)}?{query}")
+
+    return plant
+
+
+def redis_at(path: str, scheme: str = "redis") -> Callable[[Installation], Awaitable[None]]:
+    async def plant(installation: Installation) -> None:
+        url = urlsplit(installation.redis_url)._replace(scheme=scheme)
+        installation.secret("REDIS_URL", url._replace(path="/0").geturl().removesuffix("/0") + path)
+
+    return plant
+
+
 async def redis_refused(installation: Installation) -> None:
     installation.secret("REDIS_URL", f"redis://:{REDIS_PASSWORD}@127.0.0.1:{free_port()}/0")
 
@@ -262,10 +284,27 @@ MISTAKES = {
         "rediss://",
         WARNING,
     ),
+    "Redis with a TLS that is not verified": Mistake(
+        secret("REDIS_URL", f"rediss://:{REDIS_PASSWORD}@redis.invalid:6379/0?ssl_cert_reqs=none"),
+        "redis_tls",
+        "REDIS_URL",
+        "ssl_ca_certs",
+        WARNING,
+    ),
     # Postgres
     "Postgres refuses": Mistake(postgres_refused, "postgres", "DATABASE_URL", "nothing listens"),
     "a wrong password": Mistake(wrong_database_password, "postgres", "DATABASE_URL", "user or password"),
     "no such database": Mistake(no_such_database, "postgres", "DATABASE_URL", "CREATE DATABASE"),
+    "an unknown host": Mistake(unknown_database_host, "postgres", "DATABASE_URL", "host name that is unknown"),
+    "an option that nobody knows": Mistake(
+        database_with("no_such_option=1"), "settings", "DATABASE_URL", "the option no_such_option "
+    ),
+    "TLS that Postgres does not speak": Mistake(
+        database_with("sslmode=require&channel_binding=require"), "postgres", "DATABASE_URL", "speaks no TLS"
+    ),
+    "an option that the server does not take": Mistake(
+        database_with("options=-c%20no_such%3D1"), "postgres", "DATABASE_URL", "correct `options`"
+    ),
     "no schema": Mistake(sql("DROP TABLE alembic_version"), "schema", "DATABASE_URL", "auth-service migrate"),
     "an older schema": Mistake(
         sql("UPDATE alembic_version SET version_num = '0003'"), "schema", "DATABASE_URL", "older"
@@ -325,6 +364,13 @@ MISTAKES = {
     "a wrong password of Redis": Mistake(wrong_redis_password, "redis", "REDIS_URL", "password"),
     "no password for Redis": Mistake(no_redis_password, "redis", "REDIS_URL", "password"),
     "a user of Redis without rights": Mistake(redis_user_without_rights, "redis", "REDIS_URL", "ACL SETUSER"),
+    "a database that Redis does not have": Mistake(redis_at("/99"), "redis", "REDIS_URL", "`databases`"),
+    "TLS that Redis does not speak": Mistake(
+        redis_at("/0", "rediss"), "redis", "REDIS_URL", "whether the port speaks TLS"
+    ),
+    "an option of Redis that nobody knows": Mistake(
+        redis_at("/0?prefix=1"), "settings", "REDIS_URL", "the option prefix "
+    ),
     "Redis evicts": Mistake(
         redis_with("maxmemory-policy", "volatile-lru", then="noeviction"),
         "redis_eviction",
@@ -369,9 +415,9 @@ async def test_a_planted_mistake_is_named_with_its_remedy(
     found = [item for item in report.body["findings"] if item["check"] == mistake.check]
     assert [(item["severity"], item["setting"]) for item in found] == [(mistake.severity, mistake.setting)], report.text
     assert mistake.says in found[0]["problem"] + found[0]["fix"]
-    # Nothing else is wrong; a host that cannot be found (the one mistake of two findings) is also unreachable.
+    # Nothing else is wrong; a host that cannot be found (in mistakes of two findings) is also unreachable.
     others = [item["check"] for item in report.body["findings"] if item["check"] != mistake.check]
-    assert others == (["redis"] if name == "Redis without TLS" else []), report.text
+    assert others == (["redis"] if name.startswith("Redis with") else []), report.text
     assert report.code == (1 if mistake.severity == "problem" or others else 0)
     assert report.body["well"] is (report.code == 0)
 

@@ -3,13 +3,17 @@
 import asyncio
 import json
 import random
+import re
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import httpx
+import pytest
+from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from auth_service.config import Settings
 from auth_service.main import create_app
@@ -96,13 +100,60 @@ async def test_rel_10_postgres_is_away(servers: Servers) -> None:
         assert login.headers["retry-after"] == "1"
 
 
-async def test_a_wrong_database_password_is_named(fresh: Fresh) -> None:
-    settings = await fresh.settings()
-    wrong = settings.asyncpg_dsn.replace(f":{urlsplit(settings.asyncpg_dsn).password}@", ":the-wrong-password@")
-    async with _started(test_settings(database_url=wrong, redis_url=settings.redis_url.get_secret_value())) as http:
-        answer = await http.get("/health/ready")
-        assert _sick(answer) == {"postgres", "signing_keys"}
-        assert "the-wrong-password" not in answer.text
+def _with(url: str, **parts: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(**parts))
+
+
+def _at(url: str, place: str, user: str | None = None) -> str:
+    return _with(url, netloc=f"{urlsplit(url).netloc.rpartition('@')[0] if user is None else user}@{place}")
+
+
+# How an operator's URL differs from the right one, and what /health/ready and the log make of it.
+WRONG_POSTGRES: dict[str, tuple[Callable[[str], str], str]] = {
+    "unknown host": (lambda url: _at(url, "nowhere.invalid:5432"), "has a host name that is unknown (gaierror)"),
+    "refused port": (lambda url: _at(url, "127.0.0.1:1"), "is where nothing listens (ConnectionRefusedError)"),
+    "password": (
+        lambda url: _at(url, urlsplit(url).netloc.rpartition("@")[2], "auth:the-wrong-password"),
+        "refuses its user or password (InvalidPasswordError)",
+    ),
+    "database": (
+        lambda url: _with(url, path="/no_such_database"),
+        "has no database of that name (InvalidCatalogNameError)",
+    ),
+}
+WRONG_REDIS: dict[str, tuple[Callable[[str], str], str]] = {
+    "unknown host": (lambda _: "redis://nowhere.invalid:6379/0", "has a host name that is unknown (gaierror)"),
+    "refused port": (lambda _: "redis://127.0.0.1:1/0", "is where nothing listens (ConnectionRefusedError)"),
+    "database": (lambda url: _with(url, path="/99"), "has no database of that number (ResponseError)"),
+    "TLS": (lambda url: _with(url, scheme="rediss"), "does not let us connect in time (TimeoutError)"),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [*(f"postgres {name}" for name in WRONG_POSTGRES), *(f"redis {n}" for n in WRONG_REDIS)]
+)
+async def test_a_wrong_address_is_told_as_what_it_is(shared_settings: Settings, name: str) -> None:
+    part, _, mistake = name.partition(" ")
+    setting = {"postgres": "database_url", "redis": "redis_url"}[part]
+    right = getattr(shared_settings, setting).get_secret_value()
+    if "+" in urlsplit(right).scheme:
+        pytest.skip("this Redis has several hosts")
+    change, words = (WRONG_POSTGRES if part == "postgres" else WRONG_REDIS)[mistake]
+    wrong = shared_settings.model_copy(update={setting: SecretStr(change(right)), "redis_timeout_ms": 1000})
+    with capture_logs() as logs:
+        async with _started(wrong) as http:
+            answer = await http.get("/health/ready")
+            assert part in _sick(answer)
+            assert answer.json()[part].startswith(f"{setting.upper()}: {words}"), answer.text
+            if part == "postgres":
+                login = await http.post(f"{V1}/auth/login", json={"login": "nobody", "password": PASSWORD})
+                assert error_of(login) == (503, "temporarily_unavailable")
+    (line,) = [line for line in logs if line["event"] == "not_ready"]
+    assert line["setting"] == setting.upper()
+    assert line["problem"].startswith(words)
+    assert line["fix"]
+    assert not [line for line in logs if line.get("exc_info")]
+    assert not {"the-wrong-password", "nowhere.invalid"} & set(re.findall(r"[\w.-]+", answer.text + str(logs)))
 
 
 async def test_ready_says_what_to_do_where_nothing_is_migrated(servers: Servers) -> None:

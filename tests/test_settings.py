@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from auth_service.config import DEFAULT_DATABASE_URL, DEVELOPMENT_SECRET, ConfigError, Settings, load_settings
 from tests.conftest import ROOT
+from tests.smtp_server import certificate_for_tests
 
 CANARY = "s3cret-canary-of-the-settings-test"
 OWN_SECRET = "a secret of production, long enough to be one"
@@ -66,7 +67,7 @@ BAD = {
         f"redis+sentinel://:{CANARY}@one:26379,two:26379/0",  # of which master
         f"redis+sentinel://:{CANARY}@one:26379,two:0/0?service=cinema",
         f"redis+sentinel://:{CANARY}@one:26379,/0?service=cinema",
-        f"redis+sentinel://:{CANARY}@one:26379/0?service=cinema&socket_timeout={CANARY}",
+        f"redis+sentinel://:{CANARY}@one:26379/0?service=cinema&prefix={CANARY}",
         f"redis+sentinel://:a/{CANARY}@one:26379/0?service=cinema",
         f"redis+cluster://:{CANARY}@one:6379,two:6379/1",
         f"redis+cluster://:{CANARY}@one:6379?ssl_ca_certs=/{CANARY}",  # without TLS
@@ -75,6 +76,7 @@ BAD = {
     ],
     "SECRET_KEY": [CANARY[:31], "ж" * 15],
     "SECRET_KEY_PREVIOUS": [CANARY[:31]],
+    "HOST": [f"http://{CANARY}", "0.0.0.0:8000", "a b"],
     "PORT": ["0", "65536", CANARY, "80.5"],
     "WORKERS": ["0", "65", "-1"],
     "DRAIN_SECONDS": ["-1", "61", CANARY],
@@ -101,7 +103,22 @@ BAD = {
     "REDIS_POOL_SIZE": ["0", "501"],
     "REDIS_TIMEOUT_MS": ["9", "10001"],
     "HISTORY_MONTHS_AHEAD": ["2", "25"],
-    "KAFKA_BOOTSTRAP": [CANARY, "broker", f"kafka://{CANARY}:9092"],
+    "KAFKA_BOOTSTRAP": [CANARY, "broker", f"kafka://{CANARY}:9092", "a:9092,", "a:9092;b:9092"],
+    "ALLOWED_HOSTS": [
+        f"https://{CANARY}",
+        "auth.cinema.example:8000",
+        "auth.cinema.example,*.cinema.example",
+        "auth.cinema.example/",
+    ],
+    "ISSUER": [CANARY, f"auth.cinema.example/{CANARY}", f"ftp://{CANARY}", f"https://a b/{CANARY}", "https://a/?b"],
+    "ACCOUNT_URL": [CANARY, f"www.cinema.example/{CANARY}"],
+    "SMTP_URL": [
+        CANARY,
+        f"smtp://cinema:{CANARY}@mail.example:587?timeout=5",
+        f"smtp://cinema:1#{CANARY}@mail.example:587",
+        f"smtp://cinema:1?{CANARY}@mail.example:587",
+        f"submission://cinema:{CANARY}@mail.example:587",
+    ],
     "KAFKA_OPTIONS": [CANARY, f'["{CANARY}"]', f'{{"acks": "0", "sasl.password": "{CANARY}"}}', '{"linger.ms": {}}'],
     "KAFKA_TOPIC_NEW_USER": ["new users", "x" * 250],
     "KAFKA_TOPIC_EVENTS": ["a/b"],
@@ -244,6 +261,47 @@ def test_sec_2_a_bad_file_stops_the_start(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert CANARY[:20] not in str(caught.value)
 
 
+# As `docker run --env-file` passes on what was written for a shell; and what people add without seeing it.
+AS_MEANT = [
+    ("DATABASE_URL", '"postgresql://auth:a@db:5432/auth"', "postgresql://auth:a@db:5432/auth"),
+    ("DATABASE_URL", " postgresql://auth:a@db:5432/auth\n", "postgresql://auth:a@db:5432/auth"),
+    ("REDIS_URL", "'redis://redis:6379/1'", "redis://redis:6379/1"),
+    ("REDIS_URL", '""', "redis://localhost:6379/0"),
+    ("PORT", '"9000"', 9000),
+    ("HOST", "[::1]", "::1"),
+    ("ISSUER", '"https://auth.cinema.example"', "https://auth.cinema.example"),
+    ("AUDIENCE", "'cinema'", "cinema"),
+    ("ALLOWED_HOSTS", '"auth.cinema.example, ::1"', ("auth.cinema.example", "[::1]")),
+    ("ALLOWED_ORIGINS", "''", ()),
+    ("TRUSTED_PROXIES", '"10.0.0.0/8,fd00::/8"', ("10.0.0.0/8", "fd00::/8")),
+    ("LOG_LEVEL", '" info "', "INFO"),
+    ("SMTP_URL", '"smtp://[2001:db8::1]:587/"', "smtp://[2001:db8::1]:587/"),
+    ("MAIL_FROM", '"Cinema" <no-reply@cinema.example>', '"Cinema" <no-reply@cinema.example>'),
+    ("MAIL_FROM", "'Cinema <no-reply@cinema.example>'", "Cinema <no-reply@cinema.example>"),
+    ("KAFKA_BOOTSTRAP", '"kafka-1:9092, kafka_2:9092"', "kafka-1:9092,kafka_2:9092"),
+    ("KAFKA_OPTIONS", """'{"security.protocol": "SSL"}'""", '{"security.protocol": "SSL"}'),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/v1/traces/", "http://collector:4318"),
+    ("ACCOUNT_URL", '"https://www.cinema.example/account/"', "https://www.cinema.example/account"),
+    ("SECRET_KEY", f'"{OWN_SECRET}"', f'"{OWN_SECRET}"'),  # a key is its bytes
+    ("SECRET_KEY", f" {OWN_SECRET} ", f" {OWN_SECRET} "),
+]
+
+
+@pytest.mark.parametrize(("name", "written", "meant"), AS_MEANT)
+def test_what_surrounds_a_value_is_not_a_part_of_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, written: str, meant: Any
+) -> None:
+    value = getattr(_load(monkeypatch, **{name: written}), name.lower())
+    assert (value.get_secret_value() if isinstance(value, SecretStr) else value) == meant
+
+
+def test_links_in_mails_have_one_slash(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = _load(monkeypatch, ISSUER="https://auth.cinema.example/")
+    assert settings.issuer == "https://auth.cinema.example/"  # as it stands in tokens, and in other services' settings
+    assert settings.mail_base == "https://auth.cinema.example"
+    assert "https://auth.cinema.example" in settings.origins
+
+
 def test_settings_from_a_dotenv_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(f'SECRET_KEY="{OWN_SECRET}"\nPORT=9000\nNO_SETTING_OF_OURS=1\n')
     assert load_settings().port == 9000
@@ -347,19 +405,20 @@ def test_the_limits_on_the_page_are_those_of_the_code() -> None:
         ("redis://:p%40ss@one:6380/2", "single", "one:6380", ""),
         ("rediss://one", "single", "one:6379", ""),
         ("redis+sentinel://one,two:26380/3?service=cinema", "sentinel", "one:26379, two:26380", "cinema"),
-        ("rediss+sentinel://me:p%40ss@[::1]:1,two?service=a&ssl_ca_certs=/ca", "sentinel", "::1:1, two:26379", "a"),
+        ("rediss+sentinel://me:p%40ss@[::1]:1,two?service=a&ssl_ca_certs={ca}", "sentinel", "::1:1, two:26379", "a"),
         ("redis+cluster://:p%40ss@one:7000,two:7001", "cluster", "one:7000, two:7001", ""),
         ("rediss+cluster://one/0", "cluster", "one:6379", ""),
     ],
 )
-def test_redis_url_has_three_forms(url: str, kind: str, hosts: str, service: str) -> None:
-    address = Settings(_env_file=None, redis_url=SecretStr(url)).redis_address
+def test_redis_url_has_three_forms(url: str, kind: str, hosts: str, service: str, tmp_path: Path) -> None:
+    certificate, _ = certificate_for_tests(tmp_path)
+    address = Settings(_env_file=None, redis_url=SecretStr(url.replace("{ca}", str(certificate)))).redis_address
     assert (address.kind, str(address), address.service) == (kind, hosts, service)
     assert "p@ss" not in repr(address) + str(address)
     if kind != "single":
         assert address.options.get("password") == ("p@ss" if "p%40ss" in url else None)
         assert bool(address.options.get("ssl")) is url.startswith("rediss")
-        assert address.options.get("ssl_ca_certs") == ("/ca" if "/ca" in url else None)
+        assert address.options.get("ssl_ca_certs") == (str(certificate) if "{ca}" in url else None)
 
 
 def test_a_sentinel_has_a_password_of_its_own() -> None:
@@ -375,10 +434,10 @@ def test_a_sentinel_has_a_password_of_its_own() -> None:
         ("postgresql://auth:pw@db1:5432,db2:6432/auth", (("db1", 5432), ("db2", 6432))),
         ("postgres://auth:p%2Cw%40@db1,[2001:db8::1]:6432/auth", (("db1", 5432), ("2001:db8::1", 6432))),
         ("postgresql+asyncpg://auth:pw@localhost/auth", (("localhost", 5432),)),
-        ("postgresql:///auth?host=/run/postgresql", ()),
+        ("postgresql:///auth?host=/run/postgresql", (("/run/postgresql", 5432),)),
     ],
 )
 def test_database_url_may_list_hosts(
     monkeypatch: pytest.MonkeyPatch, url: str, hosts: tuple[tuple[str, int], ...]
 ) -> None:
-    assert _load(monkeypatch, DATABASE_URL=url).database_hosts == hosts
+    assert _load(monkeypatch, DATABASE_URL=url).postgres_address.hosts == hosts

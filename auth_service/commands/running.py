@@ -20,6 +20,7 @@ from auth_service.config import ConfigError, Settings, load_settings
 from auth_service.core.connections import Resources, open_resources
 from auth_service.core.errors import AppError, NotFound, is_store_failure
 from auth_service.core.schemas import Moment
+from auth_service.core.store_trouble import of_store
 from auth_service.models import User
 from auth_service.users import repository
 from auth_service.users.identifiers import lookup_key
@@ -58,7 +59,7 @@ def errors_in_words(settings: Settings) -> Iterator[None]:
     except AppError as error:
         stop(error.detail)
     except Exception as error:
-        if not is_store_failure(error):
+        if not is_store_failure(error) and not _lacks_rights(error):
             raise
         stop(_store_trouble(settings, error), NO_STORE)
 
@@ -131,10 +132,13 @@ async def _with_resources(settings: Settings, action: Callable[[Resources], Awai
         return await action(resources)
 
 
+def _lacks_rights(error: Exception) -> bool:
+    """In a request that is a mistake of ours or of the installation's; here it is what an operator has forgotten."""
+    cause = getattr(getattr(error, "orig", None), "__cause__", None) or error
+    return isinstance(cause, asyncpg.InsufficientPrivilegeError)
+
+
 def _store_trouble(settings: Settings, error: Exception) -> str:
-    cause = getattr(getattr(error, "orig", None), "__cause__", None) or error  # SQLAlchemy wraps asyncpg's error twice
-    if isinstance(cause, asyncpg.UndefinedTableError):
-        return "The schema is missing: run auth-service migrate."
-    postgres = ", ".join(f"{host}:{port}" for host, port in settings.database_hosts)
-    places = f"DATABASE_URL ({postgres}) and REDIS_URL ({settings.redis_address})"
-    return f"A store cannot be reached: {type(error).__name__}. Check {places}, and that they run."
+    trouble = of_store(error)
+    place = settings.redis_address if trouble.setting == "REDIS_URL" else settings.postgres_address
+    return f"{trouble.setting}: {place} {trouble.problem}: {trouble.fix}."

@@ -62,7 +62,7 @@ async def open_resources(
         "command_timeout": timeout,
         "server_settings": server_settings,
     }
-    primary = Primary(settings.asyncpg_dsn, settings.database_hosts)
+    primary = Primary(settings.postgres_address)
     engine = open_engine(
         primary,
         connect,

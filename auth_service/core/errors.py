@@ -218,6 +218,7 @@ STORE_FAILURES: tuple[type[Exception], ...] = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.UndefinedTableError,  # not migrated yet
+    asyncpg.InvalidSchemaNameError,  # not even a schema
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a connection that died while it was being reset
     ConnectionError,
@@ -233,8 +234,10 @@ def is_store_failure(error: BaseException) -> bool:
         return error.connection_invalidated or (cause is not None and is_store_failure(cause))
     if isinstance(error, RuntimeError) and str(error).endswith("the handler is closed"):
         return True  # uvloop's word for writing to a connection that the other side has just closed
-    # asyncpg's complaint about an argument is an InterfaceError too, and our mistake.
-    return isinstance(error, STORE_FAILURES) and not isinstance(error, ValueError)
+    # asyncpg's complaint about an argument is an InterfaceError too, and our mistake. Not every ValueError is one:
+    # a certificate that is not trusted is.
+    our_mistake = isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError)
+    return isinstance(error, STORE_FAILURES) and not our_mistake
 
 
 def render(request_id: str, error: AppError, fields: list[dict[str, str]] | None = None) -> dict[str, Any]:

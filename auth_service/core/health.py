@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
 from ipaddress import ip_address
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from auth_service.core.limits import client_of
 from auth_service.core.measures import Measure, Measures, measure_pools
 from auth_service.core.metrics import MEDIA_TYPE
 from auth_service.core.redis_client import ping_masters
+from auth_service.core.store_trouble import trouble_of
 
 log = structlog.get_logger(__name__)
 Concern = Callable[[Resources], Awaitable[str]]
@@ -140,5 +142,9 @@ async def _state(probe: Awaitable[str]) -> str:
     except Exception as error:
         if not is_store_failure(error):
             raise
-        log.warning("not_ready", kind=type(error).__name__)
-        return f"cannot be reached ({type(error).__name__})"
+        trouble = trouble_of(error)
+        if trouble is None:
+            log.warning("not_ready", kind=type(error).__name__)
+            return f"cannot be reached ({type(error).__name__})"
+        log.warning("not_ready", kind=type(error).__name__, **asdict(trouble))
+        return f"{trouble.setting}: {trouble.problem}"

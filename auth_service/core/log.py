@@ -81,6 +81,13 @@ def configure_logging(settings: Settings) -> None:
     root.handlers = handlers
     root.setLevel(settings.log_level)
     logging.getLogger("uvicorn.access").disabled = True  # its lines hold query strings; ours do not
+    tell_what_is_left_out(settings)
+
+
+def tell_what_is_left_out(settings: Settings) -> None:
+    """Of the stores' URLs, without the values."""
+    for setting, option, why in settings.options_left_out:
+        structlog.get_logger(__name__).info("option_left_out", setting=setting, option=option, why=why)
 
 
 def _handler(

@@ -13,6 +13,8 @@ from sqlalchemy import event
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from auth_service.postgres_url import PostgresAddress
+
 log = structlog.get_logger(__name__)
 
 # How much longer the first look waits for the other hosts, once one has been found that takes writes.
@@ -21,6 +23,9 @@ FIRST_LOOK_SECONDS = 0.5
 _TIMELINE = "SELECT ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int"
 
 _NO_LONGER_PRIMARY = (asyncpg.ReadOnlySQLTransactionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)
+
+# Classes of SQLSTATE: connection, login, database, resources, operator; each has a class of errors of its own.
+_USUAL_AT_THE_DOOR = frozenset({"08", "28", "3D", "53", "57"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +39,20 @@ class OldTimeline(asyncpg.TargetServerAttributeNotMatched):
     """All that takes writes is a server from before a promotion that this process has seen."""
 
 
+class NotLetIn(asyncpg.PostgresConnectionError):
+    """Refused while connecting, with an error that stands for a mistake of ours anywhere else; it is the cause."""
+
+
 class Primary:
-    """`hosts` empty or one: that server, whatever it is. Several: all are asked at once, so that one that is down,
+    """No host or one: that server, whatever it is. Several: all are asked at once, so that one that is down,
     frozen or unreachable costs nothing, and the one that takes writes is taken.
     """
 
-    def __init__(self, dsn: str, hosts: tuple[tuple[str, int], ...]) -> None:
-        self._dsn = dsn
-        self._hosts = hosts
+    def __init__(self, address: PostgresAddress) -> None:
+        self._dsn = address.dsn
+        self._hosts = address.hosts
+        self._tls = {} if address.tls is None else {"ssl": address.tls}
+        self._server_settings = address.server_settings
         self._timeline = 0
         self._open: WeakSet[asyncpg.Connection] = WeakSet()
 
@@ -49,7 +60,18 @@ class Primary:
         """With asyncpg's options; raises what asyncpg raises. A killed primary that was started again takes writes
         too, and loses them: of two the newer timeline counts, and what was seen is never left for an older one.
         """
-        connection = await (self._newest(options) if len(self._hosts) > 1 else asyncpg.connect(self._dsn, **options))
+        # Ours last: what the URL asks of the server must not switch off our limits.
+        server_settings = {**self._server_settings, **options.get("server_settings", {})}
+        options = {**options, **self._tls, "server_settings": server_settings}
+        try:
+            connection = await (
+                self._newest(options) if len(self._hosts) > 1 else asyncpg.connect(self._dsn, **options)
+            )
+        except (asyncpg.PostgresError, ValueError) as error:
+            # A certificate that is not trusted is an OSError, and a ValueError besides.
+            if isinstance(error, OSError) or str(getattr(error, "sqlstate", ""))[:2] in _USUAL_AT_THE_DOOR:
+                raise
+            raise NotLetIn("Postgres does not let us in") from error
         self._open.add(connection)
         return connection
 

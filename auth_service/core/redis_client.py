@@ -42,8 +42,7 @@ def open_redis(settings: Settings) -> Redis:
                 address.service, connection_pool_class=_SentinelPool, timeout=timeout, **pool, **address.options
             ),
         )
-    url = settings.redis_url.get_secret_value()
-    return Redis.from_pool(BlockingConnectionPool.from_url(url, timeout=timeout, **pool))
+    return Redis.from_pool(BlockingConnectionPool(timeout=timeout, **address.options, **pool))
 
 
 async def close_redis(redis: Redis) -> None:

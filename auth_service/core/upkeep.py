@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import structlog
 
 from auth_service.core.errors import AppError, is_store_failure
 from auth_service.core.metrics import Metrics
+from auth_service.core.store_trouble import trouble_of
 
 log = structlog.get_logger(__name__)
 AFTER_FAILURE_SECONDS = 1
@@ -65,7 +66,9 @@ async def _repeat(job: Job, metrics: Metrics, stopping: asyncio.Event, ran: asyn
             # It must go on whatever happens: a worker without it would trust old keys and miss denials.
             known = is_store_failure(error) or isinstance(error, AppError)
             failures.inc()
-            log.warning("upkeep_failed", job=job.name, kind=type(error).__name__, exc_info=not known)
+            trouble = trouble_of(error) if known else None
+            words = {} if trouble is None else asdict(trouble)
+            log.warning("upkeep_failed", job=job.name, kind=type(error).__name__, **words, exc_info=not known)
             pause = min(AFTER_FAILURE_SECONDS, job.seconds)
         ran.set()
         # A client library that was waiting may have turned our end into an error of its own, which was caught above.

@@ -1,13 +1,12 @@
 """Whether Postgres is there, is the right one, and lets the service do its work."""
 
-import socket
-import ssl
 from datetime import timedelta
 
 import asyncpg
 
 from auth_service.core.connections import Resources
-from auth_service.doctor.finding import Finding, Severity, place_of
+from auth_service.core.store_trouble import of_postgres
+from auth_service.doctor.finding import Finding, Severity
 from auth_service.models import Base
 
 OLDEST_VERSION = 15
@@ -38,8 +37,9 @@ async def postgres(resources: Resources) -> list[Finding]:
     try:
         await resources.hot.fetchval("SELECT 1")
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        problem, fix = _why_not(error, place_of(resources.settings.database_url))
-        return [Finding("postgres", SETTING, problem, fix)]
+        trouble = of_postgres(error)
+        problem = f"{resources.settings.postgres_address} {trouble.problem}"
+        return [Finding("postgres", SETTING, problem, trouble.fix)]
     return []
 
 
@@ -143,40 +143,5 @@ async def postgres_tls(resources: Resources) -> list[Finding]:
     if row["ssl"] or row["here"]:
         return []
     problem = "is not encrypted: whoever listens on the way reads what is kept there"
-    fix = "add ?sslmode=verify-full to it and TLS to the server, or use a private network"
+    fix = "add ?sslmode=verify-full to it (and sslrootcert=… for an authority of your own), and TLS to the server"
     return [Finding("postgres_tls", SETTING, problem, fix, Severity.WARNING)]
-
-
-_REASONS: dict[type[BaseException], tuple[str, str]] = {
-    asyncpg.InvalidAuthorizationSpecificationError: (
-        "refuses its user or password",
-        "correct user and password (percent-encoded), or allow this machine in pg_hba.conf",
-    ),
-    asyncpg.InvalidCatalogNameError: (
-        "has no database of that name",
-        "correct the name after the last /, or CREATE DATABASE it; then run `auth-service migrate`",
-    ),
-    asyncpg.InsufficientPrivilegeError: (
-        "does not let its user connect to the database",
-        "GRANT CONNECT ON DATABASE … TO the user",
-    ),
-    asyncpg.TooManyConnectionsError: (
-        "has no connection left",
-        "raise max_connections, or lower DATABASE_POOL_SIZE or WORKERS",
-    ),
-    asyncpg.CannotConnectNowError: (
-        "is starting, stopping or recovering",
-        "wait until it takes connections; its log says more",
-    ),
-    ssl.SSLError: ("does not agree on TLS", "check the server's certificate, and sslmode and sslrootcert of the URL"),
-    socket.gaierror: ("has a host name that is unknown", "correct the host, or the DNS of this machine"),
-    ConnectionRefusedError: ("is where nothing listens", "start the server, or correct host and port"),
-    TimeoutError: ("does not answer", "see whether the server hangs, or a firewall drops packets"),
-    Exception: ("cannot be used", "see whether the server runs, and what its log says"),
-}
-
-
-def _why_not(error: Exception, place: str) -> tuple[str, str]:
-    """In words of ours: Postgres' own may hold the user's name, a driver's the whole address."""
-    words, fix = next(reason for kind, reason in _REASONS.items() if isinstance(error, kind))
-    return f"{place} {words} ({type(error).__name__})", fix

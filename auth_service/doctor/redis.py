@@ -1,12 +1,11 @@
 """Whether Redis is there, is the right one, and keeps what it is given."""
 
-from typing import Any
-
-from redis.exceptions import AuthenticationError, BusyLoadingError, NoPermissionError, RedisError, TimeoutError
+from redis.exceptions import RedisClusterException, RedisError
 
 from auth_service.core.connections import Resources
 from auth_service.core.redis_client import clocks_of_masters, fullest_memory, info_of_masters
-from auth_service.doctor.finding import Finding, Severity, place_of
+from auth_service.core.store_trouble import of_redis
+from auth_service.doctor.finding import Finding, Severity
 from auth_service.doctor.postgres import clock_findings
 
 OLDEST_VERSION = (6, 2)
@@ -18,9 +17,10 @@ async def redis(resources: Resources) -> list[Finding]:
     """Whether it lets us in, and says what it is."""
     try:
         await info_of_masters(resources.redis, "server")
-    except (RedisError, OSError) as error:
-        problem, fix = _why_not(error, place_of(resources.settings.redis_url))
-        return [Finding("redis", SETTING, problem, fix)]
+    except (RedisError, RedisClusterException, OSError) as error:
+        trouble = of_redis(error)
+        problem = f"{resources.settings.redis_address} {trouble.problem}"
+        return [Finding("redis", SETTING, problem, trouble.fix)]
     return []
 
 
@@ -84,18 +84,3 @@ async def redis_clock(resources: Resources) -> list[Finding]:
 
 def _of(node: str, problem: str) -> str:
     return f"{node}: {problem}" if node else problem
-
-
-def _why_not(error: Any, place: str) -> tuple[str, str]:
-    if isinstance(error, AuthenticationError):
-        return (
-            f"{place} wants a password, or another one",
-            "write redis://user:password@host:6379/0 (percent-encoded); the user may be left out",
-        )
-    if isinstance(error, NoPermissionError):
-        return f"{place} forbids its user a command", "allow it: ACL SETUSER … ~auth:* &auth:* +@all -@dangerous +info"
-    if isinstance(error, BusyLoadingError):
-        return f"{place} is still reading its data", "wait until it has, see its log"
-    if isinstance(error, TimeoutError):
-        return f"{place} does not answer", "see whether the server hangs, or a firewall drops packets"
-    return f"{place} cannot be reached ({type(error).__name__})", "start the server, or correct host, port and TLS"

@@ -123,6 +123,10 @@ async def redis_tls(resources: Resources) -> list[Finding]:
     """In production, to another machine (SEC-1)."""
     url: SecretStr = resources.settings.redis_url
     parts = urlsplit(url.get_secret_value())
+    if resources.settings.production and resources.settings.redis_address.options.get("ssl_cert_reqs") == "none":
+        problem = "is encrypted, but to whom is not verified: whoever stands in between reads and changes all"
+        fix = "leave ssl_cert_reqs=none out, with the server's authority in ssl_ca_certs; or use a private network"
+        return [Finding("redis_tls", "REDIS_URL", problem, fix, Severity.WARNING)]
     if not resources.settings.production or parts.scheme != "redis" or _is_loopback(parts.hostname):
         return []
     problem = "is not encrypted: whoever listens on the way reads the password and what is kept there"
