@@ -12,7 +12,7 @@ from rich.traceback import Traceback
 from auth_service.config import Settings
 from auth_service.core.log_file import DailyFile
 
-_LONG_SEGMENT = re.compile(r"[^/]{41,}")
+_UNLOGGED = re.compile(r"[^/]{41,}|[^/]*@[^/]*")
 # Postgres puts the whole row there, its password hash too (AUD-2).
 _DETAIL = re.compile(r"\nDETAIL:.*?(?=\n(?:HINT:|\[SQL)|\Z)", re.DOTALL)
 _transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
@@ -50,8 +50,11 @@ _AS_JSON: list[structlog.typing.Processor] = [
 
 
 def loggable_path(path: str) -> str:
-    """The secrets that we give are longer than 40 characters, and some client will put one into an address (EDG-6)."""
-    return _LONG_SEGMENT.sub("…", path)
+    """The secrets that we give are longer than 40 characters, and some client will put one into an address (EDG-6).
+
+    An e-mail address is not for the log either (AUD-2): an account may be named by it.
+    """
+    return _UNLOGGED.sub("…", path)
 
 
 def configure_logging(settings: Settings) -> None:
