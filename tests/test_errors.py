@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -81,6 +82,85 @@ async def test_aud_2_a_failed_query_does_not_carry_its_parameters_into_the_log(a
         await _asks_badly(api.resources)
     assert "nowhere" in str(caught.value)
     assert SECRET not in str(caught.value)
+
+
+# What is sent as a name beyond those that there are, and how the answer names it. Forty characters are the most.
+UNKNOWN = {
+    "logn": "logn",
+    "LOGIN": "LOGIN",
+    "_login-2": "_login-2",
+    "a" * 40: "a" * 40,
+    "a" * 41: "?",
+    "": "?",
+    "2fa": "?",
+    "pass word": "?",
+    "hunter2!": "?",
+    "логин": "?",
+    "login\u200b": "?",
+    "a.b": "?",
+    "<b>": "?",
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+async def test_an_unknown_field_is_named_where_it_looks_like_a_name(
+    api: Api, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    body = {"login": "a", "password": "b", name: "a canary of a value"}
+    _, tokens = await api.as_role("superuser")
+    capsys.readouterr()
+    answers = {
+        "body": await api.http.post(f"{V1}/auth/login", json=body),
+        "query": await api.http.get(f"{V1}/admin/audit", params={name: body[name]}, headers=tokens.bearer),
+    }
+    for place, answer in answers.items():
+        assert error_of(answer) == (422, "validation_error")
+        (field,) = answer.json()["fields"]
+        assert (field["field"], field["type"]) == (f"{place}.{UNKNOWN[name]}", "extra_forbidden")
+        assert answer.json()["detail"].startswith(f"{place}.{UNKNOWN[name]} is not a field of this request")
+        assert "canary" not in answer.text
+        if UNKNOWN[name] == "?" and len(name) > 3:
+            assert name not in answer.text
+    said = capsys.readouterr().out
+    assert said.count("request ") >= 2
+    if len(name) > 5 and name.lower() != "login":
+        assert name not in said  # EDG-6: whoever sent it is told, the log is not
+    assert "canary" not in said
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field", "meant"),
+    [
+        ("/auth/login", {"logn": "a", "password": "b"}, "body.logn", "login"),
+        ("/auth/login", {"LOGIN": "a", "password": "b"}, "body.LOGIN", "login"),
+        ("/auth/register", {"loggin": "a"}, "body.loggin", "login"),
+        ("/auth/register", {"fullname": "a"}, "body.fullname", "full_name"),
+        ("/auth/refresh", {"refreshToken": "a"}, "body.refreshToken", "refresh_token"),
+        ("/permissions/check/batch", {"checks": [{"permision": "a"}]}, "body.checks.0.permision", "permission"),
+        ("/auth/login", {"xyz": "a"}, "body.xyz", None),
+    ],
+)
+async def test_the_field_that_was_meant_is_suggested(
+    api: Api, path: str, body: dict[str, Any], field: str, meant: str | None
+) -> None:
+    _, tokens = await api.as_role()
+    answer = await api.http.post(f"{V1}{path}", json=body, headers=tokens.bearer if "check" in path else {})
+    assert error_of(answer) == (422, "validation_error")
+    (message,) = [item["message"] for item in answer.json()["fields"] if item["field"] == field]
+    expected = f"; did you mean {meant}?" if meant else ""
+    assert message == f"is not a field of this request{expected}"
+
+
+async def test_a_parameter_that_was_meant_is_suggested(api: Api) -> None:
+    _, tokens = await api.as_role("superuser")
+    for path, name, meant in (
+        ("audit", "actr", "actor"),
+        ("users", "serch", "search"),
+        ("events", "userid", "user_id"),
+        ("users", "createdSince", "created_since"),
+    ):
+        answer = await api.http.get(f"{V1}/admin/{path}", params={name: "x"}, headers=tokens.bearer)
+        assert f"query.{name} is not a field of this request; did you mean {meant}?" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("path", ["_redis_is_down", "_postgres_is_down", "_too_busy"])

@@ -35,6 +35,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("GET", f"{V1}/users/me"): USERS.format(200),
     ("PATCH", f"{V1}/users/me"): USERS.format(200),
     ("DELETE", f"{V1}/users/me"): USERS.format(403),  # with a wrong password
+    ("POST", f"{V1}/users/me/delete"): USERS.format(403),
     ("POST", f"{V1}/users/me/password"): USERS.format(204),
     ("POST", f"{V1}/users/me/login"): USERS.format(200),
     ("GET", f"{V1}/users/me/login-history"): USERS.format(200),
@@ -65,6 +66,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("POST", f"{V1}/mfa/totp"): USERS.format(403),  # with a wrong password, here and below
     ("POST", f"{V1}/mfa/totp/confirm"): USERS.format(409),  # of nothing that was started
     ("DELETE", f"{V1}/mfa/totp"): USERS.format(403),
+    ("POST", f"{V1}/mfa/totp/disable"): USERS.format(403),
     ("POST", f"{V1}/mfa/recovery-codes"): USERS.format(403),
     ("POST", f"{V1}/admin/users/{{user_id}}/reset-mfa"): ADMINS.format(409),  # of nothing that is set up
     ("POST", f"{V1}/auth/password/forgot"): EVERYONE.format(202),
@@ -92,6 +94,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("GET", f"{V1}/admin/users/{{user_id}}"): READERS.format(200),
     ("PATCH", f"{V1}/admin/users/{{user_id}}"): ADMINS.format(200),
     ("DELETE", f"{V1}/admin/users/{{user_id}} of nobody"): ADMINS.format(404),
+    ("POST", f"{V1}/admin/users/{{user_id}}/delete of nobody"): ADMINS.format(404),
     ("GET", f"{V1}/admin/audit"): ADMINS.format(200),
     ("GET", f"{V1}/services"): ADMINS.format(200),
     ("POST", f"{V1}/services"): ADMINS.format(201),
@@ -169,6 +172,7 @@ async def body_for(api: Api, method: str, path: str, actor: Actor, other: Accoun
         ("POST", "/mfa/totp"): {"current_password": "not the password"},
         ("POST", "/mfa/totp/confirm"): {"code": "000000"},
         ("DELETE", "/mfa/totp"): {"current_password": "not the password", "code": "000000"},
+        ("POST", "/mfa/totp/disable"): {"current_password": "not the password", "code": "000000"},
         ("POST", "/mfa/recovery-codes"): {"current_password": "not the password", "code": "000000"},
         ("POST", "/admin/users/{user_id}/reset-mfa"): {"reason": "lost the phone"},
         ("POST", "/auth/password/forgot"): {"email": other.email},
@@ -180,8 +184,10 @@ async def body_for(api: Api, method: str, path: str, actor: Actor, other: Accoun
         ("POST", "/admin/users"): {"login": other.login, "email": other.email},
         ("PATCH", "/admin/users/{user_id}"): {"full_name": "Someone"},
         ("DELETE", "/admin/users/{user_id} of nobody"): {"reason": "asked for it"},
+        ("POST", "/admin/users/{user_id}/delete of nobody"): {"reason": "asked for it"},
         ("PATCH", "/users/me"): {"full_name": "Someone"},
         ("DELETE", "/users/me"): {"current_password": "not the password"},
+        ("POST", "/users/me/delete"): {"current_password": "not the password"},
         ("POST", "/users/me/password"): {"current_password": PASSWORD, "new_password": PASSWORD + "2"},
         ("POST", "/users/me/login"): {"current_password": PASSWORD, "login": unique("renamed")},
         ("POST", "/permissions/check"): {"permission": "films:read"},
@@ -255,15 +261,28 @@ async def test_rbac_8_cell(api: Api, other: Account, cast: dict[str, Actor], met
     assert " ".join(found) == TABLE[method, path], ACTORS
 
 
-@pytest.mark.parametrize(
-    "path", ["/users/junk/roles", "/users/junk/permissions", "/roles/junk%20name", "/services/junk"]
-)
-async def test_rbac_8_strangers_learn_nothing_from_the_shape_of_an_id(api: Api, path: str) -> None:
-    method = "DELETE" if path.startswith("/services") else "GET"
-    assert (await api.http.request(method, f"{V1}{path}")).status_code == 401
-    _, viewer = await api.as_role()
-    known = await api.http.request(method, f"{V1}{path}", headers=viewer.bearer)
-    assert known.status_code in {403, 422}
+@pytest.mark.parametrize(("method", "path"), [row for row in TABLE if "{user_id}" in row[1]], ids=str)
+async def test_rbac_8_strangers_learn_of_no_account_whether_it_is_there(
+    api: Api, other: Account, cast: dict[str, Actor], method: str, path: str
+) -> None:
+    """By no name of it: who may not make the call is refused before anybody looks."""
+    names = (other.login, other.email, unique("nobody"), f"{unique('nobody')}@example.com", NOBODY, "junk!", "me")
+    for name in names:
+        url = plain(path).format(user_id=name, **PATHS)
+        assert (await api.http.request(method, url, json={})).status_code == 401, name
+        refused = await api.http.request(method, url, json={}, headers=cast["viewer"].headers)
+        assert error_of(refused) == (403, "permission_denied"), name
+        assert name not in refused.text
+
+
+@pytest.mark.parametrize("path", ["/roles/junk%20name", "/services/junk", "/services/junk!", "/admin/webhooks/junk"])
+async def test_rbac_8_strangers_learn_nothing_from_the_shape_of_a_name(
+    api: Api, cast: dict[str, Actor], path: str
+) -> None:
+    """And who may make the call learns that nothing is there."""
+    for name, expected in (("anonymous", 401), ("viewer", 403), ("superuser", 404)):
+        answer = await api.http.delete(f"{V1}{path}", headers=cast[name].headers)
+        assert answer.status_code == expected, (name, answer.text)
 
 
 GUARDS = {
@@ -303,7 +322,7 @@ GUARDS = {
         ("POST", f"/admin/webhooks/{NOBODY}/test"),
     ],
     "users:read": [("GET", "/admin/users"), ("GET", "/admin/users/{0}")],
-    "users:delete": [("DELETE", f"/admin/users/{NOBODY}")],
+    "users:delete": [("DELETE", f"/admin/users/{NOBODY}"), ("POST", f"/admin/users/{NOBODY}/delete")],
     "users:write": [
         ("POST", "/admin/users"),
         ("PATCH", "/admin/users/{0}"),
@@ -323,6 +342,7 @@ GUARD_BODIES: dict[str, dict[str, Any]] = {
     "/admin/users/{0}/reset-mfa": {"reason": "lost the phone"},
     "/admin/users/{0}": {"full_name": "Someone"},
     f"/admin/users/{NOBODY}": {"reason": "asked for it"},
+    f"/admin/users/{NOBODY}/delete": {"reason": "asked for it"},
 }
 
 

@@ -3,21 +3,33 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from auth_service.audit.trail import Action
 from auth_service.core.schemas import Answer, Moment, Typed
 
 
+def _action(value: str) -> str:
+    if value not in {*Action}:
+        raise ValueError("must be one of the actions that docs/admin.md lists, such as role.granted")
+    return value
+
+
 class AuditQuery(BaseModel):
-    """`actor` and `target` are ids, or the name of a role, a permission or an operator; all that is given must hold."""
+    """All that is given must hold.
+
+    `actor`: id, login or, with users:write, e-mail address of a user; id or name of a service; an operator's name, or
+    `operator` for all of them; `system`. `target`: a user or service in the same ways, the name of a role or
+    permission, the id of a webhook or key.
+    """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     cursor: str | None = Field(default=None, pattern=r"^[A-Za-f][A-Za-z0-9_-]{10}$")  # 8 bytes, not negative
     limit: int = Field(default=20, ge=1, le=100)
-    actor: Annotated[str, Typed(1, 100)] | None = None
-    action: str | None = Field(default=None, pattern=r"^[a-z_]{1,30}\.[a-z_]{1,30}$")
-    target: Annotated[str, Typed(1, 100)] | None = None
+    actor: Annotated[str, Typed(1, 320)] | None = None
+    action: Annotated[str, Field(json_schema_extra={"enum": [*Action]}), AfterValidator(_action)] | None = None
+    target: Annotated[str, Typed(1, 320)] | None = None
     since: Moment | None = None
     until: Moment | None = None
 

@@ -30,11 +30,24 @@ class Verdict:
     problem: str | None = None
 
 
-async def list_entries(resources: Resources, query: AuditQuery) -> AuditAnswer:
-    """Newest first; raises ValidationFailed for a cursor that we did not give."""
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Whoever or whatever a filter means: rows that have one of these ids, or are of one of these kinds."""
+
+    ids: frozenset[str]
+    kinds: frozenset[str] = frozenset()
+
+
+async def list_entries(
+    resources: Resources, query: AuditQuery, *, actor: Named | None, target: Named | None
+) -> AuditAnswer:
+    """Newest first; `actor` and `target` are what the query's names mean.
+
+    Raises ValidationFailed for a cursor that we did not give.
+    """
     before = None if query.cursor is None else _read_cursor(query.cursor)
     async with resources.db() as session:
-        rows = await _page(session, query, before)
+        rows = await _page(session, query, before, actor, target)
     items = rows[: query.limit]
     cursor = _write_cursor(items[-1].id) if len(rows) > query.limit else None
     return AuditAnswer(items=[AuditEntry.model_validate(row) for row in items], next_cursor=cursor)
@@ -86,14 +99,17 @@ async def verify(resources: Resources, *, expected_head: str | None, on_progress
     return Verdict(last, previous.hex())
 
 
-async def _page(session: AsyncSession, query: AuditQuery, before: int | None) -> Sequence[AuditLog]:
+async def _page(
+    session: AsyncSession, query: AuditQuery, before: int | None, actor: Named | None, target: Named | None
+) -> Sequence[AuditLog]:
     statement = select(AuditLog)
-    if query.actor is not None:
-        statement = statement.where(AuditLog.actor_id == query.actor)
+    if actor is not None:
+        acted = AuditLog.actor_id.in_(actor.ids)
+        statement = statement.where(acted | AuditLog.actor_kind.in_(actor.kinds) if actor.kinds else acted)
     if query.action is not None:
         statement = statement.where(AuditLog.action == query.action)
-    if query.target is not None:
-        statement = statement.where(AuditLog.target_id == query.target)
+    if target is not None:
+        statement = statement.where(AuditLog.target_id.in_(target.ids))
     if query.since is not None:
         statement = statement.where(AuditLog.at >= query.since)
     if query.until is not None:

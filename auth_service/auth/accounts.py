@@ -35,10 +35,10 @@ from auth_service.users.acting import may_act_on
 from auth_service.users.identifiers import canonical_login
 from auth_service.users.links import send_link
 from auth_service.users.mailed_tokens import Purpose
+from auth_service.users.naming import PERSONAL_DATA
 from auth_service.users.search import Found, find_users, read_cursor, write_cursor
 
 log = structlog.get_logger(__name__)
-PERSONAL_DATA = "users:write"  # a moderator sees accounts, but neither names nor e-mail addresses
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """Accounts, for admins."""
 
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Query
 
@@ -15,11 +14,12 @@ from auth_service.auth.accounts_schemas import (
     NewAccountBody,
     RemovalBody,
 )
-from auth_service.core.api_docs import refusals
+from auth_service.core.api_docs import delete_or_post, refusals
 from auth_service.core.connections import Res
 from auth_service.core.errors import EmailTaken, LackingYourself, LastSuperuser, LoginTaken, NotFound, WouldShutOut
 from auth_service.core.principal import Principal
 from auth_service.permissions.require import Require
+from auth_service.users.naming import NamedUser
 
 router = APIRouter(prefix="/admin/users", tags=["administration"])
 
@@ -47,7 +47,9 @@ async def create(
 
 
 @router.get("/{user_id}", response_model=AccountDetail)
-async def read(user_id: UUID, caller: Annotated[Principal, Require("users:read")], resources: Res) -> AccountDetail:
+async def read(
+    caller: Annotated[Principal, Require("users:read")], user_id: NamedUser, resources: Res
+) -> AccountDetail:
     return await accounts.read_account(resources, caller, user_id)
 
 
@@ -57,7 +59,7 @@ async def read(user_id: UUID, caller: Annotated[Principal, Require("users:read")
     responses=refusals(LackingYourself, LastSuperuser, WouldShutOut, LoginTaken, EmailTaken),
 )
 async def update(
-    user_id: UUID, body: AccountPatch, caller: Annotated[Principal, Require("users:write")], resources: Res
+    caller: Annotated[Principal, Require("users:write")], user_id: NamedUser, body: AccountPatch, resources: Res
 ) -> AccountDetail:
     """Of users who hold nothing that you lack; disabling ends their sessions, a new address is to be confirmed."""
     changes = body.model_dump(exclude_unset=True, exclude={"reason"})
@@ -65,9 +67,11 @@ async def update(
     return await accounts.read_account(resources, caller, user_id)
 
 
-@router.delete("/{user_id}", status_code=204, responses=refusals(LackingYourself, LastSuperuser, WouldShutOut))
+@delete_or_post(
+    router, "/{user_id}", "/{user_id}/delete", responses=refusals(LackingYourself, LastSuperuser, WouldShutOut)
+)
 async def delete(
-    user_id: UUID, body: RemovalBody, caller: Annotated[Principal, Require("users:delete")], resources: Res
+    caller: Annotated[Principal, Require("users:delete")], user_id: NamedUser, body: RemovalBody, resources: Res
 ) -> None:
-    """For good, with all that is kept of the account."""
+    """For good, with all that is kept of the account. By POST where a DELETE cannot have a body."""
     await accounts.delete_account(resources, caller, user_id, body.reason)

@@ -46,7 +46,9 @@ class StepUpBody(Body):
 
 
 class RefreshBody(Body):
-    refresh_token: Token
+    """Without the token, as without a body: it is in the cookie."""
+
+    refresh_token: Token | None = None
 
 
 class LogoutBody(Body):

@@ -86,7 +86,7 @@ def presented_refresh_token(request: Request, resources: Resources, body: Refres
     stored = read_cookie(request, cookie_names(resources.settings).refresh)
     if stored is None:
         if given is None:
-            raise ValidationFailed("refresh_token is required, in the body or as a cookie")
+            raise ValidationFailed("is required, in the body or as a cookie", field="body.refresh_token")
         return given, False
     if given not in {None, stored} or not came_by_cookie(request):
         raise AmbiguousCredentials

@@ -8,33 +8,34 @@ import typer
 from auth_service.audit import service
 from auth_service.audit.schemas import AuditAnswer, AuditEntry, AuditQuery
 from auth_service.audit.service import Verdict
-from auth_service.commands.running import print_rows, progress_bar, read_moment, run, stop
+from auth_service.auth.trail_filter import read_trail
+from auth_service.commands.running import print_rows, progress_bar, read, read_moment, run, stop
 from auth_service.core.connections import Resources
 
 app = typer.Typer(help="What admins and operators did.", no_args_is_help=True)
 _HASH = re.compile(r"[0-9a-f]{64}")
-_ACTION = re.compile(r"[a-z_]{1,30}\.[a-z_]{1,30}")
 
 
 @app.command("list")
 def list_entries(  # noqa: PLR0917  typer makes options of them
-    actor: Annotated[str | None, typer.Option(help="Id of a user or service, or an operator's name.")] = None,
+    actor: Annotated[
+        str | None, typer.Option(help="A user or service by any of its names, an operator, or system.")
+    ] = None,
     action: Annotated[str | None, typer.Option(help="Such as role.granted")] = None,
-    target: Annotated[str | None, typer.Option(help="Id of a user, service or key; name of a role.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="A user or service by any of its names, a role, a permission, …")
+    ] = None,
     since: Annotated[str | None, typer.Option(help="At that time or later: 2030-01-31T12:00:00Z")] = None,
     until: Annotated[str | None, typer.Option(help="Before that time.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100)] = 20,
     json: Annotated[bool, typer.Option("--json", help="With before, after, request id, address and hash.")] = False,
 ) -> None:
     """Newest first."""
-    if action is not None and not _ACTION.fullmatch(action):
-        stop("action is a code such as role.granted")
-    query = AuditQuery(
-        actor=actor, action=action, target=target, since=read_moment(since), until=read_moment(until), limit=limit
-    )
+    moments = {"since": read_moment(since), "until": read_moment(until)}
+    query = read(AuditQuery, actor=actor, action=action, target=target, limit=limit, **moments)
 
     async def ask(resources: Resources) -> AuditAnswer:
-        return await service.list_entries(resources, query)
+        return await read_trail(resources, query)
 
     entries = run(ask).items
     print_rows([entry.model_dump() if json else _in_short(entry) for entry in entries], as_json=json)

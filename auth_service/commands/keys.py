@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from auth_service.auth import resealing, signing_keys
-from auth_service.commands.running import print_rows, run, stop
+from auth_service.commands.running import confirmed, print_rows, run, stop
 from auth_service.permissions.actor import OPERATOR
 
 app = typer.Typer(help="The keys that sign access tokens.", no_args_is_help=True)
@@ -31,8 +31,7 @@ def rotate(
 @app.command()
 def retire(kid: str, yes: Annotated[bool, typer.Option("--yes", help="Really.")] = False) -> None:
     """For a leaked key: tokens signed with it are refused within seconds, and their users refresh."""
-    if not yes:
-        stop("Every access token of this key stops working; add --yes.")
+    confirmed(yes, "Every access token of this key stops working")
     if not run(lambda resources: signing_keys.retire(resources, OPERATOR, kid)):
         stop("There is no live key with this id.")
     typer.echo("retired")

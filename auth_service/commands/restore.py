@@ -5,15 +5,14 @@ from typing import Annotated
 import typer
 
 from auth_service.auth import restored
-from auth_service.commands.running import progress_bar, run, stop
+from auth_service.commands.running import confirmed, progress_bar, run
 from auth_service.core.connections import Resources
 from auth_service.permissions.actor import OPERATOR
 
 
 def after_restore(yes: Annotated[bool, typer.Option("--yes", help="Really.")] = False) -> None:
     """After a restored back-up, before the service starts: what was ended since must not be alive again."""
-    if not yes:
-        stop("Every user is logged out, and every access token and mailed link stops working; add --yes.")
+    confirmed(yes, "Every user is logged out, and every access token and mailed link stops working")
 
     async def action(resources: Resources) -> tuple[int, str]:
         with progress_bar() as progress:

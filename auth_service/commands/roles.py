@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from auth_service.commands.running import find_user, print_rows, read_moment, run, stop
+from auth_service.commands.running import find_user, print_rows, read, read_moment, run, stop
 from auth_service.core.connections import Resources
 from auth_service.permissions.actor import OPERATOR
 from auth_service.roles import access_file, access_plan, service
 from auth_service.roles.access_plan import Change, Sign
+from auth_service.roles.schemas import GrantBody
 
 app = typer.Typer(help="Roles, and who has them.", no_args_is_help=True)
 CHANGES = 4  # the exit code of a plan that is not empty: 1 to 3 are refusals
@@ -57,11 +58,12 @@ def grant(
     reason: Annotated[str | None, typer.Option()] = None,
 ) -> None:
     """Grants a role, or changes the dates of the grant that is there."""
-    start, end = read_moment(valid_from), read_moment(valid_until)
+    moments = {"valid_from": read_moment(valid_from), "valid_until": read_moment(valid_until)}
+    wanted = read(GrantBody, reason=reason, **moments)
 
     async def action(resources: Resources) -> None:
         user = await find_user(resources, who)
-        await service.grant_role(resources, OPERATOR, user.id, role, valid_from=start, valid_until=end, reason=reason)
+        await service.grant_role(resources, OPERATOR, user.id, role, **wanted.model_dump())
 
     run(action)
     typer.echo("granted")

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 import asyncpg
 import orjson
 import typer
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -22,10 +22,10 @@ from auth_service.core.errors import AppError, NotFound, explain_field, is_store
 from auth_service.core.schemas import Moment
 from auth_service.core.store_trouble import of_store
 from auth_service.models import User
-from auth_service.users import repository
-from auth_service.users.identifiers import lookup_key
+from auth_service.users.naming import find_named
 
 Result = TypeVar("Result")
+Model = TypeVar("Model", bound=BaseModel)
 _MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
 REFUSED, BAD_SETTING, NO_STORE = 1, 2, 3
 # A command may take its time; a request may not.
@@ -62,6 +62,15 @@ def errors_in_words(settings: Settings) -> Iterator[None]:
         if not is_store_failure(error) and not _lacks_rights(error):
             raise
         stop(_store_trouble(settings, error), NO_STORE)
+
+
+def read(kind: type[Model], **values: Any) -> Model:
+    """What the API too would take as `kind`; stops with its words for anything else."""
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        problems = [explain_field(item) for item in error.errors()]
+    stop("\n".join(f"{item['field']} {item['message']}".strip() for item in problems))
 
 
 def checked(kind: Any, value: str | None, complaint: str) -> None:
@@ -110,21 +119,56 @@ def progress_bar() -> Progress:
     return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
 
-def ask_password() -> str:
-    """Typed twice at a terminal; one line of standard input for scripts. Never an argument: those are public."""
-    if sys.stdin.isatty():
-        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
-    return sys.stdin.readline().rstrip("\n")
+def at_terminal() -> bool:
+    """Whether there is somebody to ask; a script gets a refusal that says what to give instead."""
+    return sys.stdin.isatty()
+
+
+def confirmed(yes: bool, warning: str) -> None:
+    """Goes on with --yes, or with a yes typed at a terminal."""
+    if yes:
+        return
+    if not at_terminal():
+        stop(f"{warning}; add --yes.")
+    typer.confirm(f"{warning}. Go on?", abort=True)
+
+
+def ask(question: str, check: Callable[[str], object], *, offered: str | None = None) -> str:
+    """At a terminal, until `check` raises no ValueError."""
+    while True:
+        answer = str(typer.prompt(question, default=offered)).strip()
+        try:
+            check(answer)
+        except ValueError as error:
+            typer.echo(f"{question} {error}", err=True)
+        else:
+            return answer
+
+
+def ask_password(check: Callable[[str], str]) -> str:
+    """Typed twice at a terminal, until `check` takes it; one line of standard input for scripts. Never an argument:
+    those are public.
+    """
+    while True:
+        if at_terminal():
+            typed = str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+        else:
+            typed = sys.stdin.readline().rstrip("\r\n")
+            if not typed:
+                stop("The password is missing: type it at a terminal, or give it as a line of standard input.")
+        try:
+            return check(typed)
+        except ValueError as error:
+            if not at_terminal():
+                stop(f"password {error}")
+            typer.echo(f"password {error}", err=True)
 
 
 async def find_user(resources: Resources, who: str) -> User:
     """By id, login or e-mail address; raises NotFound."""
     who = who.strip()
     async with resources.db() as session:
-        user = await repository.find_by_text_id(session, who)
-        if user is None:
-            key, is_email = lookup_key(who)
-            user = await repository.find_by_key(session, key, is_email=is_email)
+        user = await find_named(session, who)
     if user is None:
         raise NotFound(f"There is no user {who}.")
     return user

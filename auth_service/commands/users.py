@@ -10,8 +10,12 @@ from auth_service.audit.trail import operator
 from auth_service.auth import admin
 from auth_service.auth.accounts_schemas import Reason, Search
 from auth_service.commands.running import (
+    BAD_SETTING,
     as_typed,
+    ask,
     ask_password,
+    at_terminal,
+    confirmed,
     find_user,
     print_rows,
     progress_bar,
@@ -19,14 +23,18 @@ from auth_service.commands.running import (
     run,
     stop,
 )
+from auth_service.core.confusables import look
 from auth_service.core.connections import Resources
-from auth_service.core.errors import NotFound
+from auth_service.core.errors import EmailTaken, LoginTaken, NotFound
 from auth_service.core.passwords import check_rules
 from auth_service.mail.addresses import shown
 from auth_service.mfa import service as second_factor
 from auth_service.models import User
 from auth_service.permissions.actor import OPERATOR
 from auth_service.users import forgotten_password, importer, repository, service
+from auth_service.users.identifiers import canonical_email, canonical_login
+from auth_service.users.look_alikes import taken_looks
+from auth_service.users.new_login import free_login
 from auth_service.users.schemas import Email, FullName, Login
 from auth_service.users.search import Found, UserFilter, find_users
 
@@ -48,14 +56,17 @@ def list_users(  # noqa: PLR0917  typer makes options of them
     json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Accounts, oldest first; the table says less than --json, to fit on 80 columns."""
+    start, end = read_moment(since), read_moment(until)
+    if start is not None and end is not None and start > end:
+        stop("--since must not lie after --until")
     wanted = UserFilter(
         search=as_typed(Search | None, "search", search),
         role=role,
         active=active,
         email_verified=verified,
         mfa=mfa,
-        created_since=read_moment(since),
-        created_until=read_moment(until),
+        created_since=start,
+        created_until=end,
     )
 
     async def action(resources: Resources) -> Sequence[Found]:
@@ -68,50 +79,89 @@ def list_users(  # noqa: PLR0917  typer makes options of them
 
 @app.command()
 def create(
-    login: str,
-    email: str,
+    login: Annotated[
+        str | None,
+        typer.Argument(metavar="[LOGIN]", show_default=False, help="Left out: asked for, or what stands before the @."),
+    ] = None,
+    email: Annotated[str | None, typer.Argument(metavar="EMAIL", show_default=False, help="Alone is enough.")] = None,
     full_name: Annotated[str | None, typer.Option()] = None,
     superuser: Annotated[bool, typer.Option("--superuser", help="Make the first superuser.")] = False,
     another: Annotated[bool, typer.Option("--another-superuser", help="Make one although there is one.")] = False,
 ) -> None:
     """An account; the password is asked for, or read from standard input."""
-    login, email = as_typed(Login, "login", login), as_typed(Email, "email", email)
+    given, address = _login_and_email(login, email)
     full_name = as_typed(FullName | None, "full name", full_name)
-    password = _new_password()
+    only_first = superuser and not another
+
+    def free(wanted: str | None) -> str:
+        return run(lambda resources: _free(resources, wanted, address, only_first=only_first))
+
+    # Before anybody types a password for nothing.
+    chosen = given if given is not None and not at_terminal() else free(given)
+    if given is None and at_terminal():
+        offered, chosen = chosen, ask("Login", canonical_login, offered=chosen)
+        if chosen != offered:
+            free(chosen)
+    password = ask_password(check_rules)
 
     async def action(resources: Resources) -> User:
         role = repository.SUPERUSER if superuser or another else None
         return await service.create_user(
             resources,
-            login=login,
-            email=email,
+            login=chosen,
+            email=address,
             password=password,
             full_name=full_name,
             role=role,
-            only_first=superuser and not another,
+            only_first=only_first,
             by=operator(),
         )
 
     typer.echo(f"created {run(action).id}")
+    if given is None:
+        typer.echo(f"login {chosen}")
+
+
+def _login_and_email(login: str | None, email: str | None) -> tuple[str | None, str]:
+    """Whichever was given in whichever order: only an address has an @. Stops for what is no login or no address."""
+    if login is not None and "@" in login and "@" not in (email or ""):
+        login, email = email, login
+    login = as_typed(Login | None, "login", login)
+    if email is None:
+        if not at_terminal():
+            stop("Give the e-mail address: auth-service users create [LOGIN] EMAIL", BAD_SETTING)
+        email = ask("E-mail address", canonical_email)
+    return login, as_typed(Email, "email", email)
+
+
+async def _free(resources: Resources, login: str | None, email: str, *, only_first: bool) -> str:
+    """The login, or one that may be offered. Raises what `create_user` would raise at this moment."""
+    async with resources.db() as session:
+        if only_first and any(await repository.count_superusers(session, resources.clock())):
+            raise service.SuperuserExists
+        email_key = canonical_email(email)[1]
+        login_key = None if login is None else canonical_login(login)
+        taken = await repository.existing_keys(session, [login_key] if login_key else [], [email_key])
+        if login_key in taken or (login is not None and await taken_looks(session, [look(login)])):
+            raise LoginTaken
+        if email_key in taken:
+            raise EmailTaken
+        return login or await free_login(session, email)
 
 
 @app.command("update-password")
 def update_password(who: Who) -> None:
     """A new password; ends all sessions of the account."""
-    password = _new_password()
-
-    async def action(resources: Resources) -> None:
-        await service.set_password(resources, (await find_user(resources, who)).id, password)
-
-    run(action)
+    user = run(lambda resources: find_user(resources, who))  # before anybody types a password for nothing
+    password = ask_password(check_rules)
+    run(lambda resources: service.set_password(resources, user.id, password))
     typer.echo("password changed, all sessions ended")
 
 
 @app.command()
 def delete(who: Who, yes: Annotated[bool, typer.Option("--yes", help="Really.")] = False) -> None:
     """Deletes the account, its sessions, grants and history."""
-    if not yes:
-        stop("This cannot be undone; add --yes.")
+    confirmed(yes, f"The account {who} is deleted for good, and this cannot be undone")
 
     async def action(resources: Resources) -> None:
         try:
@@ -244,10 +294,3 @@ def _stop_for(problems: list[str]) -> None:
         rest = len(problems) - SHOWN_PROBLEMS
         more = [f"… and {rest} more"] if rest > 0 else []
         stop("\n".join(["nothing was imported:", *problems[:SHOWN_PROBLEMS], *more]))
-
-
-def _new_password() -> str:
-    try:
-        return check_rules(ask_password())
-    except ValueError as error:
-        stop(f"password {error}")

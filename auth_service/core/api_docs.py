@@ -1,7 +1,9 @@
 """What the interactive documentation says beside the models: the shape of errors, tokens, cookies and their headers."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
+from fastapi import APIRouter
 from pydantic import BaseModel
 
 from auth_service.core.errors import AppError
@@ -39,6 +41,7 @@ PUBLIC = frozenset(
     )
 )
 Responses = dict[int | str, dict[str, Any]]
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 RETRY_AFTER = {"Retry-After": {"description": "seconds", "required": True, "schema": {"type": "integer", "minimum": 1}}}
 
 REQUEST_ID = {"X-Request-Id": {"description": "also in our log", "required": True, "schema": {"type": "string"}}}
@@ -75,6 +78,16 @@ def refusals(*errors: type[AppError]) -> Responses:
         answer = found.setdefault(error.status, {"model": ErrorAnswer, "description": ""})
         _add(answer, error)
     return found
+
+
+def delete_or_post(router: APIRouter, path: str, post_path: str, **how: Any) -> Callable[[Endpoint], Endpoint]:
+    """A DELETE that asks for a body, and the same by POST: RFC 9110 section 9.3.5 lets proxies and clients drop it."""
+
+    def register(endpoint: Endpoint) -> Endpoint:
+        router.delete(path, status_code=204, **how)(endpoint)
+        return router.post(post_path, status_code=204, **how)(endpoint)
+
+    return register
 
 
 def add_refusals(responses: dict[str, Any], *errors: type[AppError]) -> None:

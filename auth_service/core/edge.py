@@ -29,6 +29,7 @@ BODY_LIMITS = {
 HEADER_LIMIT = 16 * 1024
 PATHS_BY_ADDRESS = frozenset({"/metrics", "/health/live", "/health/ready"})  # what machines ask of one replica
 FORM_PATH = "/api/v1/auth/token"  # RFC 6749 section 4.4.2 asks by form
+FORM = b"application/x-www-form-urlencoded"
 _TRACEPARENT = re.compile(
     r"(?P<version>[0-9a-f]{2})-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?P<more>-.*)?"
 )
@@ -56,7 +57,24 @@ class HeadersTooLarge(AppError):
 
 
 class UnsupportedMediaType(AppError):
-    status, code, detail = 415, "unsupported_media_type", "Send the body as application/json."
+    """RFC 9110 section 15.5.16: the answer's headers say what would have been taken."""
+
+    status, code, detail = 415, "unsupported_media_type", "Send the body as application/json, with this Content-Type."
+    headers = {"Accept": "application/json"}
+
+
+class NoTokenRequest(UnsupportedMediaType):
+    detail = "Send the body as application/x-www-form-urlencoded or application/json, with this Content-Type."
+    headers = {"Accept": "application/x-www-form-urlencoded, application/json"}
+
+
+class UnsupportedCharset(UnsupportedMediaType):
+    detail = "Send the body in UTF-8, and no other charset in Content-Type."
+
+
+class UnsupportedCoding(UnsupportedMediaType):
+    detail = "Send the body as it is: not compressed, without Content-Encoding."
+    headers = {"Accept-Encoding": "identity"}
 
 
 class InvalidJson(BadRequest):
@@ -209,16 +227,30 @@ async def _checked_body(path: str, headers: dict[bytes, bytes], receive: Receive
     if declared in {None, b"0"} and b"transfer-encoding" not in headers:
         return receive
     body = await _read(receive, limit)
-    if body:
-        media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        if media_type == b"application/json":
-            try:
-                check_strict_json(body)
-            except NotStrictJson as error:
-                raise InvalidJson(str(error)) from None
-        elif not (path == FORM_PATH and media_type == b"application/x-www-form-urlencoded"):
-            raise UnsupportedMediaType
+    if body and _media_type(path, headers) == b"application/json":
+        try:
+            check_strict_json(body)
+        except NotStrictJson as error:
+            raise InvalidJson(str(error)) from None
     return _replay(body, receive)
+
+
+def _media_type(path: str, headers: dict[bytes, bytes]) -> bytes:
+    """Of a body that can be read; raises UnsupportedMediaType for all others."""
+    given = headers.get(b"content-type", b"")
+    if given == b"application/json" and b"content-encoding" not in headers:
+        return given  # as nearly everybody writes it
+    if headers.get(b"content-encoding", b"").strip().lower() not in {b"", b"identity"}:
+        raise UnsupportedCoding
+    media_type, *parameters = given.lower().split(b";")
+    media_type = media_type.strip()
+    if media_type != b"application/json" and not (path == FORM_PATH and media_type == FORM):
+        raise NoTokenRequest if path == FORM_PATH else UnsupportedMediaType
+    for parameter in parameters:
+        name, _, value = parameter.partition(b"=")
+        if name.strip() == b"charset" and value.strip(b' \t"') not in {b"utf-8", b"utf8"}:
+            raise UnsupportedCharset
+    return media_type
 
 
 async def _read(receive: Receive, limit: int) -> bytes:

@@ -1,6 +1,8 @@
 """Every error the API answers: status, stable code, text; one set of handlers renders them all."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import asyncpg
@@ -14,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from auth_service.core.known_fields import fields_beside
 from auth_service.core.log import loggable_path
 from auth_service.core.postgres import forget_doubtful
 
@@ -309,8 +312,15 @@ _MESSAGES = {
 }
 
 
-def explain_field(item: Mapping[str, Any]) -> dict[str, str]:
-    """One of pydantic's errors in our words; nothing of the input is in it."""
+# A name that somebody may have meant as one. Tokens, seeds and hashes are longer or have other characters.
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
+
+
+def explain_field(item: Mapping[str, Any], known: Collection[str] = ()) -> dict[str, str]:
+    """One of pydantic's errors in our words; of the input only the name of an unknown field, where it looks like one.
+
+    `known`: the fields that there are, of which a similar one is suggested.
+    """
     kind = str(item["type"])
     context = item.get("ctx", {})
     if kind == "value_error":
@@ -319,13 +329,21 @@ def explain_field(item: Mapping[str, Any]) -> dict[str, str]:
         message = _MESSAGES.get(kind, "is not valid").format_map(context)
     location = [str(part) for part in item["loc"]]
     if kind == "extra_forbidden":
-        location[-1] = "?"  # the name is the client's text
+        name = location[-1]
+        if not _NAME.fullmatch(name):
+            location[-1] = "?"
+        elif similar := get_close_matches(name.lower(), known, n=1):
+            message += f"; did you mean {similar[0]}?"
     return {"field": ".".join(location), "type": kind, "message": message}
 
 
 async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101  registered for it only
-    fields = [explain_field(item) for item in error.errors()]
+    problems = error.errors()
+    if any(item["loc"][0] == "path" for item in problems):
+        return _answer(request, NotFound())  # what no id can look like is an address at which nothing is
+    route = request.scope.get("route")
+    fields = [explain_field(item, fields_beside(route, item["loc"])) for item in problems]
     detail = "; ".join(f"{item['field']} {item['message']}" for item in fields[:5])
     return _answer(request, ValidationFailed(detail), fields)
 

@@ -62,6 +62,8 @@ def _finish(app: FastAPI, document: dict[str, Any], prefix: str) -> None:
             if in_api and path.removeprefix(prefix) not in PUBLIC:
                 operation["security"] = [{name: []} for name in _SCHEMES]
             _replace_invalid(operation)
+            if not _is_validated(operation):
+                operation["responses"].pop("422", None)
             errors = raised.get((path, method), set()) - ({CsrfRefused} if method in _SAFE else set())
             add_refusals(
                 operation["responses"],
@@ -87,11 +89,16 @@ def _by_shape(path: str, operation: Operation, *, asks_stores: bool) -> Iterator
         yield InvalidJson
     if "{" in path:
         yield NotFound
-    if "422" in operation["responses"] or operation.get("parameters"):
+    if "422" in operation["responses"] or _is_validated(operation):
         yield ValidationFailed
     if asks_stores:
         yield Unavailable
         yield Busy
+
+
+def _is_validated(operation: Operation) -> bool:
+    """What stands in the path alone is there, or it is a 404."""
+    return "requestBody" in operation or any(item["in"] != "path" for item in operation.get("parameters", []))
 
 
 def _raised_by_dependencies(app: FastAPI) -> Iterator[tuple[tuple[str, str], Iterator[type[AppError]]]]:

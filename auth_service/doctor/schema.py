@@ -61,7 +61,7 @@ async def superusers(resources: Resources) -> list[Finding]:
     async with resources.db() as session:
         count, bare = (await session.execute(grants)).one()
     if not count:
-        fix = "auth-service users create LOGIN EMAIL --superuser"
+        fix = "auth-service users create EMAIL --superuser"
         return [Finding("superusers", "accounts", "there is no active superuser: nobody can administer", fix)]
     if bare and resources.settings.admin_mfa_required:
         problem = f"{bare} of {count} superusers have no second factor: who learns the password can set up theirs"

@@ -4,10 +4,10 @@ An event holds ids, and beyond them only what its consumers need: no secret, and
 """
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Annotated, ClassVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 class Event(BaseModel):
@@ -368,3 +368,12 @@ def _leaves(base: type[Event]) -> list[type[Event]]:
 
 
 KINDS: dict[str, type[Event]] = {event.kind: event for event in _leaves(Event)}
+
+
+def _known(value: str) -> str:
+    if value not in KINDS:
+        raise ValueError("must be a kind of docs/events.md")
+    return value
+
+
+Kind = Annotated[str, Field(json_schema_extra={"enum": sorted(KINDS)}), AfterValidator(_known)]

@@ -34,6 +34,10 @@ ORDER BY position LIMIT $2
 """
 
 
+# Events are kept when their user is deleted.
+_KNOWN = "SELECT EXISTS (SELECT FROM users WHERE id = $1) OR EXISTS (SELECT FROM outbox WHERE user_id = $1)"
+
+
 @dataclass(frozen=True, slots=True)
 class Positioned:
     """One event as it is in the outbox."""
@@ -62,6 +66,11 @@ async def read_after(
         await give_positions(connection)
         rows = await connection.fetch(_READ, position, limit, kind, user_id)
     return [positioned(row) for row in rows]
+
+
+async def is_known(pool: asyncpg.Pool, user_id: UUID) -> bool:
+    """Whether there is such a user, or was, and events of it are left."""
+    return bool(await pool.fetchval(_KNOWN, user_id))
 
 
 def positioned(row: asyncpg.Record) -> Positioned:

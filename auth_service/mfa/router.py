@@ -1,11 +1,10 @@
 """One's own second factor, and its reset by an admin."""
 
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter
 
-from auth_service.core.api_docs import refusals
+from auth_service.core.api_docs import delete_or_post, refusals
 from auth_service.core.connections import Res
 from auth_service.core.errors import LackingYourself, WouldShutOut, WrongPassword
 from auth_service.core.limits import limited
@@ -22,6 +21,7 @@ from auth_service.mfa.schemas import (
 )
 from auth_service.mfa.service import MfaEnabled, MfaNotEnabled, NoEnrolment, StartedEnrolment, State, WrongCode
 from auth_service.permissions.require import Require
+from auth_service.users.naming import NamedUser
 from auth_service.users.service import PasswordChanged
 
 router = APIRouter(tags=["second factor"])
@@ -56,14 +56,15 @@ async def confirm(body: ConfirmBody, me: CurrentUser, resources: Res) -> Recover
     return RecoveryCodes(recovery_codes=codes)
 
 
-@router.delete(
+@delete_or_post(
+    router,
     "/mfa/totp",
-    status_code=204,
+    "/mfa/totp/disable",
     dependencies=[limited("login")],
     responses=refusals(WrongPassword, WrongCode, MfaNotEnabled, PasswordChanged, WouldShutOut),
 )
 async def disable(body: SecondFactorBody, me: CurrentUser, resources: Res) -> None:
-    """Ends the other sessions."""
+    """Ends the other sessions. By POST where a DELETE cannot have a body."""
     await service.disable(resources, me.subject, me.session_id, body.current_password, body.code)
 
 
@@ -85,7 +86,7 @@ async def new_codes(body: SecondFactorBody, me: CurrentUser, resources: Res) -> 
     responses=refusals(LackingYourself, MfaNotEnabled, WouldShutOut),
 )
 async def reset(
-    user_id: UUID, body: ResetBody, caller: Annotated[Principal, Require("users:write")], resources: Res
+    caller: Annotated[Principal, Require("users:write")], user_id: NamedUser, body: ResetBody, resources: Res
 ) -> None:
     """For a user who lost phone and recovery codes; ends all sessions of the user."""
     await service.reset(resources, caller, user_id, body.reason)

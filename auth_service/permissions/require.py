@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import UUID
 
 from fastapi import Depends
 
@@ -17,25 +16,10 @@ def Require(code: str) -> Any:
     return Depends(_guard(code))
 
 
-def RequireOrSelf(code: str) -> Any:
-    """As Require, but a user may always ask about the `user_id` of the path that is their own."""
-    return Depends(_guard_or_self(code))
-
-
 def _guard(code: str) -> Callable[..., Awaitable[Principal]]:
     @may_answer(PermissionDenied, StepUpRequired)
     async def guard(principal: AnyPrincipal, resources: Res) -> Principal:
         await allows(resources, principal, code)
-        return principal
-
-    return guard
-
-
-def _guard_or_self(code: str) -> Callable[..., Awaitable[Principal]]:
-    @may_answer(PermissionDenied, StepUpRequired)
-    async def guard(user_id: UUID, principal: AnyPrincipal, resources: Res) -> Principal:
-        if principal.is_service or principal.subject != user_id:
-            await allows(resources, principal, code)
         return principal
 
     return guard

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter
 
@@ -19,14 +18,12 @@ from auth_service.core.errors import (
 from auth_service.core.principal import AnyPrincipal, Principal
 from auth_service.models import Permission
 from auth_service.permissions import service
-from auth_service.permissions.require import Require, RequireOrSelf
+from auth_service.permissions.require import Require
 from auth_service.permissions.schemas import (
     BatchAnswer,
     BatchBody,
     CheckAnswer,
     CheckBody,
-    EffectivePermissions,
-    GrantAnswer,
     PermissionAnswer,
     PermissionBody,
     PermissionPatch,
@@ -59,15 +56,6 @@ async def check_batch(body: BatchBody, caller: AnyPrincipal, resources: Res) -> 
     checks = [(item.permission, item.user_id, item.session_id) for item in body.checks]
     decisions = await service.answer_checks(resources, caller, checks)
     return BatchAnswer(results=[check_answer(decision) for decision in decisions])
-
-
-@router.get("/users/{user_id}/permissions", response_model=EffectivePermissions)
-async def effective(
-    user_id: UUID, _caller: Annotated[Principal, RequireOrSelf("roles:read")], resources: Res
-) -> EffectivePermissions:
-    """All that the user's active grants give, each with the granted role and the role that it comes from."""
-    grants = await service.effective_permissions(resources, user_id)
-    return EffectivePermissions(user_id=user_id, permissions=[GrantAnswer.model_validate(grant) for grant in grants])
 
 
 @router.get("/permissions", response_model=list[PermissionAnswer])

@@ -18,9 +18,12 @@ from auth_service.core.errors import (
     WouldShutOut,
 )
 from auth_service.core.principal import Principal
-from auth_service.permissions.require import Require, RequireOrSelf
+from auth_service.permissions.require import Require
+from auth_service.permissions.schemas import EffectivePermissions, GrantAnswer
+from auth_service.permissions.service import effective_permissions
 from auth_service.roles import service
 from auth_service.roles.schemas import GrantBody, RoleAnswer, RoleBody, RoleGrantAnswer, RolePatch
+from auth_service.users.naming import NamedOrSelf, NamedUser
 
 router = APIRouter(tags=["roles"])
 
@@ -64,10 +67,15 @@ async def delete(name: str, caller: Annotated[Principal, Require("roles:write")]
     await service.delete_role(resources, caller, name)
 
 
+@router.get("/users/{user_id}/permissions", response_model=EffectivePermissions)
+async def effective(user_id: Annotated[UUID, NamedOrSelf("roles:read")], resources: Res) -> EffectivePermissions:
+    """All that the user's active grants give, each with the granted role and the role that it comes from."""
+    found = await effective_permissions(resources, user_id)
+    return EffectivePermissions(user_id=user_id, permissions=[GrantAnswer.model_validate(grant) for grant in found])
+
+
 @router.get("/users/{user_id}/roles", response_model=list[RoleGrantAnswer])
-async def grants(
-    user_id: UUID, _caller: Annotated[Principal, RequireOrSelf("roles:read")], resources: Res
-) -> list[RoleGrantAnswer]:
+async def grants(user_id: Annotated[UUID, NamedOrSelf("roles:read")], resources: Res) -> list[RoleGrantAnswer]:
     """Also those that have ended or not yet begun."""
     return await service.list_grants(resources, user_id)
 
@@ -78,14 +86,14 @@ async def grants(
     responses=refusals(LackingYourself, LastSuperuser, WouldShutOut, ValidationFailed),
 )
 async def grant(
-    user_id: UUID,
     name: str,
-    body: GrantBody,
     caller: Annotated[Principal, Require("roles:grant")],
+    user_id: NamedUser,
     resources: Res,
+    body: GrantBody | None = None,
 ) -> RoleGrantAnswer:
-    """Grants the role, or changes the dates of the grant that is there."""
-    return await service.grant_role(resources, caller, user_id, name, **body.model_dump())
+    """Grants the role, or changes the dates of the grant that is there. Without a body: from now on, for ever."""
+    return await service.grant_role(resources, caller, user_id, name, **(body or GrantBody()).model_dump())
 
 
 @router.delete(
@@ -94,6 +102,6 @@ async def grant(
     responses=refusals(LackingYourself, LastSuperuser, WouldShutOut),
 )
 async def revoke(
-    user_id: UUID, name: str, caller: Annotated[Principal, Require("roles:grant")], resources: Res
+    name: str, caller: Annotated[Principal, Require("roles:grant")], user_id: NamedUser, resources: Res
 ) -> None:
     await service.revoke_role(resources, caller, user_id, name)

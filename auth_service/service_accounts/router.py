@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Path
 
 from auth_service.core.api_docs import refusals
 from auth_service.core.connections import Res
@@ -22,6 +22,16 @@ from auth_service.service_accounts.schemas import (
 )
 
 router = APIRouter(prefix="/services", tags=["service accounts"])
+
+
+async def _named(
+    service_id: Annotated[str, Path(description="The id or the name of the account.")], resources: Res
+) -> UUID:
+    return await service.find_id(resources, service_id)
+
+
+# Behind the guard, so that strangers learn of no name whether it is one.
+NamedService = Annotated[UUID, Depends(_named)]
 
 
 @router.get("", response_model=list[ServiceAnswer])
@@ -51,14 +61,20 @@ async def create(
     responses=refusals(LackingYourself, ValidationFailed),
 )
 async def add_secret(
-    service_id: UUID, body: SecretBody, caller: Annotated[Principal, Require("services:write")], resources: Res
+    caller: Annotated[Principal, Require("services:write")],
+    service_id: NamedService,
+    resources: Res,
+    body: SecretBody | None = None,
 ) -> SecretAnswer:
-    """A second secret beside the last one; older ones stop working."""
-    secret = await service.add_secret(resources, caller, service_id, body.expires_at)
-    return SecretAnswer(client_id=service_id, client_secret=secret, expires_at=body.expires_at)
+    """A second secret beside the last one; older ones stop working. Without a body it has no end."""
+    expires_at = body.expires_at if body else None
+    secret = await service.add_secret(resources, caller, service_id, expires_at)
+    return SecretAnswer(client_id=service_id, client_secret=secret, expires_at=expires_at)
 
 
 @router.delete("/{service_id}", status_code=204, responses=refusals(LackingYourself))
-async def delete(service_id: UUID, caller: Annotated[Principal, Require("services:write")], resources: Res) -> None:
+async def delete(
+    caller: Annotated[Principal, Require("services:write")], service_id: NamedService, resources: Res
+) -> None:
     """Its tokens are dead at once."""
     await service.delete_service(resources, caller, service_id)

@@ -7,6 +7,7 @@ from uuid import UUID
 from auth_service.audit.trail import Action, Target, write_act
 from auth_service.core.connections import Resources
 from auth_service.core.errors import InvalidClient, NotFound, ServiceExists, ValidationFailed
+from auth_service.core.ids import read_id
 from auth_service.core.principal import Principal
 from auth_service.core.row_tokens import digest, new_secret
 from auth_service.events.kinds import ServiceCreated, ServiceDeleted, ServiceSecretAdded
@@ -23,6 +24,15 @@ SECRETS_AT_ONCE = 2  # the old and the new one while callers change over
 async def list_services(resources: Resources) -> Sequence[ServiceAccount]:
     async with resources.db() as session:
         return await repository.list_services(session)
+
+
+async def find_id(resources: Resources, name: str) -> UUID:
+    """Of what is named by its id or its name; raises NotFound. What can be read as an id is one, and not looked up."""
+    service_id = read_id(name)
+    if service_id is not None:
+        return service_id
+    async with resources.db() as session:
+        return _found(await repository.find_by_name(session, name)).id
 
 
 async def create_service(

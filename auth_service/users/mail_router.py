@@ -1,7 +1,6 @@
 """What a mailbox can do: set a forgotten password, confirm an address, change it."""
 
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
@@ -22,6 +21,7 @@ from auth_service.users import email, forgotten_password
 from auth_service.users.email import Confirmation, EmailVerified
 from auth_service.users.forgotten_password import AccountDisabled
 from auth_service.users.mailed_tokens import InvalidMailToken
+from auth_service.users.naming import NamedUser
 from auth_service.users.schemas import (
     ConfirmationAnswer,
     ConfirmEmailBody,
@@ -116,7 +116,7 @@ async def cancel_change(me: CurrentUser, resources: Res) -> None:
     responses=refusals(LackingYourself, AccountDisabled),
 )
 async def send_reset(
-    user_id: UUID, caller: Annotated[Principal, Require("users:write")], resources: Res
+    caller: Annotated[Principal, Require("users:write")], user_id: NamedUser, resources: Res
 ) -> MailUnderway:
     """Mails the user a link to set a new password; the admin sees neither."""
     await forgotten_password.start_for(resources, caller, user_id)

@@ -58,14 +58,6 @@ async def find_by_id(session: AsyncSession, user_id: UUID) -> User | None:
     return await session.get(User, user_id)
 
 
-async def find_by_text_id(session: AsyncSession, text: str) -> User | None:
-    """None too for a text that is no UUID."""
-    try:
-        return await session.get(User, UUID(text))
-    except ValueError:
-        return None
-
-
 async def find_by_key(session: AsyncSession, key: str, *, is_email: bool) -> User | None:
     column = User.email_key if is_email else User.login_key
     return (await session.scalars(select(User).where(column == key))).one_or_none()

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from auth_service.core.api_docs import refusals
+from auth_service.core.api_docs import delete_or_post, refusals
 from auth_service.core.connections import Res
 from auth_service.core.errors import LastSuperuser, LoginTaken, ValidationFailed, WouldShutOut, WrongPassword
 from auth_service.core.limits import limited
@@ -33,14 +33,15 @@ async def update(body: ProfilePatch, me: CurrentUser, resources: Res) -> User:
     return await service.update_profile(resources, me.subject, body.model_dump(exclude_unset=True))
 
 
-@router.delete(
+@delete_or_post(
+    router,
     "",
-    status_code=204,
+    "/delete",
     dependencies=[limited("login")],
     responses=refusals(WrongPassword, LastSuperuser, WouldShutOut, PasswordChanged),
 )
 async def delete(body: DeleteAccountBody, me: CurrentUser, resources: Res) -> None:
-    """Deletes the account for good; asks for the password again."""
+    """Deletes the account for good; asks for the password again. By POST where a DELETE cannot have a body."""
     await service.delete_own_account(resources, me.subject, me.session_id, body.current_password)
 
 

@@ -9,7 +9,7 @@ INSIDE = "an address inside is refused, and what is inside is for the deployment
 EITHER = "the token may also come in a cookie: one of the two is needed"
 
 UNSAYABLE: dict[tuple[str, str], str] = {
-    ("POST /api/v1/auth/refresh", "body"): EITHER,
+    ("POST /api/v1/auth/refresh", "body.refresh_token"): EITHER,
     ("GET /api/v1/users/me/login-history", "query"): f"{ORDER}; a reason is for failures only",
     ("GET /api/v1/admin/users/{user_id}/login-history", "query"): f"{ORDER}; a reason is for failures only",
     ("GET /api/v1/admin/audit", "query"): ORDER,

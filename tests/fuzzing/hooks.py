@@ -22,7 +22,8 @@ from tests.fuzzing.exclusions import UNSAYABLE
 
 V1 = "/api/v1"
 # What an account is used up by: it is disabled, gone, or has another password. The next of the pool takes its place.
-ENDINGS = {f"{V1}/users/me", f"{V1}/users/me/password", f"{V1}/users/me/login", f"{V1}/mfa/totp/confirm"}
+ENDINGS = {f"{V1}/users/me", f"{V1}/users/me/delete", f"{V1}/users/me/password", f"{V1}/users/me/login"}
+ENDINGS |= {f"{V1}/mfa/totp/confirm"}
 
 
 class Pool:

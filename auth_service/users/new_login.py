@@ -1,0 +1,32 @@
+"""A login to offer where only an e-mail address was given."""
+
+import re
+from uuid import uuid4
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from auth_service.core.confusables import look
+from auth_service.users.identifiers import MAX_LOGIN, canonical_login
+from auth_service.users.look_alikes import taken_looks
+
+MOST = 100  # numbers to try behind it; then chance decides
+_NOT_IN_LOGINS = re.compile(r"[^\w.-]+")
+_ROOM = len(str(MOST)) + 1
+
+
+def login_of(email: str) -> str:
+    """What stands before the @, as far as a login may have it; `user` where nothing of it is left. Pure."""
+    local = _NOT_IN_LOGINS.sub("-", email.rpartition("@")[0])[: MAX_LOGIN - _ROOM].strip("._-")
+    try:
+        canonical_login(local)
+    except ValueError:
+        return "user"
+    return local
+
+
+async def free_login(session: AsyncSession, email: str) -> str:
+    """One that nobody has at this moment, nor one that looks like it: with a number behind it if need be."""
+    login = login_of(email)
+    candidates = [login, *(f"{login}{number}" for number in range(2, MOST + 1))]
+    taken = await taken_looks(session, [look(name) for name in candidates])
+    return next((name for name in candidates if look(name) not in taken), f"user-{uuid4().hex[:12]}")
