@@ -21,6 +21,7 @@ import pytest
 from fastapi import FastAPI
 
 from auth_service.config import Settings
+from auth_service.core import passwords
 from auth_service.core.clock import Clock, utc_now
 from auth_service.core.connections import Resources
 from auth_service.main import create_app
@@ -37,6 +38,17 @@ hypothesis.settings.load_profile("no deadline")
 
 ROOT = Path(__file__).parent.parent
 TEST_SECRET = "a secret of the test suite, thirty-two bytes at least"
+
+
+# What a hash costs is the point of it, and nine tenths of what most tests would wait for.
+CHEAP_HASHES = passwords._context.copy(argon2__memory_cost=64, argon2__time_cost=1)
+
+
+@pytest.fixture(autouse=True)
+def _cheap_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process; `@pytest.mark.real_hashes` leaves them as shipped, and so does each process of the service."""
+    if request.node.get_closest_marker("real_hashes") is None:
+        monkeypatch.setattr(passwords, "_context", CHEAP_HASHES)
 
 
 @dataclass(frozen=True)
