@@ -10,7 +10,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 from sqlalchemy.util import await_only
 
 from auth_service.core.deadline import Deadline
-from auth_service.core.postgres import Primary
+from auth_service.core.postgres import Primary, stays_read_only
 from auth_service.core.turns import StoreTurns
 
 BACKSTOP = 10  # times the deadline of a statement: asyncpg's own, which also counts what our loop was late by
@@ -60,9 +60,7 @@ class HotPool(asyncpg.Pool):
         """What a flood would have to connect first, in its own time. Raises the first failure."""
         async with AsyncExitStack() as held:  # one that was given back would be lent again
             while self.get_size() < self.get_max_size() and self.turns.free and not self.turns.waiting:
-                connection = await held.enter_async_context(self.acquire())
-                if await connection.fetchval("SHOW transaction_read_only") == "on":
-                    connection.terminate()  # it would stay so when the server takes writes again
+                if stays_read_only(await held.enter_async_context(self.acquire())):
                     raise asyncpg.ReadOnlySQLTransactionError("the server takes no writes")
 
 
@@ -75,7 +73,8 @@ class _Lent:
         await self._pool.turns.take()
         self._asked_at = monotonic()
         try:
-            return await self._lending.__aenter__()
+            self._connection = await self._lending.__aenter__()
+            return self._connection
         except BaseException as error:
             self._pool.turns.pass_on()
             await self._judge(error)
@@ -85,6 +84,8 @@ class _Lent:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
+            if stays_read_only(self._connection):
+                self._connection.terminate()  # used once, so that what it is asked is not asked in vain
             await self._lending.__aexit__(kind, error, trace)
         finally:
             self._pool.turns.pass_on()

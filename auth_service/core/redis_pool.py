@@ -100,7 +100,12 @@ class StorePool(ConnectionPool):
 
     async def get_connection(self, *_command: Any, **_options: Any) -> AbstractConnection:
         await self.turns.take()
-        return await self._lend(self.get_available_connection())  # type: ignore[no-untyped-call]
+        try:
+            connection = self.get_available_connection()  # type: ignore[no-untyped-call]
+        except BaseException:  # REDIS_URL allows fewer than REDIS_POOL_SIZE
+            self.turns.pass_on()
+            raise
+        return await self._lend(connection)
 
     async def _lend(self, connection: AbstractConnection) -> AbstractConnection:
         try:
