@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from auth_service.core.confusables import look
 from auth_service.events.kinds import KINDS, ProfileChanged
 from auth_service.events.outbox import ERASED, record
 from auth_service.models import User
@@ -273,7 +274,8 @@ async def test_roles_grants_permissions_and_services(api: Api) -> None:
 
 async def test_an_imported_user_is_a_new_one(api: Api) -> None:
     login = unique("imported")
-    row = ImportedUser(2, login, login, f"{login}@example.com", f"{login}@example.com", None, "$2b$12$" + "a" * 53)
+    email = f"{login}@example.com"
+    row = ImportedUser(2, login, login, look(login), email, email, None, "$2b$12$" + "a" * 53)
     await import_users(api.resources, [row], lambda _count: None)
     user_id = await api.resources.hot.fetchval("SELECT id FROM users WHERE login = $1", login)
     assert await kinds_of(api, user_id) == ["new_user", "role_granted"]

@@ -20,6 +20,7 @@ import pytest
 import structlog
 
 from auth_service.config import Settings
+from auth_service.core.confusables import look
 from auth_service.core.connections import Resources, open_resources
 from auth_service.core.upkeep import Job, running
 from auth_service.events.cloud_event import to_message
@@ -53,9 +54,8 @@ async def register(resources: Resources) -> UUID:
     """All that a registration writes, without its 36 ms of hashing; in the transaction of the service."""
     login = unique("crowd")
     address = f"{login}@example.com"
-    await import_users(
-        resources, [ImportedUser(1, login, login, address, address, None, PASSWORD_HASH)], lambda _count: None
-    )
+    user = ImportedUser(1, login, login, look(login), address, address, None, PASSWORD_HASH)
+    await import_users(resources, [user], lambda _count: None)
     user_id: UUID = await resources.hot.fetchval("SELECT id FROM users WHERE login = $1", login)
     return user_id
 
