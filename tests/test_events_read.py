@@ -59,8 +59,10 @@ async def test_events_are_chosen_by_kind_and_user(api: Api, auditor: Tokens) -> 
     account, _ = await api.as_role()
     page = await read(api, auditor, user_id=str(account.id), kind="session_started")
     assert [item["type"] for item in page["items"]] == ["auth.session_started"]
-    nobody = await read(api, auditor, user_id=str(new_id()))
-    assert nobody == {"items": [], "next_after": 0}
+    quiet = await read(api, auditor, user_id=str((await api.create_user()).id))
+    assert quiet == {"items": [], "next_after": 0}
+    nobody = await api.http.get(EVENTS, params={"user_id": str(new_id())}, headers=auditor.bearer)
+    assert error_of(nobody) == (404, "not_found")
 
 
 @pytest.mark.parametrize("query", [{"after": -1}, {"after": 2**63}, {"limit": 0}, {"limit": 1001}, {"kind": "A b"}])
