@@ -87,24 +87,26 @@ def create(
     another: Annotated[bool, typer.Option("--another-superuser", help="Make one although there is one.")] = False,
 ) -> None:
     """An account; the password is asked for, or read from standard input."""
-    login, email = _login_and_email(login, email)
+    given, email = _login_and_email(login, email)
     checked(FullName | None, full_name, "full name must be printable, with 1 to 200 characters")
     only_first = superuser and not another
-    given = login
+
+    def free(wanted: str | None) -> str:
+        return run(lambda resources: _free(resources, wanted, email, only_first=only_first))
+
     # Before anybody types a password for nothing.
-    if given is None or at_terminal():
-        login = run(lambda resources: _free(resources, given, email, only_first=only_first))
+    chosen = free(given) if given is None or at_terminal() else given
     if given is None and at_terminal():
-        offered, login = login, ask("Login", canonical_login, offered=login)
-        if login != offered:
-            run(lambda resources: _free(resources, login, email, only_first=only_first))
+        offered, chosen = chosen, ask("Login", canonical_login, offered=chosen)
+        if chosen != offered:
+            free(chosen)
     password = ask_password(check_rules)
 
     async def action(resources: Resources) -> User:
         role = repository.SUPERUSER if superuser or another else None
         return await service.create_user(
             resources,
-            login=login,
+            login=chosen,
             email=email,
             password=password,
             full_name=full_name,
@@ -115,7 +117,7 @@ def create(
 
     typer.echo(f"created {run(action).id}")
     if given is None:
-        typer.echo(f"login {login}")
+        typer.echo(f"login {chosen}")
 
 
 def _login_and_email(login: str | None, email: str | None) -> tuple[str | None, str]:
