@@ -128,6 +128,21 @@ async def test_an_unknown_field_is_named_where_it_looks_like_a_name(
     assert "canary" not in said
 
 
+async def test_edg_6_a_key_that_is_a_value_too_is_not_named(api: Api) -> None:
+    """It may be the password, of a client that took one for the other."""
+    _, tokens = await api.as_role()
+    secret = "hunter2hunter2"
+    checks = [{"permission": "films:read", secret: ""}, {"permission": secret}]
+    for answer in (
+        await api.http.post(f"{V1}/auth/login", json={"login": "a", "password": secret, secret: 1}),
+        await api.http.post(f"{V1}/auth/login", json={"login": "a", "password": {"deep": [secret]}, secret: 1}),
+        await api.http.post(f"{V1}/permissions/check/batch", json={"checks": checks}, headers=tokens.bearer),
+    ):
+        assert error_of(answer) == (422, "validation_error")
+        assert "? is not a field of this request" in answer.text
+        assert secret not in answer.text
+
+
 @pytest.mark.parametrize(
     ("path", "body", "field", "meant"),
     [

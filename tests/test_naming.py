@@ -233,7 +233,6 @@ async def test_events_by_every_name(api: Api, root: Tokens) -> None:
         (AUDIT, "actr=admin"),
         (EVENTS, "kind=new_usr"),
         (EVENTS, "knd=new_user"),
-        (f"{V1}/users/me/login-history", "reson=locked"),
     ],
 )
 async def test_a_filter_that_cannot_match_is_refused(api: Api, root: Tokens, path: str, query: str) -> None:

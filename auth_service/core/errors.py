@@ -1,7 +1,7 @@
 """Every error the API answers: status, stable code, text; one set of handlers renders them all."""
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -316,10 +316,10 @@ _MESSAGES = {
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 
 
-def explain_field(item: Mapping[str, Any], known: Collection[str] = ()) -> dict[str, str]:
+def explain_field(item: Mapping[str, Any], known: Collection[str] = (), secret: Collection[str] = ()) -> dict[str, str]:
     """One of pydantic's errors in our words; of the input only the name of an unknown field, where it looks like one.
 
-    `known`: the fields that there are, of which a similar one is suggested.
+    `known`: the fields that there are, of which a similar one is suggested. `secret`: what is not named all the same.
     """
     kind = str(item["type"])
     context = item.get("ctx", {})
@@ -330,11 +330,20 @@ def explain_field(item: Mapping[str, Any], known: Collection[str] = ()) -> dict[
     location = [str(part) for part in item["loc"]]
     if kind == "extra_forbidden":
         name = location[-1]
-        if not _NAME.fullmatch(name):
+        if not _NAME.fullmatch(name) or name in secret:
             location[-1] = "?"
         elif similar := get_close_matches(name.lower(), known, n=1):
             message += f"; did you mean {similar[0]}?"
     return {"field": ".".join(location), "type": kind, "message": message}
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a JSON value but its keys."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(item)
 
 
 async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
@@ -343,7 +352,9 @@ async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     if any(item["loc"][0] == "path" for item in problems):
         return _answer(request, NotFound())  # what no id can look like is an address at which nothing is
     route = request.scope.get("route")
-    fields = [explain_field(item, fields_beside(route, item["loc"])) for item in problems]
+    # A key that is a value too may be the password, from a client that took one for the other (EDG-6).
+    values = {*_texts(error.body), *request.query_params.values()}
+    fields = [explain_field(item, fields_beside(route, item["loc"]), values) for item in problems]
     detail = "; ".join(f"{item['field']} {item['message']}" for item in fields[:5])
     return _answer(request, ValidationFailed(detail), fields)
 

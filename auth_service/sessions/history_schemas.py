@@ -29,7 +29,7 @@ def _is_address(value: str) -> str:
 class HistoryQuery(BaseModel):
     """`since` is inclusive, `until` is not; all that is given must hold."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     cursor: str | None = Field(default=None, pattern=CURSOR)
     limit: int = Field(default=20, ge=1, le=100)
