@@ -147,6 +147,8 @@ def test_settings(**overrides: Any) -> Settings:
         "database_timeout_seconds": 20,
         "redis_timeout_ms": 5000,
         "hash_queue": 1000,
+        "database_pool_size": 5,  # each app connects its pools at its start
+        "redis_pool_size": 8,
         "drain_seconds": 0,
         "login_address_failure_limit": 100_000,  # all tests of a worker have one address
     }
