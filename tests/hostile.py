@@ -351,7 +351,9 @@ async def stored(resources: Resources) -> dict[str, tuple[int, str]]:
         tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
         found = {}
         for (table,) in tables:
-            rows = sorted(row[0] for row in await connection.fetch(f'SELECT t::text FROM "{table}" t'))  # noqa: S608
+            # What a login looks like is filled in by a job, for the accounts that tests make by hand.
+            row = "(user_id, claimed)::text" if table == "login_looks" else "t::text"
+            rows = sorted(line[0] for line in await connection.fetch(f'SELECT {row} FROM "{table}" t'))  # noqa: S608
             found[table] = (len(rows), hashlib.sha256("\n".join(rows).encode()).hexdigest())
         return found
     finally:

@@ -59,6 +59,7 @@ HASHES = {
 }
 
 
+@pytest.mark.real_hashes
 @pytest.mark.parametrize("kind", HASHES)
 async def test_pwd_5_old_hashes_let_in_and_become_argon2id(
     api: Api, command: Command, tmp_path: Path, kind: str
@@ -253,6 +254,7 @@ async def test_long_passwords_of_bcrypt_accounts_have_no_free_end(api: Api, comm
     assert await log_in(api, old["login"], start) == 200
 
 
+@pytest.mark.real_hashes
 @pytest.mark.parametrize(
     "dear",
     [

@@ -320,6 +320,7 @@ async def proxied(shared_settings: Settings) -> AsyncIterator[Api]:
         yield api
 
 
+@pytest.mark.real_hashes
 @pytest.mark.parametrize("prefix", [b"2a", b"2b"])
 @pytest.mark.parametrize("password", [PASSWORD, "x" * 72, "пароль из многих букв", "é" * 36])
 async def test_pwd_5_bcrypt_hashes_of_older_systems_are_upgraded(api: Api, prefix: bytes, password: str) -> None:
@@ -340,6 +341,7 @@ async def stored_hash(api: Api, account: Account) -> str:
     return str(await api.resources.hot.fetchval("SELECT password_hash FROM users WHERE id = $1", account.id))
 
 
+@pytest.mark.real_hashes
 async def test_pwd_5_parallel_first_logins_of_a_bcrypt_user_succeed(api: Api) -> None:
     account = await api.create_user(password_hash=bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode())
     answers = await asyncio.gather(*(try_login(api, account.login, PASSWORD) for _ in range(10)))
@@ -367,6 +369,7 @@ async def test_pwd_4_composed_and_decomposed_letters_are_one_password(api: Api) 
         assert error_of(await try_login(api, login, password)) == INVALID
 
 
+@pytest.mark.real_hashes
 async def test_pwd_6_full_queue_is_busy_and_not_wrong(fresh: Fresh) -> None:
     api = await fresh.api(hash_workers=1, hash_queue=2)
     account = await api.create_user()
@@ -382,6 +385,7 @@ async def test_pwd_6_full_queue_is_busy_and_not_wrong(fresh: Fresh) -> None:
     assert (await try_login(api, account.login, account.password)).status_code == 200
 
 
+@pytest.mark.real_hashes
 async def test_pwd_6_hashing_leaves_the_event_loop_free(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """Told by a hash that waits for the loop: on the loop it would wait for ever."""
     answered = threading.Event()
@@ -545,6 +549,7 @@ def one_core_hasher() -> Iterator[PasswordHasher]:
         hasher.close()
 
 
+@pytest.mark.real_hashes
 async def test_pwd_6_given_up_login_frees_its_place_in_the_queue() -> None:
     with one_core_hasher() as hasher:
         async with hasher.slot():

@@ -16,6 +16,8 @@ from auth_service.core.passwords import (
     normalize,
 )
 
+pytestmark = pytest.mark.real_hashes
+
 PASSWORD = "correct horse battery staple"
 HASH = hash_now(PASSWORD)
 
