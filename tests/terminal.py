@@ -24,7 +24,9 @@ class Terminal:
     read_to: int = 0
 
     async def sees(self, words: str) -> None:
-        """Waits for them, behind those that it saw before."""
+        """Waits for them, behind those that it saw before. The space behind a hidden prompt comes once the echo is off:
+        what is typed before that is thrown away.
+        """
         async with asyncio.timeout(SECONDS):
             while (found := self.shown.find(words, self.read_to)) < 0:
                 try:

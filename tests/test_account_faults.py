@@ -21,6 +21,8 @@ from tests.phone import shown_at
 from tests.redis_topologies import flush
 from tests.viewer import Watch, enrol
 
+pytestmark = pytest.mark.long
+
 UNAVAILABLE = (503, "temporarily_unavailable")
 NEW = "nineteen-wooden-boats"
 PATIENCE = 20

@@ -373,6 +373,7 @@ async def owner_of(api: Api) -> asyncpg.Connection:
     return await asyncpg.connect(api.resources.settings.asyncpg_dsn)
 
 
+@pytest.mark.long
 async def test_aud_4_an_act_that_cannot_be_recorded_does_not_happen(office: Office) -> None:
     connection = await owner_of(office.api)
     await connection.execute("ALTER TABLE audit_log ADD CONSTRAINT full_disk CHECK (false) NOT VALID")

@@ -35,6 +35,8 @@ SABOTAGE = """
 import structlog
 from auth_service.config import load_settings
 from auth_service.core.log import configure_logging
+
+pytestmark = pytest.mark.long
 configure_logging(load_settings())
 structlog.get_logger("sabotage").warning("oops", token=input())
 """

@@ -21,9 +21,9 @@ async def test_an_account_is_made_by_answering(fresh: Fresh) -> None:
         await terminal.sees("Login [anna2]:")
         terminal.types("")
         for password in ("short", PASSWORD):
-            await terminal.sees("Password:")
+            await terminal.sees("Password: ")
             terminal.types(password)
-            await terminal.sees("Repeat")
+            await terminal.sees("Repeat for confirmation: ")
             terminal.types(password)
         await terminal.sees("login anna2")
         assert await terminal.code() == 0
@@ -51,7 +51,7 @@ async def test_what_cannot_be_undone_is_asked(api: Api) -> None:
 async def test_ctrl_c_leaves_at_any_question(api: Api) -> None:
     account = await api.create_user()
     async with at_terminal(api.resources.settings, "users", "update-password", account.login) as terminal:
-        await terminal.sees("Password:")
+        await terminal.sees("Password: ")
         terminal.interrupts()
         assert await terminal.code() in {1, 130}
         assert "Traceback" not in terminal.shown

@@ -13,10 +13,13 @@ from tests.hostile import stored
 from tests.jar import ACCESS
 from tests.service_process import free_port
 
-pytestmark = pytest.mark.skipif(
-    browser_walk.CHROMIUM is None or browser_walk.CHROMEDRIVER is None,
-    reason="needs a browser: apt-get install chromium chromium-driver",
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        browser_walk.CHROMIUM is None or browser_walk.CHROMEDRIVER is None,
+        reason="needs a browser: apt-get install chromium chromium-driver",
+    ),
+]
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,8 @@ import pytest
 
 from auth_service import dev
 
+pytestmark = pytest.mark.long
+
 SECONDS = 60.0
 SETTINGS_OF_OURS = {
     "DATABASE_URL",

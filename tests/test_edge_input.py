@@ -414,6 +414,7 @@ async def test_cke_3_a_token_in_the_query_is_no_token(api: Api) -> None:
     assert (await api.me(tokens)).status_code == 200
 
 
+@pytest.mark.long
 async def test_edg_6_a_secret_in_any_place_is_never_repeated(fresh: Fresh) -> None:
     """Neither in a refusal nor in the log of the real process; whoever puts secrets in an address included."""
     settings = await fresh.settings()

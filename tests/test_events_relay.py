@@ -37,6 +37,8 @@ from tests.conftest import Fresh
 from tests.kafka import Broker, Reader, reading
 from tests.service_process import environment_of
 
+pytestmark = pytest.mark.long
+
 OUTAGE_SECONDS = float(os.environ.get("EVENTS_OUTAGE_SECONDS", "3"))
 KILLS = int(os.environ.get("EVENTS_KILLS", "10"))
 PER_SECOND = 50

@@ -156,6 +156,7 @@ async def scene(api: Api, service: ServiceProcess) -> Scene:
     return Scene(api, service, tokens, (await api.create_user()).login, ids)
 
 
+@pytest.mark.long
 async def test_edg_6_no_free_text_is_in_a_log(fresh: Fresh) -> None:
     settings = await fresh.settings(database_timeout_seconds=1, redis_timeout_ms=300)
     api = await fresh.on(settings)

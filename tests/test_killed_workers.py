@@ -7,11 +7,14 @@ from typing import Any
 
 import httpx
 import psutil
+import pytest
 
 from tests.api import PASSWORD, V1, Account, Api, Tokens, error_of, unique
 from tests.conftest import Fresh
 from tests.mailbox import letters, newest
 from tests.service_process import ServiceProcess
+
+pytestmark = pytest.mark.long
 
 NEW = "nineteen-wooden-boats"
 ROUNDS = 3  # a new worker takes seconds

@@ -5,7 +5,7 @@ import base64
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -126,19 +126,17 @@ async def statements(api: Api) -> AsyncIterator[list[str]]:
         note(record.query)
 
     pool = api.resources.hot
-    connections = [await pool.acquire() for _ in range(pool.get_max_size())]
-    for connection in connections:
-        connection.add_query_logger(by_asyncpg)
-        await pool.release(connection)
+    async with AsyncExitStack() as held:
+        for _ in range(pool.get_max_size()):
+            (await held.enter_async_context(pool.acquire())).add_query_logger(by_asyncpg)
     event.listen(api.resources.engine.sync_engine, "before_cursor_execute", by_sqlalchemy)
     try:
         yield seen
     finally:
         event.remove(api.resources.engine.sync_engine, "before_cursor_execute", by_sqlalchemy)
-        connections = [await pool.acquire() for _ in range(pool.get_max_size())]
-        for connection in connections:
-            connection.remove_query_logger(by_asyncpg)
-            await pool.release(connection)
+        async with AsyncExitStack() as held:
+            for _ in range(pool.get_max_size()):
+                (await held.enter_async_context(pool.acquire())).remove_query_logger(by_asyncpg)
 
 
 async def test_log_2_parallel_guesses_never_exceed_the_limit(fresh: Fresh) -> None:

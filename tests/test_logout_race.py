@@ -9,9 +9,12 @@ import time
 
 import httpx
 import psutil
+import pytest
 
 from tests.api import V1, Api, Tokens, error_of
 from tests.conftest import Fresh
+
+pytestmark = pytest.mark.long
 
 ROUNDS = int(os.environ.get("LOGOUT_ROUNDS", "40"))
 WORKERS = 3

@@ -283,6 +283,7 @@ async def test_scrapers_that_come_together_ask_the_stores_once(fresh: Fresh) -> 
     assert asked == 1
 
 
+@pytest.mark.long
 async def test_pools_are_of_all_workers_that_live_and_stores_are_not_summed(fresh: Fresh) -> None:
     settings = await fresh.settings(database_pool_size=3, hash_workers=2, hash_queue=5)
     service = await fresh.service(settings, workers=2)

@@ -20,6 +20,8 @@ from tests.conftest import ROOT, Fresh
 from tests.planted import NEWEST, plant
 from tests.service_process import environment_of
 
+pytestmark = pytest.mark.long
+
 HELD_SECONDS = 10
 ADD_COLUMN = ("op.add_column('users', sa.Column('planted', sa.Text()))", "op.drop_column('users', 'planted')")
 

@@ -6,11 +6,14 @@ refuses, or refuses what it takes. What JSON Schema cannot say goes to tests/fuz
 
 from pathlib import Path
 
+import pytest
 from fastapi import FastAPI
 
 from tests.conftest import Fresh
 from tests.fuzzing.exclusions import UNSAYABLE
 from tests.fuzzing.run import CALLERS, fuzz
+
+pytestmark = pytest.mark.long
 
 SHORT = ("--phases", "fuzzing", "--max-examples", "3", "--generation-deterministic", "--no-shrink")
 

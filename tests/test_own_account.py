@@ -218,6 +218,7 @@ def example(app: FastAPI, schema: dict[str, Any]) -> Any:
     return {"array": [], "boolean": True, "integer": 1}.get(str(kind), "films:read")
 
 
+@pytest.mark.long
 async def test_reg_5_unknown_and_privileged_fields_are_refused_on_every_route(api: Api, app: FastAPI) -> None:
     _, root = await api.as_role("superuser")
     tried = 0

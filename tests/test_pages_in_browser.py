@@ -20,10 +20,13 @@ from tests.conftest import Fresh
 from tests.mailbox import newest
 from tests.service_process import ServiceProcess, free_port
 
-pytestmark = pytest.mark.skipif(
-    browser_walk.CHROMIUM is None or browser_walk.CHROMEDRIVER is None,
-    reason="needs a browser: apt-get install chromium chromium-driver",
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        browser_walk.CHROMIUM is None or browser_walk.CHROMEDRIVER is None,
+        reason="needs a browser: apt-get install chromium chromium-driver",
+    ),
+]
 CUT = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1"
 PATIENCE_SECONDS = 60
 NEW_PASSWORD = "twenty paper lanterns"

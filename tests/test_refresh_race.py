@@ -7,8 +7,12 @@ import asyncio
 import os
 from uuid import UUID
 
+import pytest
+
 from tests.api import Api, Tokens, error_of, tokens_of
 from tests.conftest import Fresh
+
+pytestmark = pytest.mark.long
 
 ROUNDS = int(os.environ.get("REFRESH_ROUNDS", "20"))
 RACERS = 50

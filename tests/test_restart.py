@@ -17,6 +17,8 @@ from tests.conftest import Fresh
 from tests.service_process import ServiceProcess
 from tests.test_dev import is_alive
 
+pytestmark = pytest.mark.long
+
 PATIENCE_SECONDS = 60
 
 

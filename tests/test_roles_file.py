@@ -247,7 +247,7 @@ async def test_a_bad_file_does_nothing(desk: Desk) -> None:
     assert said.splitlines() == [
         f"{desk.file}: line 5: roles.B.[key] has a form that is not allowed",
         f"{desk.file}: line 5: roles.B.title is required",
-        f"{desk.file}: line 6: roles.B.? is not known here",
+        f"{desk.file}: line 6: roles.B.titel is not known here",
     ]
     desk.file.write_bytes(b"version: 1\n\xff\xfe")
     assert "UTF-8" in await desk.refused()

@@ -20,6 +20,8 @@ from tests.conftest import ROOT, Fresh
 from tests.gate import gate_to
 from tests.service_process import ServiceProcess, free_port
 
+pytestmark = pytest.mark.long
+
 PATIENCE_SECONDS = 60
 LOGIN = f"POST {V1}/auth/login"
 AT_ONCE = {"OTEL_BSP_SCHEDULE_DELAY": "50"}

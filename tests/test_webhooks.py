@@ -304,6 +304,7 @@ async def test_rel_4_a_receiver_that_is_gone_is_disabled_at_once(fresh: Fresh, r
     assert len(receiver.arrived) == 1
 
 
+@pytest.mark.long
 async def test_rel_4_a_killed_worker_loses_nothing(fresh: Fresh, receiver: Receiver) -> None:
     """kill -9 of `auth-service relay`, each time at another point of its work."""
     receiver.seconds = 0.002

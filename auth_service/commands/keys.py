@@ -28,7 +28,8 @@ def rotate(
     typer.echo(f"{kid} signs from {signs_from.isoformat(timespec='seconds')}")
 
 
-@app.command()
+# One key id in 64 begins with a dash and would be taken for an option.
+@app.command(context_settings={"ignore_unknown_options": True})
 def retire(kid: str, yes: Annotated[bool, typer.Option("--yes", help="Really.")] = False) -> None:
     """For a leaked key: tokens signed with it are refused within seconds, and their users refresh."""
     confirmed(yes, "Every access token of this key stops working")
