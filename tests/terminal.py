@@ -83,8 +83,9 @@ async def at_terminal(settings: Settings, *arguments: str) -> AsyncIterator[Term
 
 
 def _takes_the_terminal() -> None:
-    """So that Ctrl-C reaches it, as it does from a shell."""
+    """So that Ctrl-C reaches it, as it does from a shell; the tests themselves may run where it is ignored."""
     import fcntl
     import termios
 
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
