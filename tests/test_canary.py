@@ -30,13 +30,14 @@ from tests.phone import shown_at
 from tests.secrecy import Hoard, in_postgres, in_processes, in_redis
 from tests.service_process import ServiceProcess, running_service
 
+pytestmark = pytest.mark.long
+
 ISSUER = "https://auth.cinema.example"
 SABOTAGE = """
 import structlog
 from auth_service.config import load_settings
 from auth_service.core.log import configure_logging
 
-pytestmark = pytest.mark.long
 configure_logging(load_settings())
 structlog.get_logger("sabotage").warning("oops", token=input())
 """
