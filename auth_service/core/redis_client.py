@@ -127,13 +127,15 @@ class Script:
 
     async def __call__(self, keys: Sequence[str], args: Sequence[Any]) -> Any:
         try:
-            return await self._redis.evalsha(self._sha, len(keys), *keys, *args)
-        except NoScriptError:  # so it did not run
-            return await self._redis.eval(self._text, len(keys), *keys, *args)
+            try:
+                return await self._redis.evalsha(self._sha, len(keys), *keys, *args)
+            except NoScriptError:  # so it did not run
+                return await self._redis.eval(self._text, len(keys), *keys, *args)
         except ResponseError as error:
-            # Redis 6 wraps it in an error of the script, which redis-py does not recognise: we would stay with a
-            # master that was made a replica.
-            if "READONLY" in str(error) and not isinstance(self._redis, RedisCluster):
+            # We would stay with a master that was made a replica. Redis 6 wraps the refusal in an error of the script,
+            # which redis-py does not recognise; of later ones it cuts the word off.
+            refused = isinstance(error, ReadOnlyError) or "READONLY" in str(error)
+            if refused and not isinstance(self._redis, RedisCluster):
                 await self._redis.connection_pool.disconnect(inuse_connections=False)
                 raise ReadOnlyError("The master has become a replica.") from None
             raise
