@@ -6,8 +6,8 @@ from sqlalchemy import Connection
 
 from alembic import context
 from auth_service.config import load_settings
-from auth_service.core.migrating import migrate_patiently, wait_for_turn
-from auth_service.core.postgres import Primary, open_engine
+from auth_service.core.stores.migrating import migrate_patiently, wait_for_turn
+from auth_service.core.stores.postgres import Primary, open_engine
 from auth_service.models import Base
 
 

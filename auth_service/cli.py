@@ -11,7 +11,7 @@ from auth_service.commands.doctor import doctor
 from auth_service.commands.relay import relay
 from auth_service.commands.restore import after_restore
 from auth_service.commands.running import read_settings, run, stop
-from auth_service.core.metrics import shared_by_workers
+from auth_service.core.telemetry.metrics import shared_by_workers
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="The cinema's auth service.")
 app.add_typer(users.app, name="users")

@@ -15,8 +15,8 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from auth_service.postgres_url import PostgresAddress, read_postgres_url
-from auth_service.redis_url import RedisAddress, read_redis_url
+from auth_service.store_urls.postgres import PostgresAddress, read_postgres_url
+from auth_service.store_urls.redis import RedisAddress, read_redis_url
 
 DEVELOPMENT_SECRET = "development-only-secret-never-use-this-in-production"  # noqa: S105
 DEFAULT_DATABASE_URL = "postgresql://auth:auth@localhost:5432/auth"

@@ -13,29 +13,28 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.telemetry import TelemetryConfig
 
 from auth_service import __version__
+from auth_service.admin.accounts_router import router as accounts_router
+from auth_service.admin.audit_router import router as audit_router
+from auth_service.admin.events_router import router as events_router
+from auth_service.admin.support_router import router as admin_router
 from auth_service.audit.service import publish_head
-from auth_service.auth.accounts_router import router as accounts_router
-from auth_service.auth.admin_router import router as admin_router
-from auth_service.auth.audit_router import router as audit_router
-from auth_service.auth.events_router import router as events_router
-from auth_service.auth.export_router import router as export_router
 from auth_service.auth.forward_auth_router import router as forward_auth_router
 from auth_service.auth.router import router as auth_router
 from auth_service.config import Settings, load_settings
 from auth_service.core import health
-from auth_service.core.api_docs import DESCRIPTION
 from auth_service.core.clock import Clock, utc_now
 from auth_service.core.connections import Resources, open_resources
-from auth_service.core.denylist import CATCH_UP_SECONDS, LEARN_SECONDS
-from auth_service.core.edge import Edge
 from auth_service.core.errors import install_error_handlers
-from auth_service.core.keys import RELOAD_SECONDS
-from auth_service.core.limits import create_edge_limits
-from auth_service.core.log import configure_logging
-from auth_service.core.measures import POOLS_SECONDS, measure_pools
-from auth_service.core.metrics import Metrics, forget_worker
-from auth_service.core.openapi import install_document
-from auth_service.core.redis_client import keep_connected
+from auth_service.core.http.api_docs import DESCRIPTION
+from auth_service.core.http.edge import Edge
+from auth_service.core.http.limits import create_edge_limits
+from auth_service.core.http.openapi import install_document
+from auth_service.core.store_gauges import POOLS_SECONDS, measure_pools
+from auth_service.core.stores.redis_client import keep_connected
+from auth_service.core.telemetry.log import configure_logging
+from auth_service.core.telemetry.metrics import Metrics, forget_worker
+from auth_service.core.tokens.denylist import CATCH_UP_SECONDS, LEARN_SECONDS
+from auth_service.core.tokens.keys import RELOAD_SECONDS
 from auth_service.core.upkeep import Job, running
 from auth_service.events.backlog import measure_backlog as measure_events
 from auth_service.events.relay import RESTART_SECONDS, delete_old_events, run_relay
@@ -50,6 +49,7 @@ from auth_service.pages.docs_router import router as docs_router
 from auth_service.pages.home_router import router as home_router
 from auth_service.pages.links_router import router as links_router
 from auth_service.permissions.router import router as permissions_router
+from auth_service.privacy.router import router as export_router
 from auth_service.roles.router import router as roles_router
 from auth_service.service_accounts.router import router as services_router
 from auth_service.sessions.devices import KEEP_UNSEEN, delete_unseen
@@ -67,7 +67,7 @@ from auth_service.webhooks.delivery import log_misses, run_webhooks
 from auth_service.webhooks.router import router as webhooks_router
 
 if TYPE_CHECKING:
-    from auth_service.core.traces import Tracing
+    from auth_service.core.telemetry.traces import Tracing
 
 log = structlog.get_logger(__name__)
 # FastAPI's own would export paths, queries and the words of exceptions, as soon as a variable tells it to (AUD-2).
@@ -171,7 +171,7 @@ def create_app_from_environment() -> FastAPI:
 def _tracing(settings: Settings) -> "Tracing | None":
     if settings.otel_exporter_otlp_endpoint is None:
         return None
-    from auth_service.core.traces import Tracing  # an extra, and half a second
+    from auth_service.core.telemetry.traces import Tracing  # an extra, and half a second
 
     return Tracing(settings.otel_exporter_otlp_endpoint)
 

@@ -18,7 +18,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 from sqlalchemy.dialects import postgresql
 
-from auth_service.core.migrating import CreateIndexConcurrently, UpdateInBatches
+from auth_service.core.stores.migrating import CreateIndexConcurrently, UpdateInBatches
 
 ROOT = Path(__file__).resolve().parent.parent
 # No installation was older than 0007 when the lint began: nobody ran these beside live code or on many rows.

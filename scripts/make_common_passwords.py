@@ -1,4 +1,4 @@
-"""Makes auth_service/core/common_passwords.txt.gz from the lists in two packages; NOTICE has their licences.
+"""Makes auth_service/core/passwords/common_passwords.txt.gz from the lists in two packages; NOTICE has their licences.
 
 pip download --no-deps --dest build/lists django==5.2.19 zxcvbn==4.5.0
 python scripts/make_common_passwords.py build/lists/*.whl
@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-TARGET = Path(__file__).parent.parent / "auth_service" / "core" / "common_passwords.txt.gz"
+TARGET = Path(__file__).parent.parent / "auth_service" / "core" / "passwords" / "common_passwords.txt.gz"
 MIN_LENGTH = 8  # shorter ones are refused for their length
 DJANGO, ZXCVBN = "django/contrib/auth/common-passwords.txt.gz", "zxcvbn/frequency_lists.py"
 

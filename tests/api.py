@@ -10,7 +10,7 @@ from uuid import UUID
 import httpx
 
 from auth_service.core.connections import Resources
-from auth_service.core.passwords import hash_now
+from auth_service.core.passwords.hashing import hash_now
 from auth_service.models import User, UserRole, new_id
 from auth_service.users.identifiers import canonical_email, canonical_login
 

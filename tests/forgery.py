@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from auth_service.core.tokens import KeyPair
+from auth_service.core.tokens.access_tokens import KeyPair
 from tests.api import Api, Tokens
 
 # The order of P-256's group: (r, s) and (r, ORDER - s) are both signatures of the same text.

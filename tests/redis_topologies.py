@@ -17,7 +17,7 @@ from redis.cluster import ClusterNode
 from redis.sentinel import Sentinel
 
 from auth_service.embedded import redis_server
-from auth_service.redis_url import Kind, read_redis_url
+from auth_service.store_urls.redis import Kind, read_redis_url
 
 PATIENCE = 60  # a busy machine is no failure
 PASSWORD, SENTINEL_PASSWORD = "of-the-data", "of-the-sentinels"

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fastapi import FastAPI
 
 from auth_service.config import Settings
-from auth_service.core.tokens import KeyPair, generate_key, load_key
+from auth_service.core.tokens.access_tokens import KeyPair, generate_key, load_key
 from tests.api import V1, Api, StoppedClock, Tokens, error_of
 from tests.conftest import Fresh, running_app
 from tests.forgery import (

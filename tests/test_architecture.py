@@ -62,10 +62,10 @@ def _imports(path: Path) -> Iterator[str]:
 
 
 ONE_DOOR = {
-    "jose": {"core/tokens.py"},
-    "passlib": {"core/passwords.py"},
+    "jose": {"core/tokens/access_tokens.py"},
+    "passlib": {"core/passwords/hashing.py"},
     "pyotp": {"mfa/totp.py"},
-    "slowapi": {"core/limits.py"},
+    "slowapi": {"core/http/limits.py"},
     "uvicorn": {"serving.py"},
     "confluent_kafka": {"events/kafka.py"},
     "httpx": {"doctor/machine.py", "webhooks/addresses.py", "webhooks/sender.py"},

@@ -36,7 +36,7 @@ ISSUER = "https://auth.cinema.example"
 SABOTAGE = """
 import structlog
 from auth_service.config import load_settings
-from auth_service.core.log import configure_logging
+from auth_service.core.telemetry.log import configure_logging
 
 configure_logging(load_settings())
 structlog.get_logger("sabotage").warning("oops", token=input())

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from auth_service.core.client_address import client_address, rate_limit_bucket
+from auth_service.core.http.client_address import client_address, rate_limit_bucket
 
 PROXIES = tuple(ipaddress.ip_network(item) for item in ("10.0.0.0/8", "fd00::/8"))
 PEER = "203.0.113.9"
@@ -80,7 +80,7 @@ def test_edg_1_the_rightmost_hop_that_is_no_listed_proxy(peer: str, forwarded: l
 
 
 def test_edg_1_a_hop_that_cannot_be_read_is_told_once_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("auth_service.core.client_address._warned", False)
+    monkeypatch.setattr("auth_service.core.http.client_address._warned", False)
     with capture_logs() as logs:
         for header in ("203.0.113.7:51234", "", "one-canary", "two-canary"):
             client_address(PEER, _headers([header]), PROXIES)  # a stranger's

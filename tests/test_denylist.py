@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import QueuePool
 
-from auth_service.core.denylist import BUCKETS, Denylist, generation_key, redis_key
+from auth_service.core.tokens.denylist import BUCKETS, Denylist, generation_key, redis_key
 from auth_service.embedded import EmbeddedServer, start_redis
 from tests.api import V1, Account, Api, Tokens, error_of, tokens_of
 from tests.conftest import Fresh

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from auth_service.auth import admin
+from auth_service.admin import support as admin
 from auth_service.mail.outbox import open_letter
 from auth_service.models import Mail
 from auth_service.permissions.actor import OPERATOR

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from auth_service.config import Settings
-from auth_service.core.edge import BODY_LIMIT, BODY_LIMITS, HEADER_LIMIT
+from auth_service.core.http.edge import BODY_LIMIT, BODY_LIMITS, HEADER_LIMIT
 from tests.api import PASSWORD, V1, Api, error_of
 from tests.conftest import Fresh, running_app, test_settings
 from tests.service_process import ServiceProcess, running_service

@@ -14,7 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from auth_service.config import Settings
-from auth_service.core.denylist import redis_key
+from auth_service.core.tokens.denylist import redis_key
 from tests.api import PASSWORD, V1, Account, Api, Tokens, error_of, tokens_of
 from tests.command import Command
 from tests.conftest import Fresh

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import asyncpg
 
-from auth_service.auth.export import HISTORY_PAGE, export
 from auth_service.models import Base
+from auth_service.privacy.export import HISTORY_PAGE, export
 from tests.api import PASSWORD, V1, Account, Api, Tokens, error_of, unique
 from tests.conftest import Fresh
 from tests.mailbox import newest

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from auth_service.core.log import loggable_path, without_details
+from auth_service.core.telemetry.log import loggable_path, without_details
 from auth_service.main import create_app
 from tests.access import create_permission, create_role
 from tests.api import PASSWORD, V1, Api, Tokens, unique

@@ -14,13 +14,13 @@ from structlog.testing import capture_logs
 
 from auth_service.config import Settings
 from auth_service.core.connections import Resources, open_resources
-from auth_service.core.log import tell_what_is_left_out
-from auth_service.core.postgres import NotLetIn
-from auth_service.core.redis_client import ping_masters
-from auth_service.core.store_trouble import trouble_of
+from auth_service.core.stores.postgres import NotLetIn
+from auth_service.core.stores.redis_client import ping_masters
+from auth_service.core.stores.trouble import trouble_of
+from auth_service.core.telemetry.log import tell_what_is_left_out
 from auth_service.main import create_app
-from auth_service.postgres_url import read_postgres_url
-from auth_service.redis_url import read_redis_url
+from auth_service.store_urls.postgres import read_postgres_url
+from auth_service.store_urls.redis import read_redis_url
 from tests.command import Command
 from tests.conftest import Servers, test_settings
 from tests.service_process import free_port

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import orjson
 
-from auth_service.core.log_file import KEPT_DAYS, DailyFile
+from auth_service.core.telemetry.log_file import KEPT_DAYS, DailyFile
 from tests.conftest import Fresh
 
 DAY = datetime.now(UTC).date()
@@ -70,7 +70,7 @@ PROCESS = """
 import logging, sys
 from datetime import date, timedelta
 from pathlib import Path
-from auth_service.core.log_file import DailyFile
+from auth_service.core.telemetry.log_file import DailyFile
 today = date.fromisoformat(sys.argv[3])
 days = iter([today] * 200 + [today + timedelta(days=1)] * 200)
 handler = DailyFile(Path(sys.argv[1]), lambda: next(days))

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from auth_service.core.denylist import redis_key
+from auth_service.core.tokens.denylist import redis_key
 from auth_service.sessions.service import end_all_sessions
 from tests.api import V1, Api, StoppedClock, Tokens, error_of, tokens_of
 from tests.conftest import Fresh

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from auth_service.core.log import as_dicts, print_traceback
+from auth_service.core.telemetry.log import as_dicts, print_traceback
 from auth_service.models import Role
 from tests.api import V1, Api, error_of, tokens_of, unique
 from tests.conftest import TEST_SECRET, Fresh

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from auth_service.core import measures
+from auth_service.core import store_gauges as measures
 from auth_service.sessions.partition_upkeep import keep_up
 from tests.api import PASSWORD, V1, Api, StoppedClock, error_of
 from tests.conftest import Fresh, flush, running_app

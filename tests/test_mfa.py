@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from auth_service.auth import signing_keys
+from auth_service.maintenance import signing_keys
 from auth_service.mfa import recovery_codes, totp
 from auth_service.permissions.actor import OPERATOR
 from auth_service.sessions.history import read_history

@@ -14,8 +14,8 @@ from alembic.config import Config
 
 from alembic import command
 from auth_service.config import Settings
-from auth_service.core import migrating
-from auth_service.core.migrating import StillLocked
+from auth_service.core.stores import migrating
+from auth_service.core.stores.migrating import StillLocked
 from tests.conftest import ROOT, Fresh
 from tests.planted import NEWEST, plant
 from tests.service_process import environment_of

@@ -8,9 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from auth_service.core import common_passwords
-from auth_service.core.common_passwords import is_common
-from auth_service.core.passwords import MIN_LENGTH, check_context, check_rules
+from auth_service.core.passwords.common_passwords import is_common
+from auth_service.core.passwords.hashing import MIN_LENGTH, check_context, check_rules, common_passwords
 from auth_service.seed import DEMO_USERS
 from tests.api import PASSWORD, V1, Api, error_of, unique
 from tests.command import Command
@@ -146,7 +145,7 @@ async def test_pwd_3_holds_on_the_command_line(fresh: Fresh) -> None:
 
 async def test_pwd_3_weak_passwords_that_exist_still_log_in(api: Api) -> None:
     """The rules are for new passwords: nobody is locked out by a longer list, and an import takes what there is."""
-    from auth_service.core.passwords import hash_now
+    from auth_service.core.passwords.hashing import hash_now
 
     account = await api.create_user(password_hash=hash_now("password"))
     assert (await api.log_in_as(account.login, "password")).status_code == 200

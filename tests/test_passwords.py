@@ -7,7 +7,7 @@ import bcrypt
 import pytest
 
 from auth_service.core.errors import Busy
-from auth_service.core.passwords import (
+from auth_service.core.passwords.hashing import (
     PasswordHasher,
     _verify_now,
     check_rules,

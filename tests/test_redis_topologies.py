@@ -10,9 +10,16 @@ from pathlib import Path
 import pytest
 from redis.exceptions import ClusterCrossSlotError, RedisClusterException, RedisError
 
-from auth_service.core.denylist import BUCKETS, LEARN_SECONDS, Denylist, bucket_of_record, generation_key, redis_key
 from auth_service.core.errors import is_store_failure
-from auth_service.core.redis_client import Script
+from auth_service.core.stores.redis_client import Script
+from auth_service.core.tokens.denylist import (
+    BUCKETS,
+    LEARN_SECONDS,
+    Denylist,
+    bucket_of_record,
+    generation_key,
+    redis_key,
+)
 from auth_service.embedded import EmbeddedServer, start_redis
 from tests.api import PASSWORD, V1, Account, Api, Tokens, error_of, tokens_of, unique
 from tests.conftest import Fresh

@@ -13,10 +13,10 @@ import pytest
 from pydantic import SecretStr
 
 from auth_service.config import Settings
-from auth_service.core.denylist import redis_key
 from auth_service.core.secrets import Secrets
+from auth_service.core.tokens.denylist import redis_key
 from auth_service.sessions import repository, rotation
-from auth_service.sessions.families import Verdict
+from auth_service.sessions.refresh_families import Verdict
 from auth_service.sessions.refresh_token import write_refresh_token
 from auth_service.sessions.repository import SessionRecord
 from auth_service.sessions.rotation import Ruling, rule

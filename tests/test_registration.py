@@ -8,7 +8,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from auth_service.core.passwords import MAX_LENGTH
+from auth_service.core.passwords.hashing import MAX_LENGTH
 from auth_service.users.identifiers import canonical_email, canonical_login
 from tests.api import PASSWORD, V1, Api, error_of, tokens_of, unique
 

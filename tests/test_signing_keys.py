@@ -9,9 +9,9 @@ from typing import Any, cast
 import asyncpg
 import pytest
 
-from auth_service.auth import signing_keys
-from auth_service.core.keys import RELOAD_SECONDS, SHORTEST_OVERLAP
 from auth_service.core.secrets import CannotOpen
+from auth_service.core.tokens.keys import RELOAD_SECONDS, SHORTEST_OVERLAP
+from auth_service.maintenance import signing_keys
 from auth_service.permissions.actor import OPERATOR
 from tests.api import V1, Api, StoppedClock, Tokens, error_of
 from tests.conftest import Fresh

@@ -9,10 +9,10 @@ from collections.abc import Callable
 import pytest
 import uvloop
 
-from auth_service.core.deadline import Deadline
 from auth_service.core.errors import Busy, is_store_failure
-from auth_service.core.pulse import Pulse, StoreSilent
-from auth_service.core.turns import StoreTurns, going_first
+from auth_service.core.priority_slots import StoreTurns, going_first
+from auth_service.core.stores.deadline import Deadline
+from auth_service.core.stores.pulse import Pulse, StoreSilent
 
 LONG = 60.0
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth_service.core.strict_json import MAX_DEPTH, MAX_DIGITS, NotStrictJson, check_strict_json
+from auth_service.core.http.strict_json import MAX_DEPTH, MAX_DIGITS, NotStrictJson, check_strict_json
 
 REFUSED = {
     "nothing": b"",

@@ -279,7 +279,7 @@ async def answer():
     assert not app._native_telemetry.enabled()
 
 asyncio.run(answer())
-assert "auth_service.core.traces" not in sys.modules
+assert "auth_service.core.telemetry.traces" not in sys.modules
 assert not [name for name, module in sys.modules.items()
             if module and name.startswith(("opentelemetry.sdk", "opentelemetry.exporter", "opentelemetry.instr"))]
 """

@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 
 from auth_service.core.errors import Busy
-from auth_service.core.turns import Turns
+from auth_service.core.priority_slots import Turns
 
 
 class Row:

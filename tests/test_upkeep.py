@@ -7,7 +7,7 @@ import structlog
 
 from auth_service.core import upkeep
 from auth_service.core.errors import Unavailable
-from auth_service.core.metrics import Metrics
+from auth_service.core.telemetry.metrics import Metrics
 from auth_service.core.upkeep import Job, running
 
 

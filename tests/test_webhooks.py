@@ -14,7 +14,6 @@ from uuid import UUID
 import pytest
 import structlog
 
-from auth_service.auth.resealing import reseal
 from auth_service.config import Settings
 from auth_service.core.connections import Resources, open_resources
 from auth_service.core.upkeep import running
@@ -22,6 +21,7 @@ from auth_service.events.kinds import KINDS, ProfileChanged
 from auth_service.events.outbox import record
 from auth_service.events.relay import delete_old_events
 from auth_service.main import relay_jobs
+from auth_service.maintenance.resealing import reseal
 from auth_service.models import new_id
 from auth_service.permissions.actor import OPERATOR
 from auth_service.webhooks import service

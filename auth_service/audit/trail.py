@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from auth_service.audit.chain import GENESIS, Content, chained
-from auth_service.core.call import current_call
+from auth_service.core.http.call import current_call
 from auth_service.models import AuditLog
 
 _CHAIN_LOCK = 0x61756474  # "audt"

@@ -1,1 +1,1 @@
-"""Registration, login, refresh, logout and service tokens."""
+"""Sign in, refresh, sign out; how tokens travel; forward authentication."""

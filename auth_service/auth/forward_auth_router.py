@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from auth_service.auth.forward_auth import verify
-from auth_service.core.api_docs import refusals
 from auth_service.core.connections import Res
-from auth_service.core.cookies import AmbiguousCredentials
 from auth_service.core.errors import PermissionDenied, StepUpRequired, Unauthenticated
+from auth_service.core.http.api_docs import refusals
+from auth_service.core.http.cookies import AmbiguousCredentials
 from auth_service.core.principal import Principal, current_principal
 from auth_service.permissions.schemas import AskedCode
 

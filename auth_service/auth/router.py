@@ -19,9 +19,7 @@ from auth_service.auth.schemas import (
     TokenRequestBody,
     TokensAnswer,
 )
-from auth_service.core.api_docs import SETS_COOKIES, TAKES_TRANSPORT, refusals
 from auth_service.core.connections import Res
-from auth_service.core.cookies import AmbiguousCredentials, CsrfRefused, UnknownTransport, csrf_tokens, wants_cookies
 from auth_service.core.errors import (
     EmailTaken,
     InvalidClient,
@@ -36,7 +34,15 @@ from auth_service.core.errors import (
     ValidationFailed,
     WrongPassword,
 )
-from auth_service.core.limits import limited
+from auth_service.core.http.api_docs import SETS_COOKIES, TAKES_TRANSPORT, refusals
+from auth_service.core.http.cookies import (
+    AmbiguousCredentials,
+    CsrfRefused,
+    UnknownTransport,
+    csrf_tokens,
+    wants_cookies,
+)
+from auth_service.core.http.limits import limited
 from auth_service.core.principal import CurrentUser, came_by_cookie
 from auth_service.mfa.challenges import InvalidChallenge, OpenChallenge, WrongLoginCode
 from auth_service.mfa.service import MfaNotEnabled, WrongCode

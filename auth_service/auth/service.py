@@ -8,7 +8,7 @@ import structlog
 from auth_service.core.connections import Resources
 from auth_service.core.errors import InvalidCredentials, InvalidRefreshToken, ValidationFailed
 from auth_service.core.principal import Principal
-from auth_service.core.tokens import InvalidToken
+from auth_service.core.tokens.access_tokens import InvalidToken
 from auth_service.mfa.challenges import InvalidChallenge, OpenChallenge, answer_challenge, open_challenge
 from auth_service.mfa.service import check_code, is_enabled
 from auth_service.sessions import devices

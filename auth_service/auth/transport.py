@@ -8,7 +8,8 @@ from fastapi import Request, Response
 
 from auth_service.auth.schemas import CookieTokensAnswer, LogoutBody, RefreshBody, TokensAnswer
 from auth_service.core.connections import Resources
-from auth_service.core.cookies import (
+from auth_service.core.errors import InvalidRefreshToken, Unauthenticated, ValidationFailed
+from auth_service.core.http.cookies import (
     DEVICE_COOKIE_SECONDS,
     AmbiguousCredentials,
     check_csrf,
@@ -18,9 +19,8 @@ from auth_service.core.cookies import (
     read_cookie,
     set_cookie,
 )
-from auth_service.core.errors import InvalidRefreshToken, Unauthenticated, ValidationFailed
 from auth_service.core.principal import bearer_token, came_by_cookie, cookie_token
-from auth_service.core.tokens import InvalidToken
+from auth_service.core.tokens.access_tokens import InvalidToken
 from auth_service.sessions.client import Client
 from auth_service.sessions.refresh_token import read_refresh_token
 from auth_service.sessions.service import end_session

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
+from auth_service.admin.trail_filter import read_trail
 from auth_service.audit import service
 from auth_service.audit.schemas import AuditAnswer, AuditEntry, AuditQuery
 from auth_service.audit.service import Verdict
-from auth_service.auth.trail_filter import read_trail
 from auth_service.commands.running import print_rows, progress_bar, read, read_moment, run, stop
 from auth_service.core.connections import Resources
 

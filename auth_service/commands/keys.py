@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from auth_service.auth import resealing, signing_keys
 from auth_service.commands.running import confirmed, print_rows, run, stop
+from auth_service.maintenance import resealing, signing_keys
 from auth_service.permissions.actor import OPERATOR
 
 app = typer.Typer(help="The keys that sign access tokens.", no_args_is_help=True)

@@ -7,7 +7,7 @@ import typer
 
 from auth_service.commands.running import read_settings
 from auth_service.core.connections import open_resources
-from auth_service.core.log import configure_logging
+from auth_service.core.telemetry.log import configure_logging
 from auth_service.core.upkeep import running
 
 

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from auth_service.auth import restored
 from auth_service.commands.running import confirmed, progress_bar, run
 from auth_service.core.connections import Resources
+from auth_service.maintenance import restored
 from auth_service.permissions.actor import OPERATOR
 
 

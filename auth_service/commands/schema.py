@@ -7,8 +7,8 @@ from alembic.config import Config
 from alembic import command
 from auth_service.commands.running import errors_in_words, read_settings, run, stop
 from auth_service.core.connections import Resources
-from auth_service.core.log import configure_logging
-from auth_service.core.migrating import StillLocked
+from auth_service.core.stores.migrating import StillLocked
+from auth_service.core.telemetry.log import configure_logging
 from auth_service.sessions.partition_upkeep import ensure_partitions
 from auth_service.users.look_alikes import add_missing
 

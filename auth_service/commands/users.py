@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from auth_service.admin import support as admin
+from auth_service.admin.accounts_schemas import Reason, Search
 from auth_service.audit.trail import operator
-from auth_service.auth import admin
-from auth_service.auth.accounts_schemas import Reason, Search
 from auth_service.commands.running import (
     BAD_SETTING,
     as_typed,
@@ -26,7 +26,7 @@ from auth_service.commands.running import (
 from auth_service.core.confusables import look
 from auth_service.core.connections import Resources
 from auth_service.core.errors import EmailTaken, LoginTaken, NotFound
-from auth_service.core.passwords import check_rules
+from auth_service.core.passwords.hashing import check_rules
 from auth_service.mail.addresses import shown
 from auth_service.mfa import service as second_factor
 from auth_service.models import User

@@ -13,15 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from auth_service.config import Settings
 from auth_service.core.clock import Clock, utc_now
-from auth_service.core.denylist import Denylist
-from auth_service.core.keys import KeyRing
-from auth_service.core.metrics import Metrics
-from auth_service.core.passwords import PasswordHasher
-from auth_service.core.postgres import Primary, open_engine
-from auth_service.core.postgres_pools import HotPool, session_pool
-from auth_service.core.redis_client import close_redis, open_redis
+from auth_service.core.passwords.hashing import PasswordHasher
+from auth_service.core.priority_slots import StoreTurns
 from auth_service.core.secrets import Secrets
-from auth_service.core.turns import StoreTurns
+from auth_service.core.stores.postgres import Primary, open_engine
+from auth_service.core.stores.postgres_pools import HotPool, session_pool
+from auth_service.core.stores.redis_client import close_redis, open_redis
+from auth_service.core.telemetry.metrics import Metrics
+from auth_service.core.tokens.denylist import Denylist
+from auth_service.core.tokens.keys import KeyRing
 
 CLOSE_SECONDS = 2.0
 Database = async_sessionmaker[AsyncSession]

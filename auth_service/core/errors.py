@@ -16,9 +16,9 @@ from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from auth_service.core.known_fields import fields_beside
-from auth_service.core.log import loggable_path
-from auth_service.core.postgres import forget_doubtful
+from auth_service.core.http.known_fields import fields_beside
+from auth_service.core.stores.postgres import forget_doubtful
+from auth_service.core.telemetry.log import loggable_path
 
 log = structlog.get_logger(__name__)
 Dependency = TypeVar("Dependency", bound=Callable[..., Any])

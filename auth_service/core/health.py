@@ -11,15 +11,15 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 
-from auth_service.core.api_docs import RETRY_AFTER
 from auth_service.core.connections import Res, Resources
 from auth_service.core.errors import AppError, NotFound, is_store_failure
-from auth_service.core.keys import JWKS_MAX_AGE_SECONDS
-from auth_service.core.limits import client_of
-from auth_service.core.measures import Measure, Measures, measure_pools
-from auth_service.core.redis_client import connect_all, ping_masters
-from auth_service.core.store_trouble import trouble_of
-from auth_service.core.turns import going_first
+from auth_service.core.http.api_docs import RETRY_AFTER
+from auth_service.core.http.limits import client_of
+from auth_service.core.priority_slots import going_first
+from auth_service.core.store_gauges import Measure, Measures, measure_pools
+from auth_service.core.stores.redis_client import connect_all, ping_masters
+from auth_service.core.stores.trouble import trouble_of
+from auth_service.core.tokens.keys import JWKS_MAX_AGE_SECONDS
 
 log = structlog.get_logger(__name__)
 Concern = Callable[[Resources], Awaitable[str]]

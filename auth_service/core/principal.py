@@ -7,9 +7,9 @@ from uuid import UUID
 from fastapi import Depends, Request
 
 from auth_service.core.connections import Res, Resources
-from auth_service.core.cookies import AmbiguousCredentials, CsrfRefused, check_csrf, cookie_names, read_cookie
 from auth_service.core.errors import Unauthenticated, may_answer
-from auth_service.core.tokens import AccessClaims, InvalidToken
+from auth_service.core.http.cookies import AmbiguousCredentials, CsrfRefused, check_csrf, cookie_names, read_cookie
+from auth_service.core.tokens.access_tokens import AccessClaims, InvalidToken
 
 
 @dataclass(frozen=True, slots=True)

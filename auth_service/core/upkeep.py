@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 import structlog
 
 from auth_service.core.errors import AppError, is_store_failure
-from auth_service.core.metrics import Metrics
-from auth_service.core.store_trouble import trouble_of
-from auth_service.core.turns import going_first
+from auth_service.core.priority_slots import going_first
+from auth_service.core.stores.trouble import trouble_of
+from auth_service.core.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 AFTER_FAILURE_SECONDS = 1

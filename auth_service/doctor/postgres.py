@@ -5,7 +5,7 @@ from datetime import timedelta
 import asyncpg
 
 from auth_service.core.connections import Resources
-from auth_service.core.store_trouble import of_postgres
+from auth_service.core.stores.trouble import of_postgres
 from auth_service.doctor.finding import Finding, Severity
 from auth_service.models import Base
 

@@ -3,8 +3,8 @@
 from redis.exceptions import RedisClusterException, RedisError
 
 from auth_service.core.connections import Resources
-from auth_service.core.redis_client import clocks_of_masters, fullest_memory, info_of_masters
-from auth_service.core.store_trouble import of_redis
+from auth_service.core.stores.redis_client import clocks_of_masters, fullest_memory, info_of_masters
+from auth_service.core.stores.trouble import of_redis
 from auth_service.doctor.finding import Finding, Severity
 from auth_service.doctor.postgres import clock_findings
 

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter
 
-from auth_service.core.api_docs import delete_or_post, refusals
 from auth_service.core.connections import Res
 from auth_service.core.errors import LackingYourself, WouldShutOut, WrongPassword
-from auth_service.core.limits import limited
+from auth_service.core.http.api_docs import delete_or_post, refusals
+from auth_service.core.http.limits import limited
 from auth_service.core.principal import CurrentUser, Principal
 from auth_service.mfa import service
 from auth_service.mfa.schemas import (

@@ -25,7 +25,7 @@ from auth_service.permissions.keepers import keeping_administration
 from auth_service.sessions.repository import find_own, lock_user, mark_second_factor
 from auth_service.sessions.service import end_all_in, end_others_in, idle_life
 from auth_service.users import attempts
-from auth_service.users.acting import may_act_on
+from auth_service.users.admin_guard import may_act_on
 from auth_service.users.service import confirm_password, lock_confirmed
 
 log = structlog.get_logger(__name__)

@@ -5,7 +5,6 @@ from typing import Annotated
 
 from fastapi import APIRouter
 
-from auth_service.core.api_docs import refusals
 from auth_service.core.connections import Res
 from auth_service.core.errors import (
     LackingYourself,
@@ -15,6 +14,7 @@ from auth_service.core.errors import (
     PermissionInUse,
     WouldShutOut,
 )
+from auth_service.core.http.api_docs import refusals
 from auth_service.core.principal import AnyPrincipal, Principal
 from auth_service.models import Permission
 from auth_service.permissions import service

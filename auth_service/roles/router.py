@@ -5,7 +5,6 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from auth_service.core.api_docs import refusals
 from auth_service.core.connections import Res
 from auth_service.core.errors import (
     LackingYourself,
@@ -17,6 +16,7 @@ from auth_service.core.errors import (
     ValidationFailed,
     WouldShutOut,
 )
+from auth_service.core.http.api_docs import refusals
 from auth_service.core.principal import Principal
 from auth_service.permissions.require import Require
 from auth_service.permissions.schemas import EffectivePermissions, GrantAnswer

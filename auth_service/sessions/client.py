@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from auth_service.core.limits import client_of
+from auth_service.core.http.limits import client_of
 
 MAX_USER_AGENT = 400
 

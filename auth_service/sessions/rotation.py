@@ -9,7 +9,7 @@ from auth_service.core.connections import Resources
 from auth_service.core.errors import InvalidRefreshToken
 from auth_service.sessions import repository
 from auth_service.sessions.client import Client
-from auth_service.sessions.families import Verdict
+from auth_service.sessions.refresh_families import Verdict
 from auth_service.sessions.refresh_token import RefreshToken, read_refresh_token
 from auth_service.sessions.repository import SessionRecord
 from auth_service.sessions.service import REFRESH_REUSE, end_session, families, idle_life

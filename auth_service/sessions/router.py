@@ -4,9 +4,9 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from auth_service.core.api_docs import refusals
 from auth_service.core.connections import Res
 from auth_service.core.errors import NotFound, StepUpRequired
+from auth_service.core.http.api_docs import refusals
 from auth_service.core.principal import CurrentUser
 from auth_service.sessions import devices, service
 from auth_service.sessions.fresh import FreshUser, must_be_fresh

@@ -12,7 +12,7 @@ from auth_service.events.kinds import DevicesRevoked, RefreshTokenReused, Sessio
 from auth_service.events.outbox import record
 from auth_service.models import Session
 from auth_service.sessions import devices, repository
-from auth_service.sessions.families import Families
+from auth_service.sessions.refresh_families import Families
 
 REFRESH_REUSE = "refresh_reuse"
 

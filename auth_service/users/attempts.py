@@ -11,8 +11,8 @@ from uuid import UUID
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_service.core.client_address import rate_limit_bucket
 from auth_service.core.connections import Resources
+from auth_service.core.http.client_address import rate_limit_bucket
 from auth_service.models import LoginAttempts
 
 ADDRESS_WINDOW = timedelta(minutes=15)

@@ -19,11 +19,11 @@ from auth_service.sessions.devices import register_in
 from auth_service.sessions.repository import lock_user
 from auth_service.sessions.service import end_all_in
 from auth_service.users import attempts, mailed_tokens
-from auth_service.users.acting import may_act_on
+from auth_service.users.admin_guard import may_act_on
 from auth_service.users.identifiers import canonical_email
 from auth_service.users.links import send_link, send_nothing
 from auth_service.users.mailed_tokens import InvalidMailToken, Purpose
-from auth_service.users.passwords import refuse_known_words, replace_password
+from auth_service.users.password_change import refuse_known_words, replace_password
 from auth_service.users.repository import find_by_id, find_by_key
 
 log = structlog.get_logger(__name__)

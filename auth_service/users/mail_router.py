@@ -4,16 +4,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 
-from auth_service.core.api_docs import refusals
 from auth_service.core.connections import Res
-from auth_service.core.cookies import DEVICE_COOKIE_SECONDS, cookie_names, set_cookie, wants_cookies
 from auth_service.core.errors import (
     EmailTaken,
     LackingYourself,
     ValidationFailed,
     WrongPassword,
 )
-from auth_service.core.limits import limited
+from auth_service.core.http.api_docs import refusals
+from auth_service.core.http.cookies import DEVICE_COOKIE_SECONDS, cookie_names, set_cookie, wants_cookies
+from auth_service.core.http.limits import limited
 from auth_service.core.principal import CurrentUser, Principal
 from auth_service.permissions.require import Require
 from auth_service.sessions.client import RequestClient

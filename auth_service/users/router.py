@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter
 
-from auth_service.core.api_docs import delete_or_post, refusals
 from auth_service.core.connections import Res
 from auth_service.core.errors import LastSuperuser, LoginTaken, ValidationFailed, WouldShutOut, WrongPassword
-from auth_service.core.limits import limited
+from auth_service.core.http.api_docs import delete_or_post, refusals
+from auth_service.core.http.limits import limited
 from auth_service.core.principal import CurrentUser
 from auth_service.models import User
 from auth_service.users import service

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field
 
-from auth_service.core.passwords import MAX_LENGTH, MIN_LENGTH, check_rules
+from auth_service.core.passwords.hashing import MAX_LENGTH, MIN_LENGTH, check_rules
 from auth_service.core.schemas import Answer, Body, Typed
 from auth_service.mail.addresses import shown
 from auth_service.users.identifiers import MAX_LOGIN, MIN_LOGIN, canonical_email, canonical_login

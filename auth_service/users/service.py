@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from auth_service.audit.trail import Action, Target, Who, operator, write_act
 from auth_service.core.connections import Resources
 from auth_service.core.errors import Conflict, LastSuperuser, NotFound, WrongPassword
-from auth_service.core.passwords import normalize
+from auth_service.core.passwords.hashing import normalize
 from auth_service.events.kinds import (
     LoginChanged,
     NewUser,
@@ -32,7 +32,7 @@ from auth_service.users.credentials import Origin, Outcome, verify_password
 from auth_service.users.identifiers import canonical_email, canonical_login
 from auth_service.users.links import may_mail, send_link
 from auth_service.users.mailed_tokens import Purpose
-from auth_service.users.passwords import refuse_known_words, replace_password, void_what_waits
+from auth_service.users.password_change import refuse_known_words, replace_password, void_what_waits
 
 One = TypeVar("One", User, repository.Account)
 

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from auth_service.core.api_docs import refusals
 from auth_service.core.connections import Res
 from auth_service.core.errors import TooManyWebhooks
+from auth_service.core.http.api_docs import refusals
 from auth_service.core.principal import Principal
 from auth_service.models import WebhookEndpoint
 from auth_service.permissions.require import Require

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from auth_service.core.denylist import redis_key
+from auth_service.core.tokens.denylist import redis_key
 from tests.api import Account
 from tests.conftest import ROOT, Fresh
 from tests.operations.ledger import Ended, Ledger, under_load

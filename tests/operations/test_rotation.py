@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from auth_service.config import Settings
 from auth_service.core.clock import utc_now
-from auth_service.core.keys import SHORTEST_OVERLAP
+from auth_service.core.tokens.keys import SHORTEST_OVERLAP
 from auth_service.embedded import start_postgres, start_redis
 from auth_service.mfa.totp import SECONDS, code_at
 from tests.api import PASSWORD, V1, Tokens, tokens_of

@@ -1,0 +1,1 @@
+"""What admins do: accounts, the support of users, and what the audit trail and the outbox hold."""

@@ -1,0 +1,311 @@
+"""The outermost layer, plain ASGI: request id, Host, size and shape of the body, headers of every answer."""
+
+import re
+import secrets
+import time
+from collections.abc import Callable
+from ipaddress import ip_address
+from urllib.parse import unquote_to_bytes
+
+import orjson
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from auth_service.config import Settings
+from auth_service.core.errors import AppError, BadRequest, Unavailable, is_store_failure, render
+from auth_service.core.http.call import begin_call, end_call
+from auth_service.core.http.client_address import client_address
+from auth_service.core.http.strict_json import NotStrictJson, check_strict_json
+from auth_service.core.telemetry.log import loggable_path
+from auth_service.core.telemetry.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+BODY_LIMIT = 64 * 1024
+BODY_LIMITS = {
+    "/api/v1/auth/": 16 * 1024,
+    "/api/v1/permissions/check/batch": 256 * 1024,  # a thousand checks
+}
+HEADER_LIMIT = 16 * 1024
+PATHS_BY_ADDRESS = frozenset({"/metrics", "/health/live", "/health/ready"})  # what machines ask of one replica
+FORM_PATH = "/api/v1/auth/token"  # RFC 6749 section 4.4.2 asks by form
+FORM = b"application/x-www-form-urlencoded"
+_TRACEPARENT = re.compile(
+    r"(?P<version>[0-9a-f]{2})-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?P<more>-.*)?"
+)
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
+
+ANSWER_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+]
+NO_STORE = (b"cache-control", b"no-store")
+HSTS = (b"strict-transport-security", b"max-age=31536000")
+
+
+class HostNotAllowed(BadRequest):
+    code, detail = "host_not_allowed", "This Host is not one of ALLOWED_HOSTS."
+
+
+class BodyTooLarge(AppError):
+    status, code, detail = 413, "body_too_large", "The body is larger than this route takes."
+
+
+class HeadersTooLarge(AppError):
+    status, code, detail = 431, "headers_too_large", "The address and the headers are larger than 16 KiB."
+
+
+class UnsupportedMediaType(AppError):
+    """RFC 9110 section 15.5.16: the answer's headers say what would have been taken."""
+
+    status, code, detail = 415, "unsupported_media_type", "Send the body as application/json, with this Content-Type."
+    headers = {"Accept": "application/json"}
+
+
+class NoTokenRequest(UnsupportedMediaType):
+    detail = "Send the body as application/x-www-form-urlencoded or application/json, with this Content-Type."
+    headers = {"Accept": "application/x-www-form-urlencoded, application/json"}
+
+
+class UnsupportedCharset(UnsupportedMediaType):
+    detail = "Send the body in UTF-8, and no other charset in Content-Type."
+
+
+class UnsupportedCoding(UnsupportedMediaType):
+    detail = "Send the body as it is: not compressed, without Content-Encoding."
+    headers = {"Accept-Encoding": "identity"}
+
+
+class InvalidJson(BadRequest):
+    code = "invalid_json"
+
+
+class InvalidPath(BadRequest):
+    code, detail = "invalid_path", "The path or the query has characters that are not allowed."
+
+
+class InternalError(AppError):
+    status, code, detail = 500, "internal_error", "Something went wrong; quote the request id."
+
+
+class Disconnected(Exception):
+    """The client went away before its body was whole; there is nobody to answer."""
+
+
+class Edge:
+    """Refuses what no route should see, before any route sees it (EDG-3, EDG-4, EDG-5)."""
+
+    def __init__(
+        self, app: ASGIApp, settings: Settings, metrics: Metrics, trace_id: Callable[[], str | None] | None = None
+    ) -> None:
+        """`trace_id` tells the trace that is being recorded; without it the caller's own is taken."""
+        self._app = app
+        self._settings = settings
+        self._metrics = metrics
+        self._trace_id = trace_id
+        self._hosts = frozenset(host.lower() for host in settings.allowed_hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(reversed(scope["headers"]))
+        request_id = _request_id(headers.get(b"x-request-id"))
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        peer = scope["client"][0] if scope.get("client") else ""
+        state["client_address"] = client_address(peer, scope["headers"], self._settings.proxy_networks)
+        structlog.contextvars.clear_contextvars()
+        trace_id = self._trace_id() if self._trace_id else _trace_id(headers.get(b"traceparent"))
+        structlog.contextvars.bind_contextvars(request_id=request_id, **({"trace_id": trace_id} if trace_id else {}))
+        call = begin_call(request_id, state["client_address"])
+        started = time.perf_counter()
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _add_headers(message, request_id, self._settings.production)
+            await send(message)
+
+        method = scope["method"]
+        if method == "HEAD":
+            send, scope = _without_body(send), {**scope, "method": "GET"}  # the server keeps the scope that it gave
+        try:
+            self._check_head(scope, headers)
+            receive = await _checked_body(scope["path"], headers, receive)
+            await self._app(scope, receive, send_with_headers)
+        except Disconnected:
+            return
+        except AppError as error:
+            await _send_error(send_with_headers, request_id, error)
+        except Exception as error:
+            if status:
+                raise  # half an answer is out; uvicorn cuts the connection
+            if is_store_failure(error):
+                await _send_error(send_with_headers, request_id, Unavailable())
+            else:
+                log.exception("unhandled_error", path=loggable_path(scope["path"]))
+                await _send_error(send_with_headers, request_id, InternalError())
+        finally:
+            end_call(call)
+            seconds = time.perf_counter() - started
+            self._metrics.count_request(method, _route_of(scope), status, seconds)
+            log.info(
+                "request",
+                method=method,
+                path=loggable_path(scope["path"]),
+                status=status,
+                ms=round(seconds * 1000, 1),
+            )
+
+    def _check_head(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
+        address = len(scope["path"]) + len(scope["query_string"])
+        if address + sum(len(name) + len(value) for name, value in scope["headers"]) > HEADER_LIMIT:
+            raise HeadersTooLarge
+        if sum(name == b"host" for name, _ in scope["headers"]) != 1:
+            raise HostNotAllowed
+        host = headers.get(b"host", b"").decode("latin-1").lower()
+        name = host[: host.rfind("]") + 1] if host.startswith("[") else host.partition(":")[0]
+        port = host[len(name) :]
+        well_formed = port == "" or re.fullmatch(r":\d{1,5}", port) is not None
+        listed = name in self._hosts or "*" in self._hosts
+        # Prometheus and probes find replicas by address. No page of another site can ask so: it has a name (DNS
+        # rebinding).
+        if not well_formed or not (listed or (scope["path"] in PATHS_BY_ADDRESS and _is_address(name))):
+            raise HostNotAllowed
+        if _has_bad_text(scope["path"].encode()) or _has_bad_text(unquote_to_bytes(scope["query_string"])):
+            raise InvalidPath
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _route_of(scope: Scope) -> str:
+    """The route's template: an address of its own for each user would be a label without bound."""
+    return str(getattr(scope.get("route"), "path", "unmatched"))
+
+
+def _request_id(given: bytes | None) -> str:
+    """The caller's own id where it is harmless in a log line, else a new one."""
+    text = (given or b"").decode("latin-1")
+    return text if _REQUEST_ID.fullmatch(text) else secrets.token_hex(8)
+
+
+def _trace_id(given: bytes | None) -> str | None:
+    """The caller's trace, W3C Trace Context section 3.2; None for what the standard wants ignored."""
+    match = _TRACEPARENT.fullmatch((given or b"").decode("latin-1"))
+    if match is None or match["version"] == "ff" or (match["version"] == "00" and match["more"]):
+        return None
+    return match["trace"]
+
+
+def _has_bad_text(raw: bytes) -> bool:
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        return True
+    return any(ord(char) < 0x20 or ord(char) == 0x7F for char in text)
+
+
+def _limit_for(path: str) -> int:
+    return next((limit for prefix, limit in BODY_LIMITS.items() if path.startswith(prefix)), BODY_LIMIT)
+
+
+async def _checked_body(path: str, headers: dict[bytes, bytes], receive: Receive) -> Receive:
+    limit = _limit_for(path)
+    declared = headers.get(b"content-length")
+    if declared is not None and (not declared.isdigit() or len(declared) > 12 or int(declared) > limit):
+        raise BodyTooLarge
+    if declared in {None, b"0"} and b"transfer-encoding" not in headers:
+        return receive
+    body = await _read(receive, limit)
+    if body and _media_type(path, headers) == b"application/json":
+        try:
+            check_strict_json(body)
+        except NotStrictJson as error:
+            raise InvalidJson(str(error)) from None
+    return _replay(body, receive)
+
+
+def _media_type(path: str, headers: dict[bytes, bytes]) -> bytes:
+    """Of a body that can be read; raises UnsupportedMediaType for all others."""
+    given = headers.get(b"content-type", b"")
+    if given == b"application/json" and b"content-encoding" not in headers:
+        return given  # as nearly everybody writes it
+    if headers.get(b"content-encoding", b"").strip().lower() not in {b"", b"identity"}:
+        raise UnsupportedCoding
+    media_type, *parameters = given.lower().split(b";")
+    media_type = media_type.strip()
+    if media_type != b"application/json" and not (path == FORM_PATH and media_type == FORM):
+        raise NoTokenRequest if path == FORM_PATH else UnsupportedMediaType
+    for parameter in parameters:
+        name, _, value = parameter.partition(b"=")
+        if name.strip() == b"charset" and value.strip(b' \t"') not in {b"utf-8", b"utf8"}:
+            raise UnsupportedCharset
+    return media_type
+
+
+async def _read(receive: Receive, limit: int) -> bytes:
+    chunks, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise BodyTooLarge
+        chunks.append(chunk)
+        if not message.get("more_body"):
+            return b"".join(chunks)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    pending = True
+
+    async def replay() -> Message:
+        nonlocal pending
+        if pending:
+            pending = False
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await receive()
+
+    return replay
+
+
+def _without_body(send: Send) -> Send:
+    """HEAD is a GET whose body stays here (RFC 9110 section 9.3.2): the same headers, Content-Length too."""
+
+    async def send_head(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return send_head
+
+
+def _add_headers(message: Message, request_id: str, production: bool) -> None:
+    headers = list(message.get("headers", []))
+    headers += ANSWER_HEADERS
+    headers.append((b"x-request-id", request_id.encode()))
+    if not any(name == b"cache-control" for name, _ in headers):
+        headers.append(NO_STORE)
+    if production:
+        headers.append(HSTS)
+    message["headers"] = headers
+
+
+async def _send_error(send: Send, request_id: str, error: AppError) -> None:
+    body = orjson.dumps(render(request_id, error))
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+    if error.status in {413, 431}:
+        headers.append((b"connection", b"close"))  # the rest of the body is not worth reading
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

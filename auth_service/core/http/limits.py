@@ -1,0 +1,60 @@
+"""slowapi at the edge: coarse limits by client address, in memory, for each process (M7 says why in memory)."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fastapi import Depends, Request
+from limits import RateLimitItem, parse
+from slowapi import Limiter
+
+from auth_service.config import Settings
+from auth_service.core.errors import TooManyRequests, may_answer
+from auth_service.core.http.client_address import rate_limit_bucket
+
+LimitName = Literal["login", "register", "refresh", "token"]
+
+
+@dataclass(frozen=True)
+class EdgeLimits:
+    limiter: Limiter
+    rates: Mapping[LimitName, RateLimitItem]
+
+    def take(self, name: LimitName, address: str | None, now: float) -> None:
+        """Raises TooManyRequests with Retry-After once the address has used up the named rate."""
+        bucket = (name, rate_limit_bucket(address))
+        strategy = self.limiter.limiter
+        if not strategy.hit(self.rates[name], *bucket):
+            reset, _ = strategy.get_window_stats(self.rates[name], *bucket)
+            raise TooManyRequests(headers={"Retry-After": str(max(1, round(reset - now)))})
+
+
+def create_edge_limits(settings: Settings) -> EdgeLimits:
+    limiter = Limiter(key_func=lambda request: rate_limit_bucket(client_of(request)), storage_uri="memory://")
+    rates: dict[LimitName, RateLimitItem] = {
+        "login": parse(settings.rate_limit_login),
+        "register": parse(settings.rate_limit_register),
+        "refresh": parse(settings.rate_limit_refresh),
+        "token": parse(settings.rate_limit_token),
+    }
+    return EdgeLimits(limiter, rates)
+
+
+def client_of(request: Request) -> str | None:
+    """The client's address as the edge found it; None where the peer has none."""
+    address: str | None = request.state.client_address
+    return address
+
+
+def limited(name: LimitName) -> Any:
+    """A route's dependency that counts the call against the named rate."""
+    return Depends(_check(name))
+
+
+def _check(name: LimitName) -> Callable[[Request], Awaitable[None]]:
+    @may_answer(TooManyRequests)
+    async def check(request: Request) -> None:
+        limits: EdgeLimits = request.app.state.limits
+        limits.take(name, client_of(request), request.app.state.resources.clock().timestamp())
+
+    return check

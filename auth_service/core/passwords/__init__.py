@@ -1,0 +1,1 @@
+"""Passwords: their rules, their hashes, and the lists that guessers begin with."""

@@ -1,0 +1,149 @@
+"""Hash, verify and upgrade passwords in a bounded pool; the only file that imports passlib (as libpass)."""
+
+import asyncio
+import re
+import unicodedata
+from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from passlib.context import CryptContext
+
+from auth_service.core.passwords.common_passwords import is_common
+from auth_service.core.priority_slots import Turns
+
+MIN_LENGTH, MAX_LENGTH, MAX_BYTES = 8, 256, 1024
+SHORTEST_WORD = 3  # a mailbox called "a" must not take every a out of a password
+BCRYPT_BYTES = 72
+# About a second of one core each; a dearer hash would let a wrong login hold a hashing thread.
+MAX_BCRYPT_COST, MAX_ARGON2_KIB, MAX_ARGON2_PASSES = 14, 256 * 1024, 10
+
+# OWASP's floor, 36 ms on one of our cores; bcrypt only verifies what older systems left (PWD-5).
+_context = CryptContext(
+    schemes=["argon2", "bcrypt"],
+    deprecated=["bcrypt"],
+    argon2__type="ID",
+    argon2__memory_cost=19 * 1024,
+    argon2__time_cost=2,
+    argon2__parallelism=1,
+)
+Result = TypeVar("Result")
+
+
+def normalize(password: str) -> str:
+    """The one change made to what was typed: NFC, so that é is é on every keyboard (PWD-4)."""
+    return unicodedata.normalize("NFC", password)
+
+
+def check_rules(password: str) -> str:
+    """The normalised password; raises ValueError with words for the user. Counts code points (PWD-1 to PWD-3)."""
+    normal = normalize(password)
+    if len(normal) < MIN_LENGTH:
+        raise ValueError(f"must have at least {MIN_LENGTH} characters")
+    if len(normal) > MAX_LENGTH or len(normal.encode()) > MAX_BYTES:
+        raise ValueError(f"must have at most {MAX_LENGTH} characters")
+    if is_common(normal):
+        raise ValueError("is one of the passwords that are guessed first, perhaps with digits or ! appended")
+    return normal
+
+
+def check_context(password: str, words: Iterable[str]) -> None:
+    """Raises ValueError where too little is left without what a guesser knows: login, mailbox, brand (PWD-3)."""
+    known = {normalize(word).casefold() for word in words if len(word) >= SHORTEST_WORD}
+    longest_first = sorted(known, key=len, reverse=True)
+    rest = normalize(password).casefold()
+    if longest_first:
+        rest = re.sub("|".join(map(re.escape, longest_first)), "", rest)
+    if len(rest) < MIN_LENGTH:
+        raise ValueError(
+            f"must have at least {MIN_LENGTH} characters besides the login, the e-mail address and our name"
+        )
+
+
+def is_known_hash(stored: str) -> bool:
+    """Whether a login could verify it, at a bearable cost: argon2 or bcrypt, as the schemes spell them."""
+    scheme = _context.identify(stored, resolve=True)
+    if scheme is None:
+        return False
+    try:
+        parsed = scheme.from_string(stored)
+    except ValueError:  # it only begins like one
+        return False
+    if scheme.name == "bcrypt":
+        bearable = parsed.rounds <= MAX_BCRYPT_COST
+    else:
+        bearable = parsed.memory_cost <= MAX_ARGON2_KIB and parsed.rounds <= MAX_ARGON2_PASSES
+    return parsed.checksum is not None and bearable
+
+
+def hash_now(password: str) -> str:
+    """Takes 40 ms of a core: not for the event loop."""
+    return str(_context.hash(normalize(password)))
+
+
+def _verify_now(password: str, stored: str) -> tuple[bool, str | None]:
+    typed = normalize(password)
+    if stored.startswith("$2") and len(typed.encode()) > BCRYPT_BYTES:
+        # bcrypt cannot see past 72 bytes; the dummy keeps the time, and no tail is ignored (PWD-2).
+        _context.dummy_verify()
+        return False, None
+    try:
+        matches, upgraded = _context.verify_and_update(typed, stored)
+    except ValueError:  # not a hash of ours: nobody's password, and no other answer than a wrong one (LOG-1)
+        _context.dummy_verify()
+        return False, None
+    return bool(matches), upgraded
+
+
+class PasswordHasher:
+    """As many hashes at once as cores, a bounded queue behind them, Busy (503) beyond (PWD-6)."""
+
+    def __init__(self, workers: int, queue: int) -> None:
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="password")
+        self._turns = Turns(workers, queue)
+        # Verified for unknown users, so that they take as long as known ones (LOG-1).
+        self._nobody = hash_now("nobody has this password")
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def inside(self) -> int:
+        """How many hash, or wait for their turn."""
+        return self._turns.inside
+
+    @asynccontextmanager
+    async def slot(self, *, first: bool = False) -> AsyncIterator["HashingSlot"]:
+        """A turn at a core. What must come right before the hash, such as counting the try, goes in the block.
+
+        `first`: before all who are not, so that a flood of strangers keeps no known device waiting (LOG-4).
+        """
+        async with self._turns.turn(first=first):
+            yield HashingSlot(self._pool, self._nobody)
+
+    async def hash(self, password: str) -> str:
+        async with self.slot() as slot:
+            return await slot.hash(password)
+
+
+class HashingSlot:
+    """Valid inside `async with hasher.slot()` only."""
+
+    def __init__(self, pool: ThreadPoolExecutor, nobody: str) -> None:
+        self._pool = pool
+        self._nobody = nobody
+
+    async def hash(self, password: str) -> str:
+        return await self._run(lambda: hash_now(password))
+
+    async def verify(self, password: str, stored: str) -> tuple[bool, str | None]:
+        """Whether it matches, and a new hash where the stored one should be replaced."""
+        return await self._run(lambda: _verify_now(password, stored))
+
+    async def verify_nobody(self, password: str) -> None:
+        """As long as a real verification, and never right."""
+        await self._run(lambda: _verify_now(password, self._nobody))
+
+    async def _run(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)

@@ -1,0 +1,1 @@
+"""How Postgres and Redis are opened, waited for, and migrated."""

@@ -1,0 +1,126 @@
+"""The two pools of connections to Postgres: of asyncpg for the hot paths, of SQLAlchemy for all else."""
+
+from contextlib import AsyncExitStack
+from time import monotonic
+from types import TracebackType
+from typing import Any, ClassVar
+
+import asyncpg
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
+from sqlalchemy.util import await_only
+
+from auth_service.core.priority_slots import StoreTurns
+from auth_service.core.stores.deadline import Deadline
+from auth_service.core.stores.postgres import Primary, stays_read_only
+
+BACKSTOP = 10  # times the deadline of a statement: asyncpg's own, which also counts what our loop was late by
+
+
+class HotPool(asyncpg.Pool):
+    """asyncpg's, which lets anybody wait for ever; `turns` do not. Its shortcuts have a Deadline of `timeout`."""
+
+    def __init__(self, primary: Primary, turns: StoreTurns, size: int, *, timeout: float, **options: Any) -> None:
+        super().__init__(
+            connect=primary.connect,
+            min_size=0,
+            max_size=size,
+            max_queries=50_000,
+            loop=None,
+            connection_class=asyncpg.Connection,
+            record_class=asyncpg.Record,
+            timeout=timeout,
+            command_timeout=timeout,
+            **options,
+        )
+        self._seconds = timeout
+        self.turns = turns
+        self.pulse = primary.pulse
+
+    def acquire(self, *, timeout: float | None = None) -> "_Lent":  # type: ignore[override]
+        """For `async with`."""
+        return _Lent(self, super().acquire(timeout=timeout))
+
+    async def fetch(self, query: str, *args: Any, **options: Any) -> Any:
+        async with self.acquire() as connection, Deadline(self._seconds):
+            return await connection.fetch(query, *args, timeout=BACKSTOP * self._seconds, **options)
+
+    async def fetchrow(self, query: str, *args: Any, **options: Any) -> Any:
+        async with self.acquire() as connection, Deadline(self._seconds):
+            return await connection.fetchrow(query, *args, timeout=BACKSTOP * self._seconds, **options)
+
+    async def fetchval(self, query: str, *args: Any, **options: Any) -> Any:
+        async with self.acquire() as connection, Deadline(self._seconds):
+            return await connection.fetchval(query, *args, timeout=BACKSTOP * self._seconds, **options)
+
+    async def execute(self, query: str, *args: Any, **options: Any) -> Any:
+        async with self.acquire() as connection, Deadline(self._seconds):
+            return await connection.execute(query, *args, timeout=BACKSTOP * self._seconds, **options)
+
+    async def connect_all(self) -> None:
+        """What a flood would have to connect first, in its own time. Raises the first failure."""
+        async with AsyncExitStack() as held:  # one that was given back would be lent again
+            while self.get_size() < self.get_max_size() and self.turns.free and not self.turns.waiting:
+                if stays_read_only(await held.enter_async_context(self.acquire())):
+                    raise asyncpg.ReadOnlySQLTransactionError("the server takes no writes")
+
+
+class _Lent:
+    def __init__(self, pool: HotPool, lending: Any) -> None:
+        self._pool = pool
+        self._lending = lending
+
+    async def __aenter__(self) -> Any:
+        await self._pool.turns.take()
+        self._asked_at = monotonic()
+        try:
+            self._connection = await self._lending.__aenter__()
+            return self._connection
+        except BaseException as error:
+            self._pool.turns.pass_on()
+            await self._judge(error)
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if stays_read_only(self._connection):
+                self._connection.terminate()  # used once, so that what it is asked is not asked in vain
+            await self._lending.__aexit__(kind, error, trace)
+        finally:
+            self._pool.turns.pass_on()
+            await self._judge(error)
+
+    async def _judge(self, error: BaseException | None) -> None:
+        pulse = self._pool.pulse
+        if error is None:
+            pulse.beat()
+        elif isinstance(error, TimeoutError):
+            pulse.missed(self._asked_at, pulse.generation)
+            if pulse.silent:
+                await self._pool.expire_connections()
+
+
+class SessionPool(AsyncAdaptedQueuePool):
+    """SQLAlchemy's, whose own queue nobody comes to wait in: there are as many turns as connections."""
+
+    turns: ClassVar[StoreTurns]
+
+    def _do_get(self) -> ConnectionPoolEntry:
+        await_only(self.turns.take())
+        try:
+            return super()._do_get()
+        except BaseException:
+            self.turns.pass_on()
+            raise
+
+    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        try:
+            super()._do_return_conn(record)
+        finally:
+            self.turns.pass_on()
+
+
+def session_pool(turns: StoreTurns) -> type[SessionPool]:
+    """SQLAlchemy makes its pool by class, and a new one with each `dispose`; it logs by the class's module."""
+    return type("SessionPool", (SessionPool,), {"turns": turns, "__module__": AsyncAdaptedQueuePool.__module__})

@@ -1,0 +1,234 @@
+"""The signing keys of this deployment: kept sealed in Postgres, held in memory, rotated without a 401 (JWT-7)."""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg
+import orjson
+
+from auth_service.config import Settings
+from auth_service.core.clock import Clock
+from auth_service.core.errors import Unavailable
+from auth_service.core.secrets import Secrets
+from auth_service.core.tokens.access_tokens import (
+    AccessClaims,
+    KeyPair,
+    SubjectKind,
+    TokenRules,
+    UnknownKey,
+    generate_key,
+    load_key,
+    mint,
+    verify,
+)
+
+RELOAD_SECONDS = 15
+UNKNOWN_KEY_RELOAD_SECONDS = 5
+JWKS_MAX_AGE_SECONDS = 300
+# A key signs only after every worker has had a reload to learn of it, even in an emergency.
+SHORTEST_OVERLAP = timedelta(seconds=RELOAD_SECONDS + 5)
+_ROTATION_LOCK = 0x6B657973  # "keys"
+
+
+class KeyRing:
+    """`load` before use and every RELOAD_SECONDS; without a key it answers Unavailable (503)."""
+
+    def __init__(self, pool: asyncpg.Pool, secrets: Secrets, settings: Settings, clock: Clock) -> None:
+        self._pool = pool
+        self._secrets = secrets
+        self._clock = clock
+        self._overlap = timedelta(seconds=settings.key_overlap_seconds)
+        self.rules = TokenRules(
+            issuer=settings.issuer,
+            audience=settings.audience,
+            life_seconds=settings.access_token_seconds,
+            leeway_seconds=settings.clock_leeway_seconds,
+        )
+        self._keys: dict[str, KeyPair] = {}
+        self._loaded_at: float | None = None
+        self._reloading = asyncio.Lock()
+
+    @property
+    def loaded(self) -> bool:
+        return bool(self._keys)
+
+    async def load(self) -> None:
+        """Reads the live keys; makes the first one of a new deployment."""
+        rows = await self._live_rows()
+        if not any(row["signs_from"] <= self._clock() for row in rows):
+            await self._create_first()
+            rows = await self._live_rows()
+        self._keys = {row["kid"]: self._opened(row) for row in rows}
+        self._loaded_at = asyncio.get_running_loop().time()
+
+    def mint(
+        self, *, subject: Any, kind: SubjectKind, session_id: Any, epoch: int, scopes: tuple[str, ...] = ()
+    ) -> str:
+        now = self._clock()
+        return mint(
+            self.rules,
+            self._signing_key(now),
+            now,
+            subject=subject,
+            kind=kind,
+            session_id=session_id,
+            epoch=epoch,
+            scopes=scopes,
+        )
+
+    async def verify(self, token: str, *, expired_too: bool = False) -> AccessClaims:
+        """Raises InvalidToken; asks Postgres for newer keys at an unknown kid, at most every five seconds."""
+        now = self._clock()
+        if not self._live(now):
+            raise Unavailable("The signing keys are not loaded yet; is Postgres reachable and migrated?")
+        try:
+            return verify(self.rules, self._live(now), token, now, expired_too=expired_too)
+        except UnknownKey:
+            # One reload for all who wait here, however many kids are made up at once.
+            async with self._reloading:
+                if asyncio.get_running_loop().time() - (self._loaded_at or 0) >= UNKNOWN_KEY_RELOAD_SECONDS:
+                    await self.load()
+        return verify(self.rules, self._live(now), token, now, expired_too=expired_too)
+
+    def jwks(self) -> dict[str, list[dict[str, Any]]]:
+        """RFC 7517: the public keys, those of coming and of just replaced signing keys included."""
+        now = self._clock()
+        return {"keys": [key.public_jwk for key in self._live(now).values()]}
+
+    async def rotate_in(self, connection: Any, *, soon: bool) -> tuple[str, datetime]:
+        """A new key and when it starts to sign; the older ones retire when their last token is dead.
+
+        In the caller's transaction; the caller loads before it and after it.
+        """
+        now = self._clock()
+        signs_from = now + (SHORTEST_OVERLAP if soon else max(self._overlap, SHORTEST_OVERLAP))
+        last_token_dead = signs_from + timedelta(
+            seconds=self.rules.life_seconds + self.rules.leeway_seconds + RELOAD_SECONDS
+        )
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _ROTATION_LOCK)
+        # A coming key that would take over from this one again never gets to sign.
+        await connection.execute(
+            "UPDATE signing_keys SET retires_at = CASE WHEN signs_from >= $2 THEN $3::timestamptz ELSE $1 END"
+            " WHERE retires_at IS NULL",
+            last_token_dead,
+            signs_from,
+            now,
+        )
+        return await self._insert(connection, signs_from), signs_from
+
+    async def retire_in(self, connection: Any, kid: str) -> bool:
+        """Ends a leaked key on every worker within RELOAD_SECONDS; False if no live key has this kid.
+
+        In the caller's transaction; the caller loads after it.
+        """
+        now = self._clock()
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _ROTATION_LOCK)
+        found = await connection.fetchval(
+            "UPDATE signing_keys SET retires_at = $2 WHERE kid = $1"
+            " AND (retires_at IS NULL OR retires_at > $2) RETURNING kid",
+            kid,
+            now,
+        )
+        # What is left must sign now, and go on for good: a key that was being replaced is not enough.
+        enough = await connection.fetchval(
+            "SELECT coalesce(bool_or(signs_from <= $1) AND bool_or(retires_at IS NULL), false)"
+            " FROM signing_keys WHERE retires_at IS NULL OR retires_at > $1",
+            now,
+        )
+        if found and not enough:
+            await self._insert(connection, now)
+        return found is not None
+
+    async def replace_in(self, connection: Any) -> str:
+        """All keys end now, and a new one, whose kid is returned, signs at once.
+
+        In the caller's transaction; the caller loads after it.
+        """
+        now = self._clock()
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _ROTATION_LOCK)
+        await connection.execute(
+            "UPDATE signing_keys SET retires_at = $1 WHERE retires_at IS NULL OR retires_at > $1", now
+        )
+        return await self._insert(connection, now)
+
+    async def reseal_in(self, connection: Any) -> int:
+        """How many SECRET_KEY did not open: those are sealed with it, in the caller's transaction."""
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _ROTATION_LOCK)
+        count = 0
+        for row in await connection.fetch("SELECT kid, private_pem FROM signing_keys"):
+            bound_to = _bound_to(row["kid"])
+            if not self._secrets.is_current(row["private_pem"], bound_to=bound_to):
+                pem = self._secrets.unseal(row["private_pem"], bound_to=bound_to)
+                sealed = self._secrets.seal(pem, bound_to=bound_to)
+                await connection.execute("UPDATE signing_keys SET private_pem = $2 WHERE kid = $1", row["kid"], sealed)
+                count += 1
+        return count
+
+    async def overview(self) -> list[dict[str, Any]]:
+        """Every key ever, newest first, without its private part."""
+        rows = await self._pool.fetch(
+            "SELECT kid, created_at, signs_from, retires_at FROM signing_keys ORDER BY signs_from DESC"
+        )
+        now = self._clock()
+        signing = max((row["signs_from"] for row in rows if row["signs_from"] <= now), default=None)
+        return [dict(row) | {"state": _state(row, now, signing)} for row in rows]
+
+    async def unopenable(self) -> list[str]:
+        """Kids of live keys that neither SECRET_KEY nor SECRET_KEY_PREVIOUS opens."""
+        rows = await self._live_rows()
+        return [r["kid"] for r in rows if not self._secrets.can_open(r["private_pem"], bound_to=_bound_to(r["kid"]))]
+
+    def _live(self, now: datetime) -> dict[str, KeyPair]:
+        return {kid: key for kid, key in self._keys.items() if key.retires_at is None or key.retires_at > now}
+
+    def _signing_key(self, now: datetime) -> KeyPair:
+        ready = [key for key in self._live(now).values() if key.signs_from <= now]
+        if not ready:
+            raise Unavailable("No signing key is loaded; is Postgres reachable and migrated?")
+        return max(ready, key=lambda key: key.signs_from)
+
+    async def _live_rows(self) -> list[Any]:
+        rows: list[Any] = await self._pool.fetch(
+            "SELECT kid, private_pem, public_jwk, signs_from, retires_at FROM signing_keys"
+            " WHERE retires_at IS NULL OR retires_at > $1",
+            self._clock(),
+        )
+        return rows
+
+    async def _create_first(self) -> None:
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _ROTATION_LOCK)
+            if not await connection.fetchval(
+                "SELECT count(*) FROM signing_keys WHERE signs_from <= $1 AND (retires_at IS NULL OR retires_at > $1)",
+                self._clock(),
+            ):
+                await self._insert(connection, self._clock())
+
+    async def _insert(self, connection: Any, signs_from: datetime) -> str:
+        kid, pem, public_jwk = await asyncio.to_thread(generate_key)
+        await connection.execute(
+            "INSERT INTO signing_keys (kid, private_pem, public_jwk, signs_from) VALUES ($1, $2, $3, $4)",
+            kid,
+            self._secrets.seal(pem, bound_to=_bound_to(kid)),
+            orjson.dumps(public_jwk).decode(),
+            signs_from,
+        )
+        return kid
+
+    def _opened(self, row: Any) -> KeyPair:
+        kid = row["kid"]
+        pem = self._secrets.unseal(row["private_pem"], bound_to=_bound_to(kid))
+        return load_key(kid, pem, orjson.loads(row["public_jwk"]), row["signs_from"], row["retires_at"])
+
+
+def _bound_to(kid: str) -> str:
+    return f"signing-key:{kid}"
+
+
+def _state(row: Any, now: datetime, signing: datetime | None) -> str:
+    if row["retires_at"] is not None and row["retires_at"] <= now:
+        return "retired"
+    if row["signs_from"] > now:
+        return "coming"
+    return "signing" if row["signs_from"] == signing else "verifying"

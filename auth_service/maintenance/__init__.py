@@ -1,0 +1,1 @@
+"""What operators do: recover after a restore, seal anew, rotate and retire signing keys."""

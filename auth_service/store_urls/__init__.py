@@ -1,0 +1,1 @@
+"""What DATABASE_URL and REDIS_URL say."""
