@@ -20,14 +20,9 @@ import typer
 from pydantic_settings import DotEnvSettingsSource
 
 from auth_service.config import Settings
-from auth_service.embedded import (
-    EmbeddedError,
-    EmbeddedServer,
-    command_line,
-    start_postgres,
-    start_redis,
-    write_private,
-)
+from auth_service.embedded.postgres import start_postgres
+from auth_service.embedded.redis import start_redis
+from auth_service.embedded.server import EmbeddedError, EmbeddedServer, command_line, write_private
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)
 READY_SECONDS = 90.0

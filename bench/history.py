@@ -36,7 +36,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from auth_service.config import Settings
 from auth_service.core.connections import Resources, open_resources
 from auth_service.core.passwords.hashing import hash_now
-from auth_service.embedded import EmbeddedServer, start_postgres, start_redis
+from auth_service.embedded.postgres import start_postgres
+from auth_service.embedded.redis import start_redis
+from auth_service.embedded.server import EmbeddedServer
 from auth_service.models import new_id
 from auth_service.sessions.client import Client
 from auth_service.sessions.partition_upkeep import drop_old_months

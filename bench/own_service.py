@@ -13,7 +13,8 @@ from pathlib import Path
 
 import httpx
 
-from auth_service.embedded import start_postgres, start_redis
+from auth_service.embedded.postgres import start_postgres
+from auth_service.embedded.redis import start_redis
 
 START_SECONDS = 60
 

@@ -22,7 +22,8 @@ from pydantic import TypeAdapter
 
 from auth_service.config import load_settings
 from auth_service.core.connections import Resources, open_resources
-from auth_service.embedded import start_postgres, start_redis
+from auth_service.embedded.postgres import start_postgres
+from auth_service.embedded.redis import start_redis
 from auth_service.users.repository import Account, find_account, find_by_id
 from auth_service.users.service import create_user
 

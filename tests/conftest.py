@@ -77,7 +77,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterato
     if database_url and redis_url:
         yield Servers(database_url, redis_url, worker_id)
         return
-    from auth_service.embedded import start_postgres, start_redis
+    from auth_service.embedded.postgres import start_postgres
+    from auth_service.embedded.redis import start_redis
 
     folder = tmp_path_factory.mktemp("servers")
     with ExitStack() as stack:

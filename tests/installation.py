@@ -16,7 +16,9 @@ from typer.testing import CliRunner
 
 from auth_service.cli import app
 from auth_service.config import Settings
-from auth_service.embedded import EmbeddedServer, start_kafka, start_redis
+from auth_service.embedded.kafka import start_kafka
+from auth_service.embedded.redis import start_redis
+from auth_service.embedded.server import EmbeddedServer
 from auth_service.events.cloud_event import Message
 from auth_service.events.kafka import Kafka
 from auth_service.models import Base

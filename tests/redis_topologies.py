@@ -16,7 +16,7 @@ import redis as sync_redis
 from redis.cluster import ClusterNode
 from redis.sentinel import Sentinel
 
-from auth_service.embedded import redis_server
+from auth_service.embedded.redis import redis_server
 from auth_service.store_urls.redis import Kind, read_redis_url
 
 PATIENCE = 60  # a busy machine is no failure

@@ -14,7 +14,8 @@ from pydantic import SecretStr
 from sqlalchemy import QueuePool
 
 from auth_service.core.tokens.denylist import BUCKETS, Denylist, generation_key, redis_key
-from auth_service.embedded import EmbeddedServer, start_redis
+from auth_service.embedded.redis import start_redis
+from auth_service.embedded.server import EmbeddedServer
 from tests.api import V1, Account, Api, Tokens, error_of, tokens_of
 from tests.conftest import Fresh
 from tests.gate import Gate, gate_to

@@ -17,13 +17,17 @@ import psutil
 import pytest
 from redis import Redis
 
-from auth_service import embedded
-from auth_service.embedded import EmbeddedError, EmbeddedServer, redis_server, start_postgres, start_redis
+from auth_service.embedded import postgres as embedded_postgres
+from auth_service.embedded import server as embedded_server
+from auth_service.embedded.postgres import start_postgres
+from auth_service.embedded.redis import redis_server, start_redis
+from auth_service.embedded.server import EmbeddedError, EmbeddedServer
 
 START_AND_DIE = """
 import os, signal, sys
 from pathlib import Path
-from auth_service.embedded import start_postgres, start_redis
+from auth_service.embedded.postgres import start_postgres
+from auth_service.embedded.redis import start_redis
 folder = Path(sys.argv[1])
 servers = start_postgres(folder / "postgres", durable=False), start_redis(folder / "redis", durable=True)
 print(*(word for server in servers for word in (server.pid, server.url)), flush=True)
@@ -197,16 +201,16 @@ def test_port_that_was_taken_meanwhile_is_replaced(
     tmp_path: Path, started: list[EmbeddedServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with taken_port() as listener:
-        free_port = embedded._free_port
+        free_port = embedded_server.free_port
         offers = iter([listener.getsockname()[1], free_port()])
-        monkeypatch.setattr(embedded, "_free_port", lambda: next(offers))
+        monkeypatch.setattr(embedded_server, "free_port", lambda: next(offers))
         started.append(start_redis(tmp_path / "redis", durable=False))
         assert started[0].is_running()
 
 
 def test_failed_start_tells_the_reason_and_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with taken_port() as listener:
-        monkeypatch.setattr(embedded, "_free_port", lambda: listener.getsockname()[1])
+        monkeypatch.setattr(embedded_server, "free_port", lambda: listener.getsockname()[1])
         with pytest.raises(EmbeddedError) as failure:
             start_redis(tmp_path / "redis", durable=False)
     assert "Redis did not start: " in str(failure.value)
@@ -255,10 +259,10 @@ def test_root_runs_postgres_from_a_closed_folder(
 ) -> None:
     home = tmp_path / "root"
     home.mkdir(mode=0o700)
-    installed = embedded._package_folder("embedded_postgres", "PostgreSQL")
+    installed = embedded_server.package_folder("embedded_postgres", "PostgreSQL")
     for name in ("embedded_postgres", "embedded_postgres.libs"):
         shutil.copytree(installed.parent / name, home / name)
-    monkeypatch.setattr(embedded, "_package_folder", lambda *names: home / "embedded_postgres")
+    monkeypatch.setattr(embedded_postgres, "package_folder", lambda *names: home / "embedded_postgres")
     if namespaces == "forbidden":
         unshare = tmp_path / "bin" / "unshare"
         unshare.parent.mkdir()

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from auth_service.config import Settings
 from auth_service.core.stores.redis_client import turns_of
-from auth_service.embedded import PASSWORD_FILE, start_postgres
+from auth_service.embedded.postgres import PASSWORD_FILE, start_postgres
 from tests.api import V1, Api, Tokens, error_of
 from tests.conftest import ROOT, Fresh
 from tests.gate import gate_to

@@ -20,7 +20,8 @@ from auth_service.core.tokens.denylist import (
     generation_key,
     redis_key,
 )
-from auth_service.embedded import EmbeddedServer, start_redis
+from auth_service.embedded.redis import start_redis
+from auth_service.embedded.server import EmbeddedServer
 from tests.api import PASSWORD, V1, Account, Api, Tokens, error_of, tokens_of, unique
 from tests.conftest import Fresh
 from tests.redis_topologies import SERVICE, Node, Topology

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from auth_service.config import Settings
-from auth_service.embedded import start_redis
+from auth_service.embedded.redis import start_redis
 from tests.api import PASSWORD, Tokens, tokens_of, unique
 from tests.command import Command
 from tests.conftest import test_settings

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from auth_service import embedded
 from auth_service.config import Settings
-from auth_service.embedded import start_redis
+from auth_service.embedded.postgres import start_postgres
+from auth_service.embedded.redis import start_redis
 from tests.api import PASSWORD, V1, Api, Tokens, error_of
 from tests.command import Command
 from tests.conftest import Fresh, Servers, _recreate, running_app, test_settings
@@ -100,7 +100,7 @@ async def events(api: Api, admin: Tokens, after: int = 0) -> list[dict[str, obje
 
 
 async def test_rel_11_a_moment_in_time_comes_back_from_archived_wal(tmp_path: Path) -> None:
-    made = embedded.start_postgres(tmp_path / "data", durable=True)
+    made = start_postgres(tmp_path / "data", durable=True)
     password = urlsplit(made.url).password or ""
     made.stop()
     server = Server(tmp_path / "data", free_port(), password)

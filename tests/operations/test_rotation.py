@@ -16,7 +16,8 @@ from pydantic import SecretStr
 from auth_service.config import Settings
 from auth_service.core.clock import utc_now
 from auth_service.core.tokens.keys import SHORTEST_OVERLAP
-from auth_service.embedded import start_postgres, start_redis
+from auth_service.embedded.postgres import start_postgres
+from auth_service.embedded.redis import start_redis
 from auth_service.mfa.totp import SECONDS, code_at
 from tests.api import PASSWORD, V1, Tokens, tokens_of
 from tests.command import Command
