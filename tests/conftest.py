@@ -23,7 +23,7 @@ from fastapi import FastAPI
 from auth_service.config import Settings
 from auth_service.core.clock import Clock, utc_now
 from auth_service.core.connections import Resources
-from auth_service.core.passwords.hashing import hashing as passwords
+from auth_service.core.passwords import hashing as passwords
 from auth_service.main import create_app
 from tests.api import Api
 from tests.redis_topologies import Topology, cluster, flush, sentinel_set

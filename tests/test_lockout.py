@@ -10,7 +10,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from auth_service.core.passwords.hashing import hashing as passwords
+from auth_service.core.passwords import hashing as passwords
 from auth_service.mail.outbox import open_letter
 from auth_service.models import Mail
 from auth_service.users import attempts

@@ -17,8 +17,8 @@ import pytest
 from sqlalchemy import event
 
 from auth_service.config import Settings
+from auth_service.core.passwords import hashing as passwords
 from auth_service.core.passwords.hashing import PasswordHasher
-from auth_service.core.passwords.hashing import hashing as passwords
 from auth_service.sessions.client import Client
 from auth_service.sessions.history import record_failure
 from auth_service.users import attempts

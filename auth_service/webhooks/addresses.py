@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import httpx
 
-from auth_service.config import Network, Settings
+from auth_service.config import Settings
+from auth_service.setting_values import Network
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 MOST_CHARACTERS = 2000
