@@ -14,6 +14,7 @@ import pytest
 from auth_service.audit import service
 from auth_service.audit.chain import GENESIS
 from auth_service.audit.trail import Action, operator
+from auth_service.locks import Advisory
 from tests.access import create_permission, create_role, role_body
 from tests.api import PASSWORD, V1, Account, Api, StoppedClock, Tokens, error_of, unique
 from tests.command import Command
@@ -22,7 +23,6 @@ from tests.phone import enrol_phone
 from tests.test_route_matrix import ACTORS, TABLE, plain
 
 AUDIT = f"{V1}/admin/audit"
-CHAIN_LOCK = 0x61756474
 WAITING = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = $1"
 
 
@@ -396,14 +396,14 @@ async def test_aud_4_killed_between_the_act_and_its_row_there_is_neither(office:
     rows = await connection.fetchval("SELECT count(*) FROM audit_log")
     for number in range(20):
         async with connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", CHAIN_LOCK)
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", Advisory.AUDIT_CHAIN)
             body = role_body(name=f"killed-{number}")
             doomed = asyncio.create_task(office.api.http.post(f"{V1}/roles", json=body, headers=office.tokens.bearer))
             # The act is done and waits to be recorded: the worst moment.
             waiting = None
             while waiting is None:
                 await asyncio.sleep(0.01)
-                waiting = await connection.fetchval(WAITING, CHAIN_LOCK)
+                waiting = await connection.fetchval(WAITING, Advisory.AUDIT_CHAIN)
             await connection.execute("SELECT pg_terminate_backend($1)", waiting)
             assert error_of(await doomed) == (503, "temporarily_unavailable")
     assert await connection.fetchval("SELECT count(*) FROM roles WHERE name LIKE 'killed-%'") == 0

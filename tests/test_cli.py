@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from auth_service.commands.schema import alembic_config
 from auth_service.config import Settings
+from auth_service.locks import Advisory
 from auth_service.seed import DEMO_USERS
 from auth_service.users.service import create_user
 from tests.access import moment
@@ -20,7 +21,6 @@ from tests.conftest import Fresh, Servers
 from tests.service_process import free_port
 
 NEW_PASSWORD = "a new horse of the battery"
-ACCESS_LOCK = 0x61636373
 WAITING = (
     "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -182,7 +182,7 @@ async def test_sec_3_two_first_superusers_at_once_are_one(fresh: Fresh) -> None:
 
     async with hot.acquire() as connection:
         async with connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", ACCESS_LOCK)
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", Advisory.ACCESS_RULES)
             both = [asyncio.create_task(create(number)) for number in range(2)]
             # Both wait for their turn; neither looks whether there is a superuser before it has come.
             while await connection.fetchval(WAITING) < 2:

@@ -13,6 +13,7 @@ import pytest
 from auth_service.config import Settings
 from auth_service.core.connections import Resources
 from auth_service.core.errors import LastSuperuser
+from auth_service.locks import Advisory
 from auth_service.permissions.actor import OPERATOR
 from auth_service.roles.service import grant_role, revoke_role
 from auth_service.users.service import delete_user, set_active
@@ -132,7 +133,7 @@ async def access_rules_locked(settings: Settings) -> AsyncIterator[None]:
     connection = await asyncpg.connect(settings.asyncpg_dsn)
     try:
         async with connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", 0x61636373)
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", Advisory.ACCESS_RULES)
             yield
     finally:
         await connection.close()

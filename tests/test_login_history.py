@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from auth_service.locks import lock_user
 from auth_service.sessions.client import Client
 from auth_service.sessions.history import record_failure
-from auth_service.sessions.repository import lock_user
 from auth_service.users.service import delete_user
 from tests.access import create_role, grant, moment
 from tests.api import V1, Account, Api, Tokens, error_of

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from auth_service.core.clock import utc_now
 from auth_service.core.errors import PermissionDenied
 from auth_service.core.principal import authenticate
-from auth_service.permissions.repository import lock_access_rules
+from auth_service.locks import lock_access_rules
 from auth_service.permissions.service import OWN_CODES
 from auth_service.roles.service import grant_role
 from tests.access import create_permission, create_role, grant, moment, put_grant, revoke, role_body, times

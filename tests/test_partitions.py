@@ -17,12 +17,13 @@ import structlog
 from auth_service.config import Settings
 from auth_service.core.clock import Clock, utc_now
 from auth_service.core.connections import Resources, open_resources
+from auth_service.locks import Advisory
 from auth_service.sessions import partition_steps as steps
 from auth_service.sessions import partition_upkeep as upkeep
 from auth_service.sessions.client import Client
 from auth_service.sessions.history import record_failure
 from auth_service.sessions.partition_steps import HistoryInUse
-from auth_service.sessions.partition_upkeep import ADVISORY_LOCK, PostgresRefuses
+from auth_service.sessions.partition_upkeep import PostgresRefuses
 from auth_service.sessions.partitions import DEFAULT, SPENT, month_of, name_of
 from auth_service.users.service import delete_user
 from tests.access import moment
@@ -55,7 +56,7 @@ async def connected(settings: Settings) -> AsyncIterator[Any]:
 async def another_is_at_it(settings: Settings) -> AsyncIterator[Any]:
     """The lock is held, so the jobs of the apps that run meanwhile skip their turn."""
     async with connected(settings) as connection:
-        await connection.execute("SELECT pg_advisory_lock($1)", ADVISORY_LOCK)
+        await connection.execute("SELECT pg_advisory_lock($1)", Advisory.HISTORY_PARTITIONS)
         yield connection
 
 
@@ -237,7 +238,7 @@ async def test_rel_1_a_full_default_partition_is_emptied_while_people_log_in(fre
                 group.create_task(log_in(person))
             group.create_task(read())
             await asyncio.sleep(0.3)
-            await database.execute("SELECT pg_advisory_unlock($1)", ADVISORY_LOCK)
+            await database.execute("SELECT pg_advisory_unlock($1)", Advisory.HISTORY_PARTITIONS)
             done = await upkeep.ensure_partitions(api.resources)
             await asyncio.sleep(0.3)
             stop.set()
@@ -347,7 +348,7 @@ async def test_rel_1_killed_at_any_statement_the_next_run_completes_it(fresh: Fr
                     await write_entries(database, month, come, account.id)
 
             async with connected(settings) as connection:
-                await connection.execute("SELECT pg_advisory_lock($1)", ADVISORY_LOCK)
+                await connection.execute("SELECT pg_advisory_lock($1)", Advisory.HISTORY_PARTITIONS)
                 dying: Any = Dying(connection, number, late)
                 died = True
                 with suppress(Killed, asyncpg.InterfaceError):

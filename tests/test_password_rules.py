@@ -8,8 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
+from auth_service.core.passwords import common_passwords
 from auth_service.core.passwords.common_passwords import is_common
-from auth_service.core.passwords.hashing import MIN_LENGTH, check_context, check_rules, common_passwords
+from auth_service.core.passwords.hashing import MIN_LENGTH, check_context, check_rules
 from auth_service.seed import DEMO_USERS
 from tests.api import PASSWORD, V1, Api, error_of, unique
 from tests.command import Command

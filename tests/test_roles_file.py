@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from auth_service.audit.trail import operator
+from auth_service.locks import Advisory
 from auth_service.permissions.service import OWN_CODES
 from auth_service.roles.access_file import MOST_BYTES, BadAccessFile, read
 from tests.access import create_role, grant
@@ -16,7 +17,6 @@ from tests.api import V1, Api, Tokens
 from tests.command import Command
 from tests.conftest import ROOT, Fresh
 
-ACCESS_LOCK = 0x61636373
 WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = $1"
 CHANGES = 4
 
@@ -272,9 +272,9 @@ async def test_rbac_2_apply_and_a_change_by_the_api_wait_for_each_other(desk: De
     async with pool.acquire() as connection:
         transaction = connection.transaction()
         await transaction.start()
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", ACCESS_LOCK)
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", Advisory.ACCESS_RULES)
         applying = asyncio.create_task(desk.apply())
-        while not await pool.fetchval(WAITING, ACCESS_LOCK):
+        while not await pool.fetchval(WAITING, Advisory.ACCESS_RULES):
             assert not applying.done()
             await asyncio.sleep(0.02)
         await connection.execute("INSERT INTO roles (name, title) VALUES ('new', 'Old')")

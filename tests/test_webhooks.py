@@ -20,7 +20,7 @@ from auth_service.core.upkeep import running
 from auth_service.events.kinds import KINDS, ProfileChanged
 from auth_service.events.outbox import record
 from auth_service.events.relay import delete_old_events
-from auth_service.main import relay_jobs
+from auth_service.jobs import relay_jobs
 from auth_service.maintenance.resealing import reseal
 from auth_service.models import new_id
 from auth_service.permissions.actor import OPERATOR

@@ -18,16 +18,15 @@ from auth_service.core.errors import PermissionDenied
 from auth_service.core.principal import Principal
 from auth_service.events.kinds import Event, LoginChanged, ProfileChanged
 from auth_service.events.outbox import record
+from auth_service.locks import lock_access_rules, lock_user
 from auth_service.mail.outbox import must_have_mail
 from auth_service.mfa import service as mfa
 from auth_service.mfa.schemas import MfaState
 from auth_service.models import LoginAttempts, User
 from auth_service.permissions.actor import Actor, load_actor, load_subject, who
-from auth_service.permissions.repository import lock_access_rules
 from auth_service.permissions.service import holds
 from auth_service.roles.service import grant_in, list_grants
 from auth_service.sessions import devices
-from auth_service.sessions.repository import lock_user
 from auth_service.sessions.service import list_sessions
 from auth_service.users import email as addresses
 from auth_service.users import look_alikes, repository, service

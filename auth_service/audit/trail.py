@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 
 from auth_service.audit.chain import GENESIS, Content, chained
 from auth_service.core.http.call import current_call
+from auth_service.locks import Advisory
 from auth_service.models import AuditLog
 
-_CHAIN_LOCK = 0x61756474  # "audt"
 _PENDING = "audit entries"
 
 
@@ -125,7 +125,7 @@ def _append(session: Session) -> None:
     session.flush()
     # One after another, so that each row has one predecessor. Last of all locks, and as late as can be: it is held
     # for two statements and the commit.
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CHAIN_LOCK})
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": Advisory.AUDIT_CHAIN})
     newest = select(AuditLog.id, AuditLog.hash).order_by(AuditLog.id.desc()).limit(1)
     head = session.execute(newest).one_or_none()
     row_id, previous = (0, GENESIS) if head is None else (head.id, head.hash)

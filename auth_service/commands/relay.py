@@ -21,7 +21,7 @@ def relay() -> None:
 
 
 async def _until_stopped() -> None:
-    from auth_service.main import relay_jobs
+    from auth_service.jobs import relay_jobs
 
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -15,13 +15,13 @@ import asyncpg
 import orjson
 from asyncpg.pool import PoolConnectionProxy
 
+from auth_service.locks import Advisory, hold
+
 Connection = asyncpg.Connection | PoolConnectionProxy
-ADVISORY_LOCK = 0x706F7369  # "posi"
 AT_ONCE = 5000
 
 # The lock is a statement of its own: the next one takes its snapshot after the lock, and sees all that the one
 # before it has numbered. Rows of one user have numbers in the order of their changes, so their positions have too.
-_LOCK = "SELECT pg_advisory_xact_lock($1)"
 _NUMBER = """
 WITH waiting AS MATERIALIZED (SELECT number FROM outbox WHERE position IS NULL ORDER BY number LIMIT $1),
     numbered AS MATERIALIZED (SELECT number, nextval('outbox_position') AS position FROM waiting)
@@ -54,7 +54,7 @@ async def give_positions(connection: Connection) -> None:
     """To all that has been committed; others that are at it are waited for."""
     while await connection.fetchval("SELECT EXISTS (SELECT FROM outbox WHERE position IS NULL)"):
         async with connection.transaction():
-            await connection.execute(_LOCK, ADVISORY_LOCK)
+            await hold(connection, Advisory.EVENT_POSITIONS)
             await connection.execute(_NUMBER, AT_ONCE)
 
 

@@ -17,6 +17,7 @@ from auth_service.events.cloud_event import to_message
 from auth_service.events.kafka import Kafka, Sent
 from auth_service.events.outbox import BUCKETS
 from auth_service.events.positions import Positioned, give_positions, positioned
+from auth_service.locks import TAKE_FREE_BUCKETS, Advisory
 
 log = structlog.get_logger(__name__)
 
@@ -25,12 +26,10 @@ RESTART_SECONDS = 1.0  # after a failure of Postgres
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 EACH_BUCKET = 32
 MOST_TRIES = 10
-LOCK_CLASS = 0x6F757462  # "outb"
 LATE = timedelta(seconds=60)
 DELETE_AT_ONCE = 5000
 
 _ANY = "SELECT EXISTS (SELECT FROM outbox WHERE sent_at IS NULL AND parked_at IS NULL)"
-_TAKE_BUCKETS = "SELECT bucket FROM generate_series(0, $2 - 1) AS bucket WHERE pg_try_advisory_lock($1, bucket)"
 # By bucket: the index gives each one's first rows, however many millions wait behind them.
 _DUE = """
 SELECT due.* FROM unnest($1::int[]) AS mine (bucket) CROSS JOIN LATERAL (
@@ -71,7 +70,7 @@ async def publish_due(resources: Resources, connection: asyncpg.Connection, kafk
     await give_positions(connection)
     if not await connection.fetchval(_ANY):
         return True
-    buckets = [row["bucket"] for row in await connection.fetch(_TAKE_BUCKETS, LOCK_CLASS, BUCKETS)]
+    buckets = [row["bucket"] for row in await connection.fetch(TAKE_FREE_BUCKETS, Advisory.EVENT_BUCKETS, BUCKETS)]
     try:
         # With the locks, and not before: whoever had them has marked what was sent.
         while rows := await connection.fetch(_DUE, buckets, EACH_BUCKET):

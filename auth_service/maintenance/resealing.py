@@ -1,14 +1,12 @@
 """Seals everything under SECRET_KEY anew, so that SECRET_KEY_PREVIOUS can go (SEC-2)."""
 
-from sqlalchemy import text
-
 from auth_service.audit.trail import Action, Target, write_act
 from auth_service.core.connections import Resources
 from auth_service.core.principal import Principal
+from auth_service.core.stores.postgres_pools import driver_of
 from auth_service.mail import outbox
 from auth_service.mfa import service as mfa
 from auth_service.permissions.actor import Actor, who
-from auth_service.permissions.repository import driver_of
 from auth_service.webhooks import service as webhooks
 
 
@@ -20,7 +18,6 @@ async def reseal(resources: Resources, caller: Principal | Actor) -> dict[str, i
         "webhooks": await webhooks.reseal_all(resources),
     }
     async with resources.db.begin() as session:
-        await session.execute(text("SELECT 1"))  # SQLAlchemy begins the transaction with its first statement
         counts["signing_keys"] = await resources.keys.reseal_in(await driver_of(session))
         write_act(
             session, who(caller), Action.SECRETS_RESEALED, Target("key", None), at=resources.clock(), after=counts

@@ -10,12 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from auth_service.audit.trail import Action, Target, write_act
 from auth_service.core.connections import Resources
 from auth_service.core.principal import Principal
+from auth_service.core.stores.postgres_pools import driver_of
 from auth_service.events.kinds import SessionsEnded
 from auth_service.events.outbox import record
 from auth_service.mfa.totp import SECONDS, STEPS_AROUND
 from auth_service.models import EmailChange, LoginChallenge, Mail, MailedToken, Session, User
 from auth_service.permissions.actor import Actor, who
-from auth_service.permissions.repository import driver_of
 from auth_service.sessions import repository
 
 BATCH = 500

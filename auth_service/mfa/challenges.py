@@ -7,13 +7,13 @@ from uuid import UUID
 from auth_service.core.connections import Resources
 from auth_service.core.errors import AppError, InvalidCredentials
 from auth_service.core.row_tokens import new_secret, read_token, write_token
+from auth_service.locks import lock_user
 from auth_service.mfa import repository
 from auth_service.mfa.service import WrongCode, check_code
 from auth_service.models import LoginChallenge, User, new_id
 from auth_service.sessions.client import Client
 from auth_service.sessions.devices import find_in
 from auth_service.sessions.history import record_failure
-from auth_service.sessions.repository import lock_user
 from auth_service.users import attempts
 from auth_service.users.credentials import take_of_address
 

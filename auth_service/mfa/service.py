@@ -16,13 +16,14 @@ from auth_service.core.principal import Principal
 from auth_service.core.schemas import without_gaps
 from auth_service.events import kinds
 from auth_service.events.outbox import record
+from auth_service.locks import lock_user
 from auth_service.mail.outbox import enqueue
 from auth_service.mail.texts import MailKind
 from auth_service.mfa import recovery_codes, repository, totp
 from auth_service.models import Totp, User
 from auth_service.permissions.actor import Actor, who
 from auth_service.permissions.keepers import keeping_administration
-from auth_service.sessions.repository import find_own, lock_user, mark_second_factor
+from auth_service.sessions.repository import find_own, mark_second_factor
 from auth_service.sessions.service import end_all_in, end_others_in, idle_life
 from auth_service.users import attempts
 from auth_service.users.admin_guard import may_act_on

@@ -10,10 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from auth_service.audit.trail import Who, operator
 from auth_service.core.errors import LackingYourself, PermissionDenied
 from auth_service.core.principal import Principal
+from auth_service.core.stores.postgres_pools import driver_of
 from auth_service.models import ServiceAccount
 from auth_service.permissions.check import Subject, covered_until
 from auth_service.permissions.patterns import EVERYTHING, covering, covers
-from auth_service.permissions.repository import driver_of, load_facts
+from auth_service.permissions.repository import load_facts
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.connections import Resources
 from auth_service.core.errors import WouldShutOut
+from auth_service.locks import lock_access_rules
 from auth_service.permissions.patterns import covering, covers
-from auth_service.permissions.repository import load_keepers, lock_access_rules
+from auth_service.permissions.repository import load_keepers
 from auth_service.permissions.step_up import Demand, demand_of
 
 UNMARK = "permissions:write"

@@ -1,4 +1,4 @@
-"""The one query for users' effective grants, the catalogue, and the lock that all changes of access take."""
+"""The one query for users' effective grants, who administers access, and the catalogue."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -10,8 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.models import Permission, RolePermission, ServiceAccount
 from auth_service.permissions.check import Grant, Subject
-
-_ACCESS_LOCK = 0x61636373  # "accs"
 
 # $1 user ids, $2 patterns of interest (null: all), $3 codes to look up in the catalogue.
 # UNION, not UNION ALL: a role reached on two ways counts once, and a cycle would still end.
@@ -39,13 +37,6 @@ class Fetches(Protocol):
     """asyncpg's pool or one of its connections."""
 
     async def fetch(self, query: str, *args: Any) -> list[Any]: ...
-
-
-async def driver_of(session: AsyncSession) -> Any:
-    """The session's asyncpg connection, within its transaction once it has run a statement."""
-    raw = await (await session.connection()).get_raw_connection()
-    assert raw.driver_connection is not None  # noqa: S101  a checked-out connection has one
-    return raw.driver_connection
 
 
 async def load_facts(
@@ -135,11 +126,6 @@ async def session_limit_of(session: AsyncSession, user_id: UUID, now: datetime) 
     """The largest that an active grant gives; None where no role says any, and for superusers."""
     limit: int | None = await session.scalar(text(_SESSION_LIMIT), {"user_id": user_id, "now": now})
     return limit
-
-
-async def lock_access_rules(session: AsyncSession) -> None:
-    """Until the transaction ends nobody else changes roles, grants, the catalogue or who is active (RBAC-2)."""
-    await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ACCESS_LOCK})
 
 
 async def list_permissions(session: AsyncSession) -> Sequence[Permission]:

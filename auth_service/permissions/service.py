@@ -21,6 +21,7 @@ from auth_service.core.errors import (
 from auth_service.core.principal import Principal
 from auth_service.events.kinds import PermissionChanged, PermissionCreated, PermissionDeleted
 from auth_service.events.outbox import record
+from auth_service.locks import lock_access_rules
 from auth_service.models import Permission
 from auth_service.permissions import repository
 from auth_service.permissions.actor import Actor, load_actor, who
@@ -157,7 +158,7 @@ async def create_permission(
     resources: Resources, caller: Principal | Actor, code: str, title: str, description: str, *, step_up: bool = False
 ) -> Permission:
     async with resources.db.begin() as session:
-        await repository.lock_access_rules(session)
+        await lock_access_rules(session)
         return await create_permission_in(
             resources, session, caller, code, title=title, description=description, step_up=step_up
         )
@@ -245,7 +246,7 @@ async def delete_permission(resources: Resources, caller: Principal | Actor, cod
     names it.
     """
     async with resources.db.begin() as session:
-        await repository.lock_access_rules(session)
+        await lock_access_rules(session)
         await delete_permission_in(resources, session, caller, code)
 
 

@@ -11,9 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.connections import Resources
 from auth_service.core.errors import AppError, ValidationFailed
+from auth_service.locks import lock_access_rules
 from auth_service.permissions.actor import Actor
 from auth_service.permissions.keepers import keeping_administration
-from auth_service.permissions.repository import list_permissions, lock_access_rules
+from auth_service.permissions.repository import list_permissions
 from auth_service.permissions.service import (
     OWN_CODES,
     create_permission_in,

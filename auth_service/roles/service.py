@@ -14,10 +14,11 @@ from auth_service.core.errors import NotFound, RoleBuiltIn, RoleExists, RoleInUs
 from auth_service.core.principal import Principal
 from auth_service.events.kinds import RoleChanged, RoleCreated, RoleDeleted, RoleGranted, RoleRevoked
 from auth_service.events.outbox import record
+from auth_service.locks import lock_access_rules
 from auth_service.models import Role, UserRole
 from auth_service.permissions.actor import Actor, load_actor, who
 from auth_service.permissions.keepers import keeping_administration
-from auth_service.permissions.repository import lock_access_rules, unknown_patterns
+from auth_service.permissions.repository import unknown_patterns
 from auth_service.roles import repository
 from auth_service.roles.hierarchy import Hierarchy
 from auth_service.roles.schemas import RoleAnswer, RoleGrantAnswer

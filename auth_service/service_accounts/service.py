@@ -12,9 +12,10 @@ from auth_service.core.principal import Principal
 from auth_service.core.row_tokens import digest, new_secret
 from auth_service.events.kinds import ServiceCreated, ServiceDeleted, ServiceSecretAdded
 from auth_service.events.outbox import record
+from auth_service.locks import lock_access_rules
 from auth_service.models import ServiceAccount, ServiceSecret
 from auth_service.permissions.actor import Actor, load_actor, who
-from auth_service.permissions.repository import lock_access_rules, unknown_patterns
+from auth_service.permissions.repository import unknown_patterns
 from auth_service.service_accounts import repository
 
 MANAGE = "services:write"

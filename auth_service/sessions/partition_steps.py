@@ -91,7 +91,7 @@ class Ensured:
 
 
 async def ensure(connection: Connection, now: datetime, months_ahead: int) -> Ensured:
-    """The caller holds ADVISORY_LOCK; the transactions are its own."""
+    """The caller holds Advisory.HISTORY_PARTITIONS; the transactions are its own."""
     moved = await _finish_last_run(connection)
     there = {row["relname"] for row in await connection.fetch(_PARTITIONS)}
     wanted = {month_of(now, offset) for offset in range(months_ahead + 1)}
@@ -106,7 +106,7 @@ async def ensure(connection: Connection, now: datetime, months_ahead: int) -> En
 
 
 async def drop_expired(connection: Connection, now: datetime, months_kept: int) -> list[str]:
-    """The caller holds ADVISORY_LOCK; the transactions are its own.
+    """The caller holds Advisory.HISTORY_PARTITIONS; the transactions are its own.
 
     Taking off and dropping are two steps: the first locks the history and is quick, the second takes its time.
     """

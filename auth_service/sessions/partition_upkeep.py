@@ -8,10 +8,10 @@ import structlog
 
 from auth_service.core.connections import CLOSE_SECONDS, Resources
 from auth_service.core.errors import Conflict
+from auth_service.locks import Advisory, take, try_take
 from auth_service.sessions.partition_steps import Connection, Ensured, HistoryInUse, drop_expired, ensure, list_expired
 
 log = structlog.get_logger(__name__)
-ADVISORY_LOCK = 0x70617274  # "part"
 LONGEST_STATEMENT_SECONDS = 3600.0
 
 
@@ -26,7 +26,7 @@ async def keep_up(resources: Resources) -> None:
     """What each worker does every hour: one of them does it all, the others skip it. What is refused waits an hour."""
     try:
         async with _connected(resources) as connection:
-            if await connection.fetchval("SELECT pg_try_advisory_lock($1)", ADVISORY_LOCK):
+            if await try_take(connection, Advisory.HISTORY_PARTITIONS):
                 done = await ensure(connection, resources.clock(), resources.settings.history_months_ahead)
                 if done.made:
                     log.info("history_partitions_made", partitions=done.made)
@@ -42,14 +42,14 @@ async def keep_up(resources: Resources) -> None:
 async def ensure_partitions(resources: Resources, months_ahead: int | None = None) -> Ensured:
     """Waits for others who are at it. Raises HistoryInUse or PostgresRefuses."""
     async with _connected(resources) as connection:
-        await connection.execute("SELECT pg_advisory_lock($1)", ADVISORY_LOCK)
+        await take(connection, Advisory.HISTORY_PARTITIONS)
         return await ensure(connection, resources.clock(), months_ahead or resources.settings.history_months_ahead)
 
 
 async def drop_old_months(resources: Resources) -> list[str]:
     """The names of those that were dropped. Raises HistoryInUse or PostgresRefuses."""
     async with _connected(resources) as connection:
-        await connection.execute("SELECT pg_advisory_lock($1)", ADVISORY_LOCK)
+        await take(connection, Advisory.HISTORY_PARTITIONS)
         return await drop_expired(connection, resources.clock(), resources.settings.history_months_kept)
 
 

@@ -79,12 +79,6 @@ async def origin_of(pool: asyncpg.Pool, session_id: UUID) -> tuple[str | None, U
     return (None, None) if row is None else (row["ip"], row["device_id"])
 
 
-async def lock_user(session: AsyncSession, user_id: UUID) -> User | None:
-    """Holds the user's row: sessions start and end one at a time for each user (SES-1)."""
-    statement = select(User).where(User.id == user_id).with_for_update().execution_options(populate_existing=True)
-    return (await session.scalars(statement)).one_or_none()
-
-
 async def end(session: AsyncSession, now: datetime, reason: str, *conditions: Any) -> list[tuple[UUID, UUID]]:
     """(user id, session id) of each live session that this call ended; it never ends one twice."""
     statement = (

@@ -10,6 +10,7 @@ from auth_service.core.connections import Resources
 from auth_service.core.errors import NotFound
 from auth_service.events.kinds import DevicesRevoked, RefreshTokenReused, SessionEnded, SessionsEnded
 from auth_service.events.outbox import record
+from auth_service.locks import lock_user
 from auth_service.models import Session
 from auth_service.sessions import devices, repository
 from auth_service.sessions.refresh_families import Families
@@ -54,7 +55,7 @@ async def end_one_in(resources: Resources, session: AsyncSession, user_id: UUID,
 async def revoke_device(resources: Resources, user_id: UUID, device_id: UUID) -> None:
     """The device is a stranger again, and its sessions end; raises NotFound, also for somebody else's."""
     async with resources.denylist.announcing(user_id), resources.db.begin() as session:
-        await repository.lock_user(session, user_id)  # no login from it may be half-way
+        await lock_user(session, user_id)  # no login from it may be half-way
         device = await devices.find_in(session, user_id, device_id)
         if device is None:
             raise NotFound("You have no such device.")
@@ -93,7 +94,7 @@ async def end_others_in(
     resources: Resources, session: AsyncSession, user_id: UUID, keep: UUID, reason: str, *, forget_devices: bool = False
 ) -> list[tuple[UUID, UUID]]:
     """(user id, session id) of those ended, in the caller's transaction; the caller is `announcing`."""
-    user = await repository.lock_user(session, user_id)
+    user = await lock_user(session, user_id)
     if user is not None:
         user.credentials_version += 1
     if forget_devices:
@@ -115,7 +116,7 @@ async def end_all_in(
     resources: Resources, session: AsyncSession, user_id: UUID, reason: str, *, forget_devices: bool = False
 ) -> None:
     """In the caller's transaction; the caller is `announcing`."""
-    user = await repository.lock_user(session, user_id)
+    user = await lock_user(session, user_id)
     if user is None:
         return
     user.epoch += 1

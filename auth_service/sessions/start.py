@@ -10,6 +10,7 @@ from auth_service.core.connections import Resources
 from auth_service.core.errors import InvalidCredentials, Unauthenticated
 from auth_service.events.kinds import SessionStarted
 from auth_service.events.outbox import record
+from auth_service.locks import lock_user
 from auth_service.models import LoginHistory, Session
 from auth_service.permissions.repository import session_limit_of
 from auth_service.sessions import devices, repository
@@ -52,7 +53,7 @@ async def start_session(resources: Resources, user_id: UUID, client: Client, pro
     took the trust from the device that the proof rests on.
     """
     async with resources.db.begin() as session:
-        user = await repository.lock_user(session, user_id)
+        user = await lock_user(session, user_id)
         now = resources.clock()  # of one's turn, so that the last to start is the newest (SES-1)
         if user is None or not user.is_active or user.credentials_version != proof.credentials_version:
             raise InvalidCredentials
@@ -113,7 +114,7 @@ async def replace_session(resources: Resources, user_id: UUID, session_id: UUID,
     Its absolute life does not grow. Raises Unauthenticated if it has ended, or what the proof rests on has changed.
     """
     async with resources.denylist.announcing(user_id), resources.db.begin() as session:
-        user = await repository.lock_user(session, user_id)
+        user = await lock_user(session, user_id)
         now = resources.clock()
         old = await repository.find_own(session, user_id, session_id, now, idle_life(resources))
         if user is None or old is None or user.credentials_version != proof.credentials_version:

@@ -7,10 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from auth_service.core.connections import Resources
 from auth_service.core.errors import NotFound
 from auth_service.core.principal import Principal
+from auth_service.locks import lock_access_rules, lock_user
 from auth_service.models import User
 from auth_service.permissions.actor import Actor, load_actor, load_subject
-from auth_service.permissions.repository import lock_access_rules
-from auth_service.sessions.repository import lock_user
 
 
 async def may_act_on(

@@ -16,10 +16,10 @@ from auth_service.core.connections import Resources
 from auth_service.core.errors import TooManyRequests
 from auth_service.events.kinds import AccountClosedToStrangers
 from auth_service.events.outbox import record, record_nothing
+from auth_service.locks import lock_user
 from auth_service.mail.outbox import enqueue, enqueue_nothing
 from auth_service.mail.texts import MailKind
 from auth_service.models import User
-from auth_service.sessions.repository import lock_user
 from auth_service.users import attempts
 
 log = structlog.get_logger(__name__)

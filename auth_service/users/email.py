@@ -15,11 +15,11 @@ from auth_service.core.connections import Resources
 from auth_service.core.errors import Conflict, EmailTaken, NotFound, TooManyRequests
 from auth_service.events import kinds
 from auth_service.events.outbox import record
+from auth_service.locks import lock_user
 from auth_service.mail.addresses import shown
 from auth_service.mail.outbox import enqueue, must_have_mail
 from auth_service.mail.texts import MailKind
 from auth_service.models import EmailChange, MailedToken, User
-from auth_service.sessions.repository import lock_user
 from auth_service.users import attempts, mailed_tokens, repository
 from auth_service.users.identifiers import canonical_email
 from auth_service.users.links import may_mail, send_link

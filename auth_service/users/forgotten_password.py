@@ -11,12 +11,12 @@ from auth_service.core.errors import Conflict
 from auth_service.core.principal import Principal
 from auth_service.events.kinds import EmailVerified
 from auth_service.events.outbox import record
+from auth_service.locks import lock_user
 from auth_service.mail.outbox import must_have_mail
 from auth_service.models import new_id
 from auth_service.permissions.actor import Actor, who
 from auth_service.sessions.client import Client
 from auth_service.sessions.devices import register_in
-from auth_service.sessions.repository import lock_user
 from auth_service.sessions.service import end_all_in
 from auth_service.users import attempts, mailed_tokens
 from auth_service.users.admin_guard import may_act_on

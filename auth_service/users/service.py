@@ -22,10 +22,10 @@ from auth_service.events.kinds import (
     UserDeleted,
 )
 from auth_service.events.outbox import erase_user, record
+from auth_service.locks import lock_access_rules, lock_user
 from auth_service.models import User, UserRole, new_id
 from auth_service.permissions.keepers import keeping_administration
-from auth_service.permissions.repository import lock_access_rules
-from auth_service.sessions.repository import delete_history, lock_user, origin_of
+from auth_service.sessions.repository import delete_history, origin_of
 from auth_service.sessions.service import end_all_in, end_others_in
 from auth_service.users import attempts, look_alikes, repository
 from auth_service.users.credentials import Origin, Outcome, verify_password

@@ -22,6 +22,7 @@ from auth_service.core.secrets import CannotOpen
 from auth_service.events.cloud_event import to_cloud_event
 from auth_service.events.positions import Positioned, give_positions, positioned
 from auth_service.events.relay import connected
+from auth_service.locks import GIVE_WEBHOOK_BACK, TRY_WEBHOOK
 from auth_service.models import WebhookEndpoint
 from auth_service.webhooks.sender import CONNECTIONS, Answer, Sender, trusted
 from auth_service.webhooks.service import disable_failed, keys_of
@@ -49,8 +50,6 @@ _DUE = """
 SELECT id FROM webhook_endpoints e
 WHERE enabled AND (next_try_at IS NULL OR next_try_at <= $1) AND EXISTS (SELECT FROM outbox WHERE position > e.position)
 """
-_LOCK = "SELECT pg_try_advisory_lock(hashtextextended('webhook:' || $1::uuid::text, 0))"
-_UNLOCK = "SELECT pg_advisory_unlock(hashtextextended('webhook:' || $1::uuid::text, 0))"
 _ENDPOINT = """
 SELECT id, url, kinds, position, ahead, tries, sealed_secret, previous_sealed_secret, previous_secret_until
 FROM webhook_endpoints WHERE id = $1 AND enabled AND (next_try_at IS NULL OR next_try_at <= $2)
@@ -141,14 +140,14 @@ async def _look(line: _Line, at_work: dict[UUID, asyncio.Task[None]]) -> bool:
     for endpoint_id, task in list(at_work.items()):
         if task.done():
             del at_work[endpoint_id]
-            await line.fetch(_UNLOCK, endpoint_id)
+            await line.fetch(GIVE_WEBHOOK_BACK, endpoint_id)
             task.result()
     async with line.turn:
         await give_positions(line.connection)
     for row in await line.fetch(_DUE, line.resources.clock()):
         endpoint_id = UUID(int=row["id"].int)
         if endpoint_id not in at_work:
-            ((locked,),) = await line.fetch(_LOCK, endpoint_id)
+            ((locked,),) = await line.fetch(TRY_WEBHOOK, endpoint_id)
             if locked:
                 at_work[endpoint_id] = asyncio.create_task(_deliver(line, endpoint_id))
     ((any_left,),) = await line.fetch(_ANY)

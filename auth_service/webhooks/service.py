@@ -22,9 +22,9 @@ from auth_service.events.kinds import (
 )
 from auth_service.events.outbox import record
 from auth_service.events.positions import give_positions
+from auth_service.locks import lock_access_rules
 from auth_service.models import WebhookDelivery, WebhookEndpoint, new_id
 from auth_service.permissions.actor import Actor, load_actor, who
-from auth_service.permissions.repository import lock_access_rules
 from auth_service.webhooks import repository
 from auth_service.webhooks.addresses import host_of, refusal_of
 from auth_service.webhooks.sender import Answer, Sender, trusted

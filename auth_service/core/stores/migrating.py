@@ -15,11 +15,12 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from auth_service.locks import TRY_MIGRATIONS
+
 log = logging.getLogger("auth_service.migrating")
 
 # Everybody who comes after a waiting ALTER TABLE waits behind it, and requests give up after two seconds.
 LOCK_SECONDS = 1
-MIGRATION_LOCK = 0x6D696772  # "migr"
 PAUSES = (1, 2, 4, 8, 15, 15, 15, 15, 15, 15)
 BATCH = 5000
 
@@ -38,7 +39,7 @@ class StillLocked(Exception):
 async def wait_for_turn(connection: AsyncConnection) -> None:
     """One migrator at a time, until its connection ends."""
     # Asked again and again: a statement that waits has a snapshot, for whose end CREATE INDEX CONCURRENTLY waits.
-    while not (await connection.execute(text(f"SELECT pg_try_advisory_lock({MIGRATION_LOCK})"))).scalar_one():
+    while not (await connection.execute(TRY_MIGRATIONS)).scalar_one():
         await connection.commit()
         await asyncio.sleep(0.2)
     await connection.commit()

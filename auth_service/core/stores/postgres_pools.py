@@ -6,6 +6,8 @@ from types import TracebackType
 from typing import Any, ClassVar
 
 import asyncpg
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 from sqlalchemy.util import await_only
 
@@ -124,3 +126,12 @@ class SessionPool(AsyncAdaptedQueuePool):
 def session_pool(turns: StoreTurns) -> type[SessionPool]:
     """SQLAlchemy makes its pool by class, and a new one with each `dispose`; it logs by the class's module."""
     return type("SessionPool", (SessionPool,), {"turns": turns, "__module__": AsyncAdaptedQueuePool.__module__})
+
+
+async def driver_of(session: AsyncSession) -> Any:
+    """The session's asyncpg connection, within its transaction."""
+    raw = await (await session.connection()).get_raw_connection()
+    driver: Any = raw.driver_connection
+    if not driver.is_in_transaction():
+        await session.execute(text("SELECT 1"))  # SQLAlchemy begins it with its first statement
+    return driver

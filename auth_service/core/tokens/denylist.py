@@ -30,6 +30,7 @@ from auth_service.core.priority_slots import going_first
 from auth_service.core.stores.redis_client import Script, ping_masters
 from auth_service.core.telemetry.metrics import Metrics
 from auth_service.core.tokens.access_tokens import AccessClaims
+from auth_service.locks import Advisory, hold
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +39,6 @@ LEARN_SECONDS = 0.5
 BUCKETS = 64  # of subjects: each is one slot of a cluster, so one command reads a subject's denials and its marker
 _AT_ONCE = 8
 _OVERLAP = timedelta(seconds=60)  # a transaction may commit later than its recorded_at
-_REBUILD_LOCK = 0x64656E79  # "deny"
 
 # A late publisher must not lower an epoch or shorten a life; so values and lives only grow.
 _PUBLISH = """
@@ -292,7 +292,7 @@ class Denylist:
                 return  # somebody was waited for who did it
             async with self._pool.acquire() as connection, connection.transaction():
                 # One worker at a time; the others then find the generation in place.
-                await connection.execute("SELECT pg_advisory_xact_lock($1)", _REBUILD_LOCK)
+                await hold(connection, Advisory.DENYLIST_REBUILD)
                 recorded = await connection.fetchval("SELECT generation FROM store_generation WHERE id = 1")
                 if recorded is None:
                     raise Unavailable("The schema is not migrated: run auth-service migrate.")

@@ -22,13 +22,13 @@ from auth_service.core.tokens.access_tokens import (
     mint,
     verify,
 )
+from auth_service.locks import Advisory, hold
 
 RELOAD_SECONDS = 15
 UNKNOWN_KEY_RELOAD_SECONDS = 5
 JWKS_MAX_AGE_SECONDS = 300
 # A key signs only after every worker has had a reload to learn of it, even in an emergency.
 SHORTEST_OVERLAP = timedelta(seconds=RELOAD_SECONDS + 5)
-_ROTATION_LOCK = 0x6B657973  # "keys"
 
 
 class KeyRing:
@@ -106,7 +106,7 @@ class KeyRing:
         last_token_dead = signs_from + timedelta(
             seconds=self.rules.life_seconds + self.rules.leeway_seconds + RELOAD_SECONDS
         )
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _ROTATION_LOCK)
+        await hold(connection, Advisory.SIGNING_KEYS)
         # A coming key that would take over from this one again never gets to sign.
         await connection.execute(
             "UPDATE signing_keys SET retires_at = CASE WHEN signs_from >= $2 THEN $3::timestamptz ELSE $1 END"
@@ -123,7 +123,7 @@ class KeyRing:
         In the caller's transaction; the caller loads after it.
         """
         now = self._clock()
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _ROTATION_LOCK)
+        await hold(connection, Advisory.SIGNING_KEYS)
         found = await connection.fetchval(
             "UPDATE signing_keys SET retires_at = $2 WHERE kid = $1"
             " AND (retires_at IS NULL OR retires_at > $2) RETURNING kid",
@@ -146,7 +146,7 @@ class KeyRing:
         In the caller's transaction; the caller loads after it.
         """
         now = self._clock()
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _ROTATION_LOCK)
+        await hold(connection, Advisory.SIGNING_KEYS)
         await connection.execute(
             "UPDATE signing_keys SET retires_at = $1 WHERE retires_at IS NULL OR retires_at > $1", now
         )
@@ -154,7 +154,7 @@ class KeyRing:
 
     async def reseal_in(self, connection: Any) -> int:
         """How many SECRET_KEY did not open: those are sealed with it, in the caller's transaction."""
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _ROTATION_LOCK)
+        await hold(connection, Advisory.SIGNING_KEYS)
         count = 0
         for row in await connection.fetch("SELECT kid, private_pem FROM signing_keys"):
             bound_to = _bound_to(row["kid"])
@@ -198,7 +198,7 @@ class KeyRing:
 
     async def _create_first(self) -> None:
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", _ROTATION_LOCK)
+            await hold(connection, Advisory.SIGNING_KEYS)
             if not await connection.fetchval(
                 "SELECT count(*) FROM signing_keys WHERE signs_from <= $1 AND (retires_at IS NULL OR retires_at > $1)",
                 self._clock(),
