@@ -21,9 +21,9 @@ from auth_service.config import Settings, load_settings
 from auth_service.core import health
 from auth_service.core.clock import Clock, utc_now
 from auth_service.core.connections import open_resources
-from auth_service.core.errors import install_error_handlers
 from auth_service.core.http.api_docs import DESCRIPTION
 from auth_service.core.http.edge import Edge
+from auth_service.core.http.error_answers import install_error_handlers
 from auth_service.core.http.limits import create_edge_limits
 from auth_service.core.http.openapi import install_document
 from auth_service.core.telemetry.log import configure_logging

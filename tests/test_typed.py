@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 import auth_service.main  # noqa: F401  every model of a request
 from auth_service.config import Settings
-from auth_service.core.errors import explain_field
+from auth_service.core.http.error_answers import explain_field
 from auth_service.core.schemas import Body, Typed, without_gaps
 from auth_service.mfa import recovery_codes
 from tests.api import PASSWORD, V1, Account, Api, error_of, tokens_of, unique

@@ -18,7 +18,8 @@ from rich.table import Table
 
 from auth_service.config import ConfigError, Settings, load_settings
 from auth_service.core.connections import Resources, open_resources
-from auth_service.core.errors import AppError, NotFound, explain_field, is_store_failure
+from auth_service.core.errors import AppError, NotFound, is_store_failure
+from auth_service.core.http.error_answers import explain_field
 from auth_service.core.schemas import Moment
 from auth_service.core.stores.trouble import of_store
 from auth_service.models import User

@@ -9,7 +9,8 @@ from typing import Any, Literal, NoReturn
 import yaml
 from pydantic import StrictBool, ValidationError
 
-from auth_service.core.errors import AppError, explain_field
+from auth_service.core.errors import AppError
+from auth_service.core.http.error_answers import explain_field
 from auth_service.core.schemas import Body
 from auth_service.permissions.schemas import Description, PermissionCode, Title
 from auth_service.roles.schemas import Parents, Patterns, RoleName, SessionLimit

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from auth_service.audit.trail import Action, Target, operator, write_act
 from auth_service.core.confusables import look
 from auth_service.core.connections import Resources
-from auth_service.core.errors import explain_field
+from auth_service.core.http.error_answers import explain_field
 from auth_service.core.passwords.hashing import is_known_hash
 from auth_service.events.kinds import Event, NewUser, RoleGranted
 from auth_service.events.outbox import record
