@@ -6,7 +6,7 @@ from auth_service.audit.trail import operator
 from auth_service.core.connections import Resources
 from auth_service.core.errors import AppError
 from auth_service.permissions.actor import OPERATOR
-from auth_service.roles.service import grant_role
+from auth_service.roles.grants import grant_role
 from auth_service.users.identifiers import lookup_key
 from auth_service.users.service import create_user, find_by_login_or_email, set_active, set_password
 

@@ -15,7 +15,7 @@ from auth_service.core.connections import Resources
 from auth_service.core.errors import LastSuperuser
 from auth_service.locks import Advisory
 from auth_service.permissions.actor import OPERATOR
-from auth_service.roles.service import grant_role, revoke_role
+from auth_service.roles.grants import grant_role, revoke_role
 from auth_service.users.service import delete_user, set_active
 from tests.access import grant, moment, put_grant, revoke
 from tests.api import V1, Account, Api, StoppedClock, Tokens, error_of

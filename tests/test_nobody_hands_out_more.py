@@ -17,8 +17,8 @@ from auth_service.core.clock import utc_now
 from auth_service.core.errors import PermissionDenied
 from auth_service.core.principal import authenticate
 from auth_service.locks import lock_access_rules
-from auth_service.permissions.service import OWN_CODES
-from auth_service.roles.service import grant_role
+from auth_service.permissions.codes import OWN_CODES
+from auth_service.roles.grants import grant_role
 from tests.access import create_permission, create_role, grant, moment, put_grant, revoke, role_body, times
 from tests.api import V1, Api, Tokens, error_of, unique
 from tests.conftest import Fresh

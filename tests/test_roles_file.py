@@ -10,7 +10,7 @@ import yaml
 
 from auth_service.audit.trail import operator
 from auth_service.locks import Advisory
-from auth_service.permissions.service import OWN_CODES
+from auth_service.permissions.codes import OWN_CODES
 from auth_service.roles.access_file import MOST_BYTES, BadAccessFile, read
 from tests.access import create_role, grant
 from tests.api import V1, Api, Tokens

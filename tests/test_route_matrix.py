@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from auth_service.config import Environment, Settings
-from auth_service.permissions.service import OWN_CODES
+from auth_service.permissions.codes import OWN_CODES
 from tests.access import create_role, grant
 from tests.api import PASSWORD, V1, Account, Api, Tokens, error_of, unique
 from tests.conftest import Fresh

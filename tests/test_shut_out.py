@@ -13,7 +13,7 @@ from auth_service.core.errors import WouldShutOut
 from auth_service.mfa.service import reset
 from auth_service.permissions.actor import OPERATOR
 from auth_service.permissions.keepers import UNDOING, UNMARK, Keeper, Keepers
-from auth_service.roles.service import grant_role, revoke_role
+from auth_service.roles.grants import grant_role, revoke_role
 from auth_service.users.service import delete_user, set_active
 from tests.access import create_role, grant, moment, put_grant, revoke
 from tests.api import PASSWORD, V1, Account, Api, Tokens, error_of, tokens_of

@@ -24,8 +24,9 @@ from auth_service.mfa import service as mfa
 from auth_service.mfa.schemas import MfaState
 from auth_service.models import LoginAttempts, User
 from auth_service.permissions.actor import Actor, load_actor, load_subject, who
-from auth_service.permissions.service import holds
-from auth_service.roles.service import grant_in, list_grants
+from auth_service.permissions.decisions import holds
+from auth_service.roles.grants import grant_in, list_grants
+from auth_service.roles.schemas import RoleGrantAnswer
 from auth_service.sessions import devices
 from auth_service.sessions.service import list_sessions
 from auth_service.users import email as addresses
@@ -68,7 +69,7 @@ async def read_account(resources: Resources, caller: Principal, user_id: UUID) -
     view = _view(Found(user, second_factor.enabled), personal=personal)
     return AccountDetail(
         **view.model_dump(),
-        roles=await list_grants(resources, user_id),
+        roles=[RoleGrantAnswer.model_validate(grant) for grant in await list_grants(resources, user_id)],
         second_factor=MfaState.model_validate(second_factor),
         locks=await _locks(resources, user_id),
         sessions=len(await list_sessions(resources, user_id)),

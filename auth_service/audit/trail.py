@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypedDict
 
 from sqlalchemy import event, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -116,6 +116,20 @@ def write_act(
     if not pending:
         event.listen(session.sync_session, "before_commit", _append)
     pending.append(_Entry(at, who, action, target, _plain(before), _plain(after), reason))
+
+
+class Difference(TypedDict):
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> Difference:
+    """`before` and `after` for `write_act`, with what is not the same in both."""
+    changed = [name for name in after if name not in before or before[name] != after[name]]
+    return {
+        "before": {name: before[name] for name in changed if name in before},
+        "after": {name: after[name] for name in changed},
+    }
 
 
 def _append(session: Session) -> None:

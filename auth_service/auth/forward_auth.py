@@ -6,7 +6,7 @@ from auth_service.core.connections import Resources
 from auth_service.core.errors import PermissionDenied, StepUpRequired
 from auth_service.core.principal import Principal
 from auth_service.permissions.check import Reason
-from auth_service.permissions.service import allows, answer_checks
+from auth_service.permissions.decisions import allows, answer_checks
 
 REASON_HEADER = "X-Auth-Reason"
 

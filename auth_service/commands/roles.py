@@ -10,7 +10,7 @@ import typer
 from auth_service.commands.running import find_user, print_rows, read, read_moment, run, stop
 from auth_service.core.connections import Resources
 from auth_service.permissions.actor import OPERATOR
-from auth_service.roles import access_file, access_plan, service
+from auth_service.roles import access_file, access_plan, grants, service
 from auth_service.roles.access_plan import Change, Sign
 from auth_service.roles.schemas import GrantBody
 
@@ -33,7 +33,7 @@ def list_roles(
             found = await find_user(resources, user)
             return [
                 {"role": g.role, "valid_from": g.valid_from, "valid_until": g.valid_until, "active": g.active}
-                for g in await service.list_grants(resources, found.id)
+                for g in await grants.list_grants(resources, found.id)
             ]
         return [
             {
@@ -63,7 +63,7 @@ def grant(
 
     async def action(resources: Resources) -> None:
         user = await find_user(resources, who)
-        await service.grant_role(resources, OPERATOR, user.id, role, **wanted.model_dump())
+        await grants.grant_role(resources, OPERATOR, user.id, role, **wanted.model_dump())
 
     run(action)
     typer.echo("granted")
@@ -75,7 +75,7 @@ def revoke(who: Who, role: str) -> None:
 
     async def action(resources: Resources) -> None:
         user = await find_user(resources, who)
-        await service.revoke_role(resources, OPERATOR, user.id, role)
+        await grants.revoke_role(resources, OPERATOR, user.id, role)
 
     run(action)
     typer.echo("revoked")

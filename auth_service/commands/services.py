@@ -7,7 +7,7 @@ import typer
 from auth_service.commands.running import checked, print_rows, run
 from auth_service.models import ServiceAccount
 from auth_service.permissions.actor import OPERATOR
-from auth_service.permissions.service import CHECK_OTHERS
+from auth_service.permissions.codes import CHECK_OTHERS
 from auth_service.service_accounts import service
 from auth_service.service_accounts.schemas import ServiceName
 

@@ -255,7 +255,7 @@ def render(request_id: str, error: AppError, fields: list[dict[str, str]] | None
     return body
 
 
-def found(thing: Thing | None, what: str) -> Thing:
+def existing(thing: Thing | None, what: str) -> Thing:
     """The thing, such as what a repository answered; raises NotFound where there is none."""
     if thing is None:
         raise NotFound(f"There is no such {what}.")

@@ -17,7 +17,9 @@ from auth_service.core.errors import (
 from auth_service.core.http.api_docs import refusals
 from auth_service.core.principal import AnyPrincipal, Principal
 from auth_service.models import Permission
-from auth_service.permissions import service
+from auth_service.permissions import catalogue
+from auth_service.permissions.catalogue import PermissionSpec
+from auth_service.permissions.decisions import answer_checks
 from auth_service.permissions.require import Require
 from auth_service.permissions.schemas import (
     BatchAnswer,
@@ -41,7 +43,7 @@ router = APIRouter(tags=["permissions"])
 )
 async def check(body: CheckBody, caller: AnyPrincipal, resources: Res) -> CheckAnswer:
     """May the user do that? Without `user_id`: the caller. `valid_until`: time alone changes nothing before it."""
-    (decision,) = await service.answer_checks(resources, caller, [(body.permission, body.user_id, body.session_id)])
+    (decision,) = await answer_checks(resources, caller, [(body.permission, body.user_id, body.session_id)])
     return check_answer(decision, explain=body.explain)
 
 
@@ -54,33 +56,34 @@ async def check(body: CheckBody, caller: AnyPrincipal, resources: Res) -> CheckA
 async def check_batch(body: BatchBody, caller: AnyPrincipal, resources: Res) -> BatchAnswer:
     """Up to 1,000 checks, answered in their order and on one snapshot."""
     checks = [(item.permission, item.user_id, item.session_id) for item in body.checks]
-    decisions = await service.answer_checks(resources, caller, checks)
+    decisions = await answer_checks(resources, caller, checks)
     return BatchAnswer(results=[check_answer(decision) for decision in decisions])
 
 
 @router.get("/permissions", response_model=list[PermissionAnswer])
 async def list_all(_caller: Annotated[Principal, Require("permissions:read")], resources: Res) -> Sequence[Permission]:
     """The catalogue, by code."""
-    return await service.list_permissions(resources)
+    return await catalogue.list_permissions(resources)
 
 
 @router.post("/permissions", response_model=PermissionAnswer, status_code=201, responses=refusals(PermissionExists))
 async def create(
     body: PermissionBody, caller: Annotated[Principal, Require("permissions:write")], resources: Res
 ) -> Permission:
-    return await service.create_permission(resources, caller, **body.model_dump())
+    spec = PermissionSpec(**body.model_dump(exclude={"code"}))
+    return await catalogue.create_permission(resources, caller, body.code, spec)
 
 
 @router.get("/permissions/{code}", response_model=PermissionAnswer)
 async def read(code: str, _caller: Annotated[Principal, Require("permissions:read")], resources: Res) -> Permission:
-    return await service.get_permission(resources, code)
+    return await catalogue.get_permission(resources, code)
 
 
 @router.patch("/permissions/{code}", response_model=PermissionAnswer, responses=refusals(LackingYourself, WouldShutOut))
 async def update(
     code: str, body: PermissionPatch, caller: Annotated[Principal, Require("permissions:write")], resources: Res
 ) -> Permission:
-    return await service.update_permission(resources, caller, code, **body.model_dump())
+    return await catalogue.update_permission(resources, caller, code, **body.model_dump())
 
 
 @router.delete(
@@ -88,4 +91,4 @@ async def update(
 )
 async def delete(code: str, caller: Annotated[Principal, Require("permissions:write")], resources: Res) -> None:
     """Refused with permission_in_use while a role or a service names the code."""
-    await service.delete_permission(resources, caller, code)
+    await catalogue.delete_permission(resources, caller, code)

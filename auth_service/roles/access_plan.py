@@ -13,17 +13,19 @@ from auth_service.core.connections import Resources
 from auth_service.core.errors import AppError, ValidationFailed
 from auth_service.locks import lock_access_rules
 from auth_service.permissions.actor import Actor
-from auth_service.permissions.keepers import keeping_administration
-from auth_service.permissions.repository import list_permissions
-from auth_service.permissions.service import (
-    OWN_CODES,
+from auth_service.permissions.catalogue import (
+    PermissionSpec,
     create_permission_in,
     delete_permission_in,
     update_permission_in,
 )
+from auth_service.permissions.codes import OWN_CODES
+from auth_service.permissions.keepers import keeping_administration
+from auth_service.permissions.repository import list_permissions
 from auth_service.roles import repository, service
 from auth_service.roles.access_file import AccessFile, PermissionEntry, RoleEntry
 from auth_service.roles.hierarchy import Hierarchy
+from auth_service.roles.role import RoleSpec
 
 Entry = PermissionEntry | RoleEntry
 
@@ -198,11 +200,8 @@ def _in_order(changes: Sequence[Change], wanted: Mapping[str, RoleEntry]) -> lis
 
 async def _write_permission(resources: Resources, session: AsyncSession, actor: Actor, change: Change) -> None:
     assert isinstance(change.after, PermissionEntry)  # noqa: S101
-    if change.before is None:
-        parts = change.after.model_dump()
-        await create_permission_in(resources, session, actor, change.name, **parts)
-    else:
-        await update_permission_in(resources, session, actor, change.name, **change.after.model_dump())
+    write = create_permission_in if change.before is None else update_permission_in
+    await write(resources, session, actor, change.name, PermissionSpec(**change.after.model_dump()))
 
 
 async def _write_role(
@@ -212,7 +211,9 @@ async def _write_role(
         await service.delete_role_in(resources, session, actor, change.name)
     else:
         write = service.create_role_in if change.before is None else service.update_role_in
-        await write(resources, session, actor, planned, name=change.name, **change.after.model_dump())
+        await write(
+            resources, session, actor, planned=planned, name=change.name, spec=RoleSpec(**change.after.model_dump())
+        )
 
 
 @contextmanager

@@ -18,10 +18,12 @@ from auth_service.core.errors import (
 )
 from auth_service.core.http.api_docs import refusals
 from auth_service.core.principal import Principal
+from auth_service.permissions.decisions import effective_permissions
 from auth_service.permissions.require import Require
 from auth_service.permissions.schemas import EffectivePermissions, GrantAnswer
-from auth_service.permissions.service import effective_permissions
+from auth_service.roles import grants as role_grants
 from auth_service.roles import service
+from auth_service.roles.role import GrantView, RoleSpec, RoleView
 from auth_service.roles.schemas import GrantBody, RoleAnswer, RoleBody, RoleGrantAnswer, RolePatch
 from auth_service.users.naming import NamedOrSelf, NamedUser
 
@@ -29,7 +31,7 @@ router = APIRouter(tags=["roles"])
 
 
 @router.get("/roles", response_model=list[RoleAnswer])
-async def list_all(_caller: Annotated[Principal, Require("roles:read")], resources: Res) -> list[RoleAnswer]:
+async def list_all(_caller: Annotated[Principal, Require("roles:read")], resources: Res) -> list[RoleView]:
     return await service.list_roles(resources)
 
 
@@ -39,13 +41,14 @@ async def list_all(_caller: Annotated[Principal, Require("roles:read")], resourc
     status_code=201,
     responses=refusals(LackingYourself, RoleExists, RoleCycle, ValidationFailed),
 )
-async def create(body: RoleBody, caller: Annotated[Principal, Require("roles:write")], resources: Res) -> RoleAnswer:
+async def create(body: RoleBody, caller: Annotated[Principal, Require("roles:write")], resources: Res) -> RoleView:
     """Only of permissions and parents that you hold yourself."""
-    return await service.create_role(resources, caller, **body.model_dump())
+    spec = RoleSpec(**body.model_dump(exclude={"name"}))
+    return await service.create_role(resources, caller, body.name, spec)
 
 
 @router.get("/roles/{name}", response_model=RoleAnswer)
-async def read(name: str, _caller: Annotated[Principal, Require("roles:read")], resources: Res) -> RoleAnswer:
+async def read(name: str, _caller: Annotated[Principal, Require("roles:read")], resources: Res) -> RoleView:
     return await service.get_role(resources, name)
 
 
@@ -56,7 +59,7 @@ async def read(name: str, _caller: Annotated[Principal, Require("roles:read")], 
 )
 async def update(
     name: str, body: RolePatch, caller: Annotated[Principal, Require("roles:write")], resources: Res
-) -> RoleAnswer:
+) -> RoleView:
     """Each list that is sent replaces the old one."""
     return await service.update_role(resources, caller, name, **body.model_dump(exclude_unset=True))
 
@@ -75,9 +78,9 @@ async def effective(user_id: Annotated[UUID, NamedOrSelf("roles:read")], resourc
 
 
 @router.get("/users/{user_id}/roles", response_model=list[RoleGrantAnswer])
-async def grants(user_id: Annotated[UUID, NamedOrSelf("roles:read")], resources: Res) -> list[RoleGrantAnswer]:
+async def grants(user_id: Annotated[UUID, NamedOrSelf("roles:read")], resources: Res) -> list[GrantView]:
     """Also those that have ended or not yet begun."""
-    return await service.list_grants(resources, user_id)
+    return await role_grants.list_grants(resources, user_id)
 
 
 @router.put(
@@ -91,9 +94,9 @@ async def grant(
     user_id: NamedUser,
     resources: Res,
     body: GrantBody | None = None,
-) -> RoleGrantAnswer:
+) -> GrantView:
     """Grants the role, or changes the dates of the grant that is there. Without a body: from now on, for ever."""
-    return await service.grant_role(resources, caller, user_id, name, **(body or GrantBody()).model_dump())
+    return await role_grants.grant_role(resources, caller, user_id, name, **(body or GrantBody()).model_dump())
 
 
 @router.delete(
@@ -104,4 +107,4 @@ async def grant(
 async def revoke(
     name: str, caller: Annotated[Principal, Require("roles:grant")], user_id: NamedUser, resources: Res
 ) -> None:
-    await service.revoke_role(resources, caller, user_id, name)
+    await role_grants.revoke_role(resources, caller, user_id, name)

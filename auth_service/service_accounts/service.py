@@ -6,7 +6,7 @@ from uuid import UUID
 
 from auth_service.audit.trail import Action, Target, write_act
 from auth_service.core.connections import Resources
-from auth_service.core.errors import InvalidClient, NotFound, ServiceExists, ValidationFailed
+from auth_service.core.errors import InvalidClient, ServiceExists, ValidationFailed, existing
 from auth_service.core.ids import read_id
 from auth_service.core.principal import Principal
 from auth_service.core.row_tokens import digest, new_secret
@@ -33,7 +33,7 @@ async def find_id(resources: Resources, name: str) -> UUID:
     if service_id is not None:
         return service_id
     async with resources.db() as session:
-        return _found(await repository.find_by_name(session, name)).id
+        return existing(await repository.find_by_name(session, name), "service account").id
 
 
 async def create_service(
@@ -75,7 +75,7 @@ async def add_secret(
         raise ValidationFailed("expires_at must lie in the future")
     async with resources.db.begin() as session:
         await lock_access_rules(session)
-        account = _found(await repository.find_service(session, service_id))
+        account = existing(await repository.find_service(session, service_id), "service account")
         # Whoever has the secret has the scopes, and what is done with them has no end: not even one that expires
         # is for a temporary admin to make.
         actor = await load_actor(session, caller, now, may=MANAGE)
@@ -95,7 +95,7 @@ async def delete_service(resources: Resources, caller: Principal | Actor, servic
     """Its tokens are dead when this returns."""
     async with resources.denylist.announcing(service_id), resources.db.begin() as session:
         await lock_access_rules(session)
-        account = _found(await repository.find_service(session, service_id))
+        account = existing(await repository.find_service(session, service_id), "service account")
         now = resources.clock()
         actor = await load_actor(session, caller, now, may=MANAGE)
         actor.must_hold(account.scopes, until=now)
@@ -123,9 +123,3 @@ def _new_secret(service_id: UUID, expires_at: datetime | None, now: datetime) ->
     secret, secret_hash = new_secret()
     row = ServiceSecret(service_id=service_id, secret_hash=secret_hash, expires_at=expires_at, created_at=now)
     return secret, row
-
-
-def _found(account: ServiceAccount | None) -> ServiceAccount:
-    if account is None:
-        raise NotFound("There is no such service account.")
-    return account

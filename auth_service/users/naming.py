@@ -8,11 +8,11 @@ from fastapi import Depends, Path
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.connections import Res, Resources
-from auth_service.core.errors import NotFound, PermissionDenied, StepUpRequired, may_answer
+from auth_service.core.errors import PermissionDenied, StepUpRequired, existing, may_answer
 from auth_service.core.ids import read_id
 from auth_service.core.principal import AnyPrincipal, Principal
 from auth_service.models import User
-from auth_service.permissions.service import allows
+from auth_service.permissions.decisions import allows
 from auth_service.users import repository
 from auth_service.users.identifiers import lookup_key
 
@@ -62,7 +62,7 @@ def NamedOrSelf(code: str) -> Any:
 @may_answer(PermissionDenied, StepUpRequired)
 async def _named(user_id: InPath, caller: AnyPrincipal, resources: Res) -> UUID:
     await may_name(resources, caller, user_id)
-    return _found(await find_named_id(resources, user_id))
+    return existing(await find_named_id(resources, user_id), "user")
 
 
 def _guard_or_self(code: str) -> Callable[..., Awaitable[UUID]]:
@@ -73,15 +73,9 @@ def _guard_or_self(code: str) -> Callable[..., Awaitable[UUID]]:
             return found
         await allows(resources, caller, code)
         await may_name(resources, caller, user_id)
-        return _found(found)
+        return existing(found, "user")
 
     return guard
-
-
-def _found(user_id: UUID | None) -> UUID:
-    if user_id is None:
-        raise NotFound("There is no such user.")
-    return user_id
 
 
 # The id of the account that the path's `user_id` names, or NotFound. It stands behind the guard in a route's signature:

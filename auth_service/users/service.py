@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.audit.trail import Action, Target, Who, operator, write_act
 from auth_service.core.connections import Resources
-from auth_service.core.errors import Conflict, LastSuperuser, NotFound, WrongPassword
+from auth_service.core.errors import Conflict, LastSuperuser, WrongPassword, existing
 from auth_service.core.passwords.hashing import normalize
 from auth_service.events.kinds import (
     LoginChanged,
@@ -129,7 +129,7 @@ async def get_account(resources: Resources, user_id: UUID) -> repository.Account
     account = await repository.find_account(resources.hot, user_id)
     if account is None:
         await resources.denylist.publish_of(user_id)  # "there is no such user" tells that its tokens are dead
-    return _found(account)
+    return existing(account, "user")
 
 
 async def get_user(resources: Resources, user_id: UUID) -> User:
@@ -138,7 +138,7 @@ async def get_user(resources: Resources, user_id: UUID) -> User:
         user = await repository.find_by_id(session, user_id)
     if user is None:
         await resources.denylist.publish_of(user_id)
-    return _found(user)
+    return existing(user, "user")
 
 
 async def find_by_login_or_email(resources: Resources, key: str, *, is_email: bool) -> User | None:
@@ -149,7 +149,7 @@ async def find_by_login_or_email(resources: Resources, key: str, *, is_email: bo
 async def update_profile(resources: Resources, user_id: UUID, changes: dict[str, str | None]) -> User:
     """`changes` holds only the fields that were sent."""
     async with resources.db.begin() as session:
-        user = _found(await lock_user(session, user_id))
+        user = existing(await lock_user(session, user_id), "user")
         name_before = user.full_name
         for name, value in changes.items():
             setattr(user, name, value)
@@ -200,7 +200,7 @@ async def set_password(resources: Resources, user_id: UUID, new_password: str) -
     hashed = await resources.hasher.hash(normalize(new_password))
     async with resources.denylist.announcing(user_id), resources.db.begin() as session:
         await end_all_in(resources, session, user_id, "password_set", forget_devices=True)
-        user = _found(await repository.find_by_id(session, user_id))
+        user = existing(await repository.find_by_id(session, user_id), "user")
         await replace_password(resources, session, user, hashed, how="set_by_operator")
         write_act(session, operator(), Action.PASSWORD_SET, Target("user", str(user_id)), at=resources.clock())
 
@@ -222,7 +222,7 @@ async def set_active_in(resources: Resources, session: AsyncSession, user_id: UU
     """In the caller's transaction, which keeps a superuser; the caller is `announcing`."""
     if not active:
         await end_all_in(resources, session, user_id, "deactivated", forget_devices=True)
-    user = _found(await lock_user(session, user_id))
+    user = existing(await lock_user(session, user_id), "user")
     changed = user.is_active != active
     if not active:
         await void_what_waits(session, user)  # else it would be good again with the account
@@ -258,7 +258,7 @@ async def delete_user(
 async def delete_in(resources: Resources, session: AsyncSession, user_id: UUID) -> None:
     """In the caller's transaction, which keeps a superuser; the caller is `announcing`."""
     await end_all_in(resources, session, user_id, "deleted")
-    await session.delete(_found(await lock_user(session, user_id)))  # the foreign keys take most with it
+    await session.delete(existing(await lock_user(session, user_id), "user"))  # the foreign keys take most with it
     await record(resources, session, UserDeleted(user_id=user_id))
     await erase_user(session, user_id)
     await delete_history(session, user_id)
@@ -302,13 +302,7 @@ async def lock_confirmed(session: AsyncSession, confirmed: User) -> User:
     Raises PasswordChanged where what ends sessions happened since then: a thief who was just thrown out gets no
     last word. NotFound where the account was deleted.
     """
-    user = _found(await lock_user(session, confirmed.id))
+    user = existing(await lock_user(session, confirmed.id), "user")
     if user.credentials_version != confirmed.credentials_version:
         raise PasswordChanged
     return user
-
-
-def _found(one: One | None) -> One:
-    if one is None:
-        raise NotFound("There is no such user.")
-    return one

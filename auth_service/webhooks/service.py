@@ -8,9 +8,9 @@ from uuid import UUID
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_service.audit.trail import Action, Target, Who, write_act
+from auth_service.audit.trail import Action, Target, Who, differing, write_act
 from auth_service.core.connections import Resources
-from auth_service.core.errors import NotFound, TooManyWebhooks, ValidationFailed
+from auth_service.core.errors import TooManyWebhooks, ValidationFailed, existing
 from auth_service.core.principal import Principal
 from auth_service.events.cloud_event import TYPE_PREFIX
 from auth_service.events.kinds import (
@@ -51,13 +51,13 @@ async def list_endpoints(resources: Resources) -> Sequence[WebhookEndpoint]:
 
 async def get_endpoint(resources: Resources, endpoint_id: UUID) -> WebhookEndpoint:
     async with resources.db() as session:
-        return _found(await repository.find_endpoint(session, endpoint_id))
+        return existing(await repository.find_endpoint(session, endpoint_id), "webhook")
 
 
 async def list_deliveries(resources: Resources, endpoint_id: UUID, limit: int) -> Sequence[WebhookDelivery]:
     """Newest first; only the last hundred are kept. Raises NotFound."""
     async with resources.db() as session:
-        _found(await repository.find_endpoint(session, endpoint_id))
+        existing(await repository.find_endpoint(session, endpoint_id), "webhook")
         return await repository.last_deliveries(session, endpoint_id, limit)
 
 
@@ -111,7 +111,7 @@ async def update_endpoint(
         _must_lead_outside(resources, url)
     async with resources.db.begin() as session:
         actor = await _manager(resources, session, caller)
-        endpoint = _found(await repository.find_endpoint(session, endpoint_id, for_update=True))
+        endpoint = existing(await repository.find_endpoint(session, endpoint_id, for_update=True), "webhook")
         before = _facts(endpoint)
         moved = url not in {None, endpoint.url}
         endpoint.url = endpoint.url if url is None else url
@@ -128,16 +128,8 @@ async def update_endpoint(
         )
         await record(resources, session, changed)
         after = _facts(endpoint) | ({"changed": ["url"]} if moved else {})
-        differing = [name for name in after if before.get(name) != after[name]]
-        _write(
-            resources,
-            session,
-            who(caller),
-            Action.WEBHOOK_UPDATED,
-            endpoint_id,
-            before={name: before[name] for name in differing if name in before},
-            after={name: after[name] for name in differing},
-        )
+        facts = differing(before, after)
+        _write(resources, session, who(caller), Action.WEBHOOK_UPDATED, endpoint_id, **facts)
     return endpoint
 
 
@@ -145,7 +137,7 @@ async def delete_endpoint(resources: Resources, caller: Principal | Actor, endpo
     """What is on its way arrives; nothing else does."""
     async with resources.db.begin() as session:
         actor = await _manager(resources, session, caller)
-        endpoint = _found(await repository.find_endpoint(session, endpoint_id, for_update=True))
+        endpoint = existing(await repository.find_endpoint(session, endpoint_id, for_update=True), "webhook")
         await session.delete(endpoint)
         await record(resources, session, WebhookDeleted(webhook_id=endpoint_id, by=actor.user_id))
         _write(resources, session, who(caller), Action.WEBHOOK_DELETED, endpoint_id, before=_facts(endpoint))
@@ -157,7 +149,7 @@ async def rotate_secret(
     """A new secret; the present one signs too for 24 hours, the one before it no longer."""
     async with resources.db.begin() as session:
         actor = await _manager(resources, session, caller)
-        endpoint = _found(await repository.find_endpoint(session, endpoint_id, for_update=True))
+        endpoint = existing(await repository.find_endpoint(session, endpoint_id, for_update=True), "webhook")
         secret, until = new_secret(), resources.clock() + PREVIOUS_SIGNS
         endpoint.previous_sealed_secret, endpoint.previous_secret_until = endpoint.sealed_secret, until
         endpoint.sealed_secret = resources.secrets.seal(secret, bound_to=bound_to(endpoint_id))
@@ -171,7 +163,7 @@ async def ping(resources: Resources, caller: Principal | Actor, endpoint_id: UUI
     """Sends one message that is no event, to a disabled endpoint too; it is not tried again."""
     async with resources.db.begin() as session:
         await _manager(resources, session, caller)
-        endpoint = _found(await repository.find_endpoint(session, endpoint_id))
+        endpoint = existing(await repository.find_endpoint(session, endpoint_id), "webhook")
         _write(resources, session, who(caller), Action.WEBHOOK_TESTED, endpoint_id)
     now, message_id = resources.clock(), new_id()
     body = orjson.dumps(
@@ -284,9 +276,3 @@ def _write(
 def _facts(endpoint: WebhookEndpoint) -> dict[str, Any]:
     """What the audit trail keeps; of the URL only the host, since a path may be what opens the receiver."""
     return {"host": host_of(endpoint.url), "kinds": endpoint.kinds, "enabled": endpoint.enabled}
-
-
-def _found(endpoint: WebhookEndpoint | None) -> WebhookEndpoint:
-    if endpoint is None:
-        raise NotFound("There is no such webhook.")
-    return endpoint

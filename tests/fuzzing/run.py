@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from auth_service.models import User, UserRole, new_id
-from auth_service.permissions.service import OWN_CODES
+from auth_service.permissions.codes import OWN_CODES
 from auth_service.users.identifiers import canonical_email, canonical_login
 from tests.api import PASSWORD, PASSWORD_HASH, Api, unique
 

@@ -1,0 +1,111 @@
+"""HOT. Answers checks: loads what a decision needs, and lets check.py decide."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from auth_service.core.connections import Resources
+from auth_service.core.errors import (
+    NotFound,
+    PermissionDenied,
+    StepUpRequired,
+)
+from auth_service.core.principal import Principal
+from auth_service.permissions import repository
+from auth_service.permissions.check import Decision, Grant, Reason, decide
+from auth_service.permissions.codes import CHECK_OTHERS, OWN_CODES
+from auth_service.permissions.patterns import covering, covers
+from auth_service.permissions.step_up import Demand, demand_of, judged
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """`session_id`: the user's session that the question is about; what wants a step-up is denied without one."""
+
+    code: str
+    user_id: UUID
+    session_id: UUID | None = None
+
+
+async def allows(resources: Resources, principal: Principal, code: str) -> Decision | None:
+    """The caller's own decision; None for a service whose token has the scope. Raises PermissionDenied."""
+    if principal.is_service:
+        if covers(principal.claims.scopes, code):
+            return None
+        raise PermissionDenied(f"The service account lacks the scope {code}.")
+    (decision,) = await _decide(resources, [Question(code, principal.subject, principal.session_id)])
+    if decision.reason is Reason.STEP_UP_REQUIRED:
+        raise StepUpRequired("This takes a second factor, shown a short time ago: POST /api/v1/auth/step-up.")
+    if not decision.allowed:
+        raise PermissionDenied(f"You need the permission {code} ({decision.reason}).")
+    return decision
+
+
+async def holds(resources: Resources, principal: Principal, code: str) -> bool:
+    """Whether `allows` lets the caller; raises a store failure (503), which is no answer."""
+    try:
+        await allows(resources, principal, code)
+    except (PermissionDenied, StepUpRequired):
+        return False
+    return True
+
+
+async def answer_checks(
+    resources: Resources, caller: Principal, checks: Sequence[tuple[str, UUID | None, UUID | None]]
+) -> list[Decision]:
+    """Of (code, user id, session id), in their order and all on one snapshot.
+
+    Of the caller without a user id; of anyone for services and admins with permissions:check (CHK-1).
+    """
+    if caller.is_service and any(user_id is None for _, user_id, _ in checks):
+        raise PermissionDenied("A service account names the user it asks about: user_id.")
+    questions = [_question(caller, *check) for check in checks]
+    if any(question.user_id != caller.subject for question in questions) or caller.is_service:
+        await allows(resources, caller, CHECK_OTHERS)
+    decisions = await _decide(resources, questions)
+    for reason, count in Counter(decision.reason for decision in decisions).items():
+        resources.metrics.checks.labels(reason).inc(count)
+    return decisions
+
+
+def _question(caller: Principal, code: str, user_id: UUID | None, session_id: UUID | None) -> Question:
+    if not caller.is_service and user_id in {None, caller.subject}:
+        return Question(code, caller.subject, caller.session_id)
+    return Question(code, user_id or caller.subject, session_id)
+
+
+async def _decide(resources: Resources, questions: Sequence[Question]) -> list[Decision]:
+    """HOT. One query, and a second one only for what asks for a second factor; raises a store failure (503)."""
+    codes = {question.code for question in questions}
+    patterns = {pattern for code in codes for pattern in covering(code)}
+    users = {question.user_id for question in questions}
+    subjects, known = await repository.load_facts(resources.hot, users, patterns=patterns, codes=codes)
+    now = resources.clock()
+    decisions = [decide(q.code, known[q.code] is not None, subjects[q.user_id], now) for q in questions]
+    admin_mfa = resources.settings.admin_mfa_required
+    demands = {
+        code: demand_of(code, marked=bool(known[code]), administrative=admin_mfa and code in OWN_CODES)
+        for code in codes
+    }
+    if all(demand is Demand.NOTHING for demand in demands.values()):
+        return decisions
+    sessions = {q.session_id for q in questions if q.session_id and demands[q.code] is not Demand.NOTHING}
+    shown = await repository.second_factors_of(resources.hot, sessions) if sessions else {}
+    return [
+        judged(decision, demands[q.code], shown.get((q.user_id, q.session_id)) if q.session_id else None, now)
+        for q, decision in zip(questions, decisions, strict=True)
+    ]
+
+
+async def effective_permissions(resources: Resources, user_id: UUID) -> list[Grant]:
+    """All that active grants give at this moment, sorted; raises NotFound. A disabled user has nothing."""
+    subjects, _ = await repository.load_facts(resources.hot, [user_id], patterns=None)
+    subject = subjects[user_id]
+    if subject.active is None:
+        raise NotFound("There is no such user.")
+    if not subject.active:
+        return []
+    now = resources.clock()
+    active = [grant for grants in subject.grants.values() for grant in grants if grant.active(now)]
+    return sorted(active, key=lambda grant: (grant.pattern, grant.role, grant.via))
