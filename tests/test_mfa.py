@@ -14,7 +14,7 @@ from auth_service.maintenance import signing_keys
 from auth_service.mfa import recovery_codes, totp
 from auth_service.permissions.actor import OPERATOR
 from auth_service.sessions.history import read_history
-from auth_service.sessions.history_schemas import HistoryQuery
+from auth_service.sessions.repository import HistoryFilter
 from tests.api import PASSWORD, V1, Api, error_of, tokens_of
 from tests.conftest import Fresh
 from tests.phone import shown_at
@@ -120,7 +120,7 @@ async def test_mfa_4_fresh_logins_share_ten_tries_an_hour_apart_from_the_passwor
     assert (await viewer.send("GET", "/mfa")).status_code == 200
     viewer.watch.turn(timedelta(hours=1, seconds=1))
     viewer.tokens = tokens_of(await viewer.answer(await viewer.challenge(), viewer.code()))
-    page = await read_history(viewer.api.resources, viewer.account.id, HistoryQuery())
+    page = await read_history(viewer.api.resources, viewer.account.id, HistoryFilter(), cursor=None, limit=20)
     assert sum(entry.reason == "wrong_code" for entry in page.items) == 16
 
 

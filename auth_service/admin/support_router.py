@@ -35,7 +35,7 @@ async def read_history(
     resources: Res,
 ) -> HistoryPage:
     """As one's own, of any user."""
-    return await read_history_of(resources, user_id, query)
+    return await read_history_of(resources, user_id, query.wanted(), cursor=query.cursor, limit=query.limit)
 
 
 @router.delete("/sessions/{session_id}", status_code=204, responses=refusals(LackingYourself))

@@ -6,8 +6,8 @@ id also for who had it. What nobody and nothing has is NotFound: an empty list w
 
 from sqlalchemy import ColumnElement, exists, or_, select
 
-from auth_service.audit.schemas import AuditAnswer, AuditQuery
-from auth_service.audit.service import Named, list_entries
+from auth_service.audit.schemas import AuditQuery
+from auth_service.audit.service import AuditFilter, AuditPage, Named, list_entries
 from auth_service.core.connections import Resources
 from auth_service.core.errors import NotFound
 from auth_service.core.ids import read_id
@@ -20,7 +20,7 @@ from auth_service.users.naming import find_named, may_name
 KINDS = frozenset({"operator", "system"})  # actors that may be named by what they are
 
 
-async def read_trail(resources: Resources, query: AuditQuery, caller: Principal | None = None) -> AuditAnswer:
+async def read_trail(resources: Resources, query: AuditQuery, caller: Principal | None = None) -> AuditPage:
     """Without a caller: for the operator. Raises NotFound for a name that nobody and nothing has, PermissionDenied for
     an address that the caller may not ask for, ValidationFailed for a cursor that we did not give.
     """
@@ -29,7 +29,8 @@ async def read_trail(resources: Resources, query: AuditQuery, caller: Principal 
             await may_name(resources, caller, name)
     actor = None if query.actor is None else await _actor(resources, query.actor)
     target = None if query.target is None else await _target(resources, query.target)
-    return await list_entries(resources, query, actor=actor, target=target)
+    wanted = AuditFilter(actor, query.action, target, query.since, query.until)
+    return await list_entries(resources, wanted, cursor=query.cursor, limit=query.limit)
 
 
 async def _actor(resources: Resources, name: str) -> Named:

@@ -4,13 +4,13 @@ import base64
 import binascii
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from datetime import datetime
 
 import structlog
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.audit.chain import GENESIS, Content, chained
-from auth_service.audit.schemas import AuditAnswer, AuditEntry, AuditQuery
 from auth_service.core.connections import Resources
 from auth_service.core.errors import ValidationFailed
 from auth_service.models import AuditLog
@@ -38,19 +38,32 @@ class Named:
     kinds: frozenset[str] = frozenset()
 
 
-async def list_entries(
-    resources: Resources, query: AuditQuery, *, actor: Named | None, target: Named | None
-) -> AuditAnswer:
-    """Newest first; `actor` and `target` are what the query's names mean.
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """`since` is inclusive, `until` is not; all that is given must hold."""
 
-    Raises ValidationFailed for a cursor that we did not give.
-    """
-    before = None if query.cursor is None else _read_cursor(query.cursor)
+    actor: Named | None = None
+    action: str | None = None
+    target: Named | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """`next_cursor` is None on the last page."""
+
+    items: Sequence[AuditLog]
+    next_cursor: str | None
+
+
+async def list_entries(resources: Resources, wanted: AuditFilter, *, cursor: str | None, limit: int) -> AuditPage:
+    """Newest first. Raises ValidationFailed for a cursor that we did not give."""
+    before = None if cursor is None else _read_cursor(cursor)
     async with resources.db() as session:
-        rows = await _page(session, query, before, actor, target)
-    items = rows[: query.limit]
-    cursor = _write_cursor(items[-1].id) if len(rows) > query.limit else None
-    return AuditAnswer(items=[AuditEntry.model_validate(row) for row in items], next_cursor=cursor)
+        rows = await _page(session, wanted, before, limit)
+    items = rows[:limit]
+    return AuditPage(items, _write_cursor(items[-1].id) if len(rows) > limit else None)
 
 
 async def read_head(resources: Resources) -> tuple[int, str]:
@@ -99,24 +112,24 @@ async def verify(resources: Resources, *, expected_head: str | None, on_progress
     return Verdict(last, previous.hex())
 
 
-async def _page(
-    session: AsyncSession, query: AuditQuery, before: int | None, actor: Named | None, target: Named | None
-) -> Sequence[AuditLog]:
+async def _page(session: AsyncSession, wanted: AuditFilter, before: int | None, limit: int) -> Sequence[AuditLog]:
+    """`limit` and one more."""
+    actor, target = wanted.actor, wanted.target
     statement = select(AuditLog)
     if actor is not None:
         acted = AuditLog.actor_id.in_(actor.ids)
         statement = statement.where(acted | AuditLog.actor_kind.in_(actor.kinds) if actor.kinds else acted)
-    if query.action is not None:
-        statement = statement.where(AuditLog.action == query.action)
+    if wanted.action is not None:
+        statement = statement.where(AuditLog.action == wanted.action)
     if target is not None:
         statement = statement.where(AuditLog.target_id.in_(target.ids))
-    if query.since is not None:
-        statement = statement.where(AuditLog.at >= query.since)
-    if query.until is not None:
-        statement = statement.where(AuditLog.at < query.until)
+    if wanted.since is not None:
+        statement = statement.where(AuditLog.at >= wanted.since)
+    if wanted.until is not None:
+        statement = statement.where(AuditLog.at < wanted.until)
     if before is not None:
         statement = statement.where(AuditLog.id < before)
-    return (await session.scalars(statement.order_by(AuditLog.id.desc()).limit(query.limit + 1))).all()
+    return (await session.scalars(statement.order_by(AuditLog.id.desc()).limit(limit + 1))).all()
 
 
 async def _after(resources: Resources, row_id: int) -> Sequence[AuditLog]:

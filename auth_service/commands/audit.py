@@ -35,7 +35,7 @@ def list_entries(  # noqa: PLR0917  typer makes options of them
     query = read(AuditQuery, actor=actor, action=action, target=target, limit=limit, **moments)
 
     async def ask(resources: Resources) -> AuditAnswer:
-        return await read_trail(resources, query)
+        return AuditAnswer.model_validate(await read_trail(resources, query))
 
     entries = run(ask).items
     print_rows([entry.model_dump() if json else _in_short(entry) for entry in entries], as_json=json)

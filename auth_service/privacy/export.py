@@ -13,12 +13,11 @@ from auth_service.core.errors import NotFound
 from auth_service.mail.addresses import shown
 from auth_service.mfa import service as mfa
 from auth_service.models import Base, Device, EmailChange, LoginHistory, Session, User, UserRole
-from auth_service.sessions.history_schemas import HistoryQuery
-from auth_service.sessions.repository import history_page
+from auth_service.sessions.repository import HistoryFilter, history_page
 from auth_service.users.email import waiting_for
 from auth_service.users.repository import find_by_id
 
-HISTORY_PAGE = HistoryQuery(limit=100)
+HISTORY_PAGE = 100
 _ACCOUNT = "id login email email_verified_at full_name is_active created_at updated_at"
 _ROLE = "role_name valid_from valid_until granted_at reason"
 _SESSION = (
@@ -53,7 +52,7 @@ async def export(resources: Resources, user_id: UUID) -> AsyncIterator[bytes]:
             "devices": await _all(session, Device, user_id, _DEVICE),
             "sessions": await _all(session, Session, user_id, _SESSION),
         }
-        first = await history_page(session, user_id, None, HISTORY_PAGE)
+        first = await history_page(session, user_id, HistoryFilter(), before=None, limit=HISTORY_PAGE)
     return _pieces(resources, user, document, first)
 
 
@@ -67,7 +66,9 @@ async def _pieces(
         comma = b","
         last = page[-1]
         async with resources.db() as session:
-            page = await history_page(session, user.id, (last.login_at, last.id), HISTORY_PAGE)
+            page = await history_page(
+                session, user.id, HistoryFilter(), before=(last.login_at, last.id), limit=HISTORY_PAGE
+            )
     yield b"]}"
 
 

@@ -12,7 +12,7 @@ from auth_service.core.errors import NotFound, ValidationFailed
 from auth_service.models import LoginHistory, new_id
 from auth_service.sessions import repository
 from auth_service.sessions.client import Client
-from auth_service.sessions.history_schemas import HistoryQuery
+from auth_service.sessions.repository import HistoryFilter
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -41,22 +41,26 @@ async def record_failure(resources: Resources, user_id: UUID | None, reason: str
         await repository.insert_failure(session, entry)
 
 
-async def read_history(resources: Resources, user_id: UUID, query: HistoryQuery) -> HistoryPage:
+async def read_history(
+    resources: Resources, user_id: UUID, wanted: HistoryFilter, *, cursor: str | None, limit: int
+) -> HistoryPage:
     """Newest first; raises ValidationFailed for a cursor that we did not give."""
-    before = None if query.cursor is None else _read_cursor(query.cursor)
+    before = None if cursor is None else _read_cursor(cursor)
     async with resources.db() as session:
-        rows = await repository.history_page(session, user_id, before, query)
-    items = rows[: query.limit]
-    more = len(rows) > query.limit
+        rows = await repository.history_page(session, user_id, wanted, before=before, limit=limit)
+    items = rows[:limit]
+    more = len(rows) > limit
     return HistoryPage(items, _write_cursor(items[-1].login_at, items[-1].id) if more else None)
 
 
-async def read_history_of(resources: Resources, user_id: UUID, query: HistoryQuery) -> HistoryPage:
+async def read_history_of(
+    resources: Resources, user_id: UUID, wanted: HistoryFilter, *, cursor: str | None, limit: int
+) -> HistoryPage:
     """For the administrator, who may ask about anybody; raises NotFound for a user that does not exist."""
     async with resources.db() as session:
         if not await repository.user_exists(session, user_id):
             raise NotFound("There is no such user.")
-    return await read_history(resources, user_id, query)
+    return await read_history(resources, user_id, wanted, cursor=cursor, limit=limit)
 
 
 def _write_cursor(moment: datetime, row_id: UUID) -> str:

@@ -15,4 +15,4 @@ router = APIRouter()
 @router.get("/users/me/login-history", response_model=HistoryAnswer, tags=["own account"])
 async def read_own(me: CurrentUser, query: Annotated[HistoryQuery, Query()], resources: Res) -> HistoryPage:
     """Newest first, failures too; `next_cursor` leads to the next page."""
-    return await read_history(resources, me.subject, query)
+    return await read_history(resources, me.subject, query.wanted(), cursor=query.cursor, limit=query.limit)

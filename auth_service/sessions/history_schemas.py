@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from auth_service.core.schemas import Answer, Moment
+from auth_service.sessions.repository import HistoryFilter
 
 # 24 bytes, the first eight of them microseconds of a time before the year 9962.
 CURSOR = r"^A[A-Za-z0-3][A-Za-z0-9_-]{30}$"
@@ -46,6 +47,9 @@ class HistoryQuery(BaseModel):
         if self.reason is not None and self.succeeded:
             raise ValueError("reason is for failures, and succeeded=true asks for the others")
         return self
+
+    def wanted(self) -> HistoryFilter:
+        return HistoryFilter(self.succeeded, self.reason, self.since, self.until, self.ip)
 
 
 class HistoryEntry(Answer):

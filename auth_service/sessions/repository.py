@@ -11,7 +11,6 @@ from sqlalchemy import delete, exists, insert, literal, null, or_, select, tuple
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.models import LoginHistory, Session, User
-from auth_service.sessions.history_schemas import HistoryQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,28 +152,44 @@ async def delete_history(session: AsyncSession, user_id: UUID) -> None:
     await session.execute(delete(LoginHistory).where(LoginHistory.user_id == user_id))
 
 
+@dataclass(frozen=True, slots=True)
+class HistoryFilter:
+    """`since` is inclusive, `until` is not; all that is given must hold."""
+
+    succeeded: bool | None = None
+    reason: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    ip: str | None = None
+
+
 async def history_page(
-    session: AsyncSession, user_id: UUID, before: tuple[datetime, UUID] | None, query: HistoryQuery
+    session: AsyncSession,
+    user_id: UUID,
+    wanted: HistoryFilter,
+    *,
+    before: tuple[datetime, UUID] | None,
+    limit: int,
 ) -> Sequence[LoginHistory]:
-    """Newest first, one more than asked for; keyset, so that page 1,000 costs what page 1 does."""
+    """Newest first, `limit` and one more; keyset, so that page 1,000 costs what page 1 does."""
     statement = select(LoginHistory).where(LoginHistory.user_id == user_id)
-    if query.succeeded is not None:
-        statement = statement.where(LoginHistory.succeeded == query.succeeded)
-    if query.reason is not None:
-        statement = statement.where(LoginHistory.reason == query.reason)
-    if query.ip is not None:
-        statement = statement.where(LoginHistory.ip == query.ip)
-    if query.since is not None:
-        statement = statement.where(LoginHistory.login_at >= query.since)
-    if query.until is not None:
-        statement = statement.where(LoginHistory.login_at < query.until)
+    if wanted.succeeded is not None:
+        statement = statement.where(LoginHistory.succeeded == wanted.succeeded)
+    if wanted.reason is not None:
+        statement = statement.where(LoginHistory.reason == wanted.reason)
+    if wanted.ip is not None:
+        statement = statement.where(LoginHistory.ip == wanted.ip)
+    if wanted.since is not None:
+        statement = statement.where(LoginHistory.login_at >= wanted.since)
+    if wanted.until is not None:
+        statement = statement.where(LoginHistory.login_at < wanted.until)
     if before is not None:
         moment, row_id = before
         # The first comparison lets Postgres skip whole partitions; the row comparison is exact.
         statement = statement.where(
             LoginHistory.login_at <= moment, tuple_(LoginHistory.login_at, LoginHistory.id) < tuple_(moment, row_id)
         )
-    statement = statement.order_by(LoginHistory.login_at.desc(), LoginHistory.id.desc()).limit(query.limit + 1)
+    statement = statement.order_by(LoginHistory.login_at.desc(), LoginHistory.id.desc()).limit(limit + 1)
     return (await session.scalars(statement)).all()
 
 
