@@ -534,7 +534,7 @@ async def test_jwt_5_bytes_outside_the_alphabet_are_refused(api: Api, user: Toke
 
 
 async def test_jwt_6_other_spellings_of_a_token_are_refused(api: Api, user: Tokens) -> None:
-    """M3: each of these is the same token to a lenient decoder, under another text."""
+    """Each of these is the same token to a lenient decoder, under another text."""
     header, claims, signature = user.access.split(".")
     for last in ALPHABET.replace(signature[-1], ""):
         await assert_refused(api, f"{header}.{claims}.{signature[:-1]}{last}")

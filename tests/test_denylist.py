@@ -181,7 +181,7 @@ async def test_rel_2_redis_down_is_503_and_recovers_empty_without_restart(
 async def test_rel_2_frozen_redis_is_503_soon_and_no_refresh_becomes_theft(
     fresh: Fresh, own_redis: EmbeddedServer
 ) -> None:
-    """M9: with the client's retries one honest refresh came back as reuse and ended the session."""
+    """With the client's retries one honest refresh came back as reuse and ended the session."""
     api = await fresh.on(await fresh.settings(redis_url=own_redis.url, **AS_SHIPPED))
     account, tokens = await api.as_role()
     assert (await api.me(tokens)).status_code == 200

@@ -180,7 +180,7 @@ async def test_rel_2_denials_of_others_are_learned_while_the_service_runs(
 
 
 async def test_ref_7_a_script_runs_once_whatever_happens_to_its_master(fresh: Fresh, several: Topology) -> None:
-    """M9 on each topology: frozen in the middle of a call that is given up, and then going on."""
+    """On each topology: frozen in the middle of a call that is given up, and then going on."""
     api = await fresh.api(redis_url=several.url, redis_timeout_ms=200)
     redis = api.resources.redis
     script = Script(redis, "return redis.call('INCR', KEYS[1])")

@@ -52,7 +52,7 @@ async def open_resources(
     """Connects to nothing yet: a store that is down is met by the first request, as a 503 (REL-10)."""
     timeout = settings.database_timeout_seconds
     milliseconds = str(round(timeout * 1000))
-    # The server's own limits free locks that a client-side timeout leaves behind (M14).
+    # The server's own limits free locks that a client-side timeout leaves behind.
     server_settings = {
         "application_name": "auth-service",
         "statement_timeout": milliseconds,

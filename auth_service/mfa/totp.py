@@ -19,7 +19,7 @@ def new_secret() -> str:
 
 
 def is_totp_code(text: str) -> bool:
-    """Six ASCII digits; pyotp would take full-width ones too, and so the same code twice (M18)."""
+    """Six ASCII digits; pyotp would take full-width ones too, and so the same code twice."""
     return _CODE.fullmatch(text) is not None
 
 

@@ -64,21 +64,6 @@ async def load_facts(
     return subjects, known
 
 
-# A role that says nothing has what its parents say; the walk stops at the first that does. Superusers have no limit
-# by role: any admin could set one for the viewers that they are too, and so end their sessions (RBAC-1).
-_SESSION_LIMIT = """
-WITH RECURSIVE walk AS (
-    SELECT r.name, r.session_limit FROM user_roles u JOIN roles r ON r.name = u.role_name
-    WHERE u.user_id = :user_id AND u.valid_from <= :now AND (u.valid_until IS NULL OR u.valid_until > :now)
-    UNION
-    SELECT r.name, r.session_limit
-    FROM walk w JOIN role_parents p ON p.role_name = w.name JOIN roles r ON r.name = p.parent_name
-    WHERE w.session_limit IS NULL
-)
-SELECT max(session_limit) FROM walk HAVING bool_and(name <> 'superuser')
-"""
-
-
 # All that accounts with any of the patterns have without an end; accounts that are alike are one row. `serving`: by
 # grants that have begun, `appointed`: by all of them. `marked`, in each row: those of the codes that ask for step-up.
 _KEEPERS = """
@@ -120,12 +105,6 @@ async def second_factors_of(source: Fetches, session_ids: Collection[UUID]) -> d
         list(session_ids),
     )
     return {(UUID(int=row["user_id"].int), UUID(int=row["id"].int)): row["second_factor_at"] for row in rows}
-
-
-async def session_limit_of(session: AsyncSession, user_id: UUID, now: datetime) -> int | None:
-    """The largest that an active grant gives; None where no role says any, and for superusers."""
-    limit: int | None = await session.scalar(text(_SESSION_LIMIT), {"user_id": user_id, "now": now})
-    return limit
 
 
 async def list_permissions(session: AsyncSession) -> Sequence[Permission]:

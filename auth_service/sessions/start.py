@@ -4,16 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from auth_service.core.connections import Resources
 from auth_service.core.errors import InvalidCredentials, Unauthenticated
 from auth_service.events.kinds import SessionStarted
 from auth_service.events.outbox import record
 from auth_service.locks import lock_user
 from auth_service.models import LoginHistory, Session
-from auth_service.permissions.repository import session_limit_of
-from auth_service.sessions import devices, repository
+from auth_service.sessions import devices, repository, session_cap
 from auth_service.sessions.client import Client
 from auth_service.sessions.refresh_token import write_refresh_token
 from auth_service.sessions.service import families, idle_life, record_ended
@@ -75,7 +72,7 @@ async def start_session(resources: Resources, user_id: UUID, client: Client, pro
             expires_at=now + timedelta(seconds=resources.settings.session_absolute_seconds),
         )
         # Before it is in the table: whatever a clock says, a login never ends its own session.
-        surplus = await _surplus(resources, session, user_id, now)
+        surplus = await session_cap.surplus(resources, session, user_id, now)
         session.add(row)
         await session.flush()
         ended = await repository.end(session, now, "session_limit", Session.id.in_(surplus)) if surplus else []
@@ -146,13 +143,6 @@ def issue_tokens(
     refresh = write_refresh_token(resources.secrets, session_id, generation)
     life = resources.settings.access_token_seconds
     return IssuedTokens(access, refresh, life, session_id, device_token, ended_sessions)
-
-
-async def _surplus(resources: Resources, session: AsyncSession, user_id: UUID, now: datetime) -> list[UUID]:
-    """What has to end for one more."""
-    by_role = await session_limit_of(session, user_id, now)
-    limit = resources.settings.session_limit if by_role is None else by_role
-    return await repository.beyond_limit(session, user_id, now, idle_life(resources), limit - 1)
 
 
 def _successor(old: Session, now: datetime, *, second_factor: bool) -> Session:

@@ -1,4 +1,4 @@
-"""slowapi at the edge: coarse limits by client address, in memory, for each process (M7 says why in memory)."""
+"""slowapi at the edge: coarse limits by client address, in the memory of each process (docs/decisions.md says why)."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass

@@ -29,7 +29,7 @@ def open_redis(settings: Settings) -> Redis:
     network: dict[str, Any] = {
         "socket_timeout": timeout,
         "socket_connect_timeout": timeout,
-        # redis-py repeats ten times by itself, scripts included: one rotation would look like theft (M9).
+        # redis-py repeats ten times by itself, scripts included: one rotation would look like theft.
         "retry": Retry(NoBackoff(), 0),
         # With them redis-py lends connections that the server has closed, and a new one costs a round trip more.
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),

@@ -221,7 +221,7 @@ def _decode(part: str) -> bytes:
         raw = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
     except (binascii.Error, ValueError):
         raise InvalidToken("base64") from None
-    if _encode(raw) != part:  # the last character has spare bits, and so aliases (M3)
+    if _encode(raw) != part:  # the last character has spare bits, and so aliases
         raise InvalidToken("spelling")
     return raw
 
