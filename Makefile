@@ -52,13 +52,13 @@ quickstart: $(STAMP) ## run the commands of the quickstart against BASE (a servi
 	BASE=$(BASE) $(BIN)/python scripts/run_doc.py docs/quickstart.md
 
 browser: $(STAMP) ## walk through docs/browsers.md with Chromium against BASE, and attack it from hostile pages
-	BASE=$(BASE) $(BIN)/python -m tests.browser_walk
+	BASE=$(BASE) $(BIN)/python -m tests.support.browser_walk
 
 bench-history: $(STAMP) ## measure the login history at 10,000,000 rows; ARGS="--rows 500000"
 	@exec $(BIN)/python -m bench.history $(ARGS)
 
 test-events-long: $(STAMP) ## the broker away for 60 s under load, and 50 kills of the relay
-	@EVENTS_OUTAGE_SECONDS=60 EVENTS_KILLS=50 $(BIN)/python -m pytest tests/test_events_relay.py -s \
+	@EVENTS_OUTAGE_SECONDS=60 EVENTS_KILLS=50 $(BIN)/python -m pytest tests/events/test_relay.py -s \
 		-k "away_is_felt or killed" $(ARGS)
 
 test-operations: $(STAMP) ## fail over, upgrade, back up and restart whole systems; ARGS="-k sentinel"

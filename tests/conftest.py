@@ -25,12 +25,12 @@ from auth_service.core.clock import Clock, utc_now
 from auth_service.core.connections import Resources
 from auth_service.core.passwords import hashing as passwords
 from auth_service.main import create_app
-from tests.api import Api
-from tests.redis_topologies import Topology, cluster, flush, sentinel_set
-from tests.service_process import ServiceProcess, running_service
+from tests.support.api import Api
+from tests.support.redis_topologies import Topology, cluster, flush, sentinel_set
+from tests.support.service_process import ServiceProcess, running_service
 
 if TYPE_CHECKING:
-    from tests.installation import Installation, WellStores
+    from tests.support.installation import Installation, WellStores
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("no deadline", deadline=None)
@@ -230,7 +230,7 @@ async def fresh(servers: Servers, template: str) -> AsyncIterator[Fresh]:
 async def well_installation(
     servers: Servers, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> "AsyncIterator[WellStores]":
-    from tests.installation import well_stores
+    from tests.support.installation import well_stores
 
     async with well_stores(servers, template, tmp_path_factory.mktemp("well")) as stores:
         yield stores

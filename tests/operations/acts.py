@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 
-from tests.api import PASSWORD, V1, Tokens, tokens_of, unique
-from tests.service_process import ServiceProcess
+from tests.support.api import PASSWORD, V1, Tokens, tokens_of, unique
+from tests.support.service_process import ServiceProcess
 
 # Acts a second; an Argon2 hash costs 36 ms of one core.
 RATES = {"register": 6, "change_password": 2, "log_in": 2, "refresh": 4, "check": 8, "grant": 2}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from tests.api import V1, Account, Tokens, tokens_of
+from tests.support.api import V1, Account, Tokens, tokens_of
 
 PAUSE = 0.05
 SLACK = 1.0  # I2: so long after its acknowledged end a token may still be accepted

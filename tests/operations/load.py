@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from tests.api import V1
+from tests.support.api import V1
 
 # (method, path, body): a read by POST, a read by GET, and a write that no proxy may send twice.
 CALLS = (

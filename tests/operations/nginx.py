@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conftest import ROOT
-from tests.service_process import free_port
+from tests.support.service_process import free_port
 
 SHIPPED = ROOT / "deploy" / "nginx"
 

@@ -17,9 +17,9 @@ import httpx
 import pytest
 
 from auth_service.config import Settings
-from tests.api import PASSWORD, V1
 from tests.conftest import ROOT
-from tests.service_process import environment_of, free_port
+from tests.support.api import PASSWORD, V1
+from tests.support.service_process import environment_of, free_port
 
 needs_nginx = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
 

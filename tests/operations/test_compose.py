@@ -17,10 +17,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api import V1, unique
 from tests.conftest import ROOT
 from tests.operations.load import calling
-from tests.service_process import free_port
+from tests.support.api import V1, unique
+from tests.support.service_process import free_port
 
 PROJECT = f"auth-check-{os.getpid()}"
 PASSWORD = "a password of the check"

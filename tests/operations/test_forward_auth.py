@@ -12,11 +12,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.access import create_permission, create_role, grant
-from tests.api import V1, Account, Api, Tokens
 from tests.conftest import ROOT, Fresh, Servers
 from tests.operations.nginx import running_nginx
-from tests.service_process import free_port
+from tests.support.access import create_permission, create_role, grant
+from tests.support.api import V1, Account, Api, Tokens
+from tests.support.service_process import free_port
 
 pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="needs a program that pip cannot give: nginx")
 

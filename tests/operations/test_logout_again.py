@@ -17,13 +17,13 @@ from pathlib import Path
 import httpx
 
 from auth_service.config import Settings
-from tests.api import PASSWORD, V1, Account, Tokens, tokens_of
 from tests.conftest import ROOT, Fresh, running_app, test_settings
-from tests.gate import Gate, gate_to
 from tests.operations.replicas import say
-from tests.postgres_pair import Server, made_server
-from tests.redis_topologies import Node, single
-from tests.service_process import environment_of
+from tests.support.api import PASSWORD, V1, Account, Tokens, tokens_of
+from tests.support.postgres_pair import Server, made_server
+from tests.support.redis_topologies import Node, single
+from tests.support.service_process import environment_of
+from tests.support.tcp_gate import Gate, gate_to
 
 WORKERS = 2
 ROUNDS = int(os.environ.get("LOGOUT_AGAIN_ROUNDS", "9"))  # of each fault

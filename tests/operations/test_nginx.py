@@ -11,11 +11,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.api import V1, Api
 from tests.conftest import Fresh, Servers
 from tests.operations.load import Load, calling
 from tests.operations.nginx import Nginx, running_nginx
-from tests.service_process import ServiceProcess, free_port
+from tests.support.api import V1, Api
+from tests.support.service_process import ServiceProcess, free_port
 
 pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="needs a program that pip cannot give: nginx")
 

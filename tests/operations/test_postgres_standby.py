@@ -13,12 +13,12 @@ import pytest
 
 from auth_service.config import Settings
 from auth_service.embedded.redis import start_redis
-from tests.api import PASSWORD, Tokens, tokens_of, unique
-from tests.command import Command
 from tests.conftest import test_settings
 from tests.operations.acts import Ledger, Load
-from tests.postgres_pair import Pair, Server, as_postgres, binary, run, running_pair
-from tests.service_process import ServiceProcess, running_service
+from tests.support.api import PASSWORD, Tokens, tokens_of, unique
+from tests.support.command import Command
+from tests.support.postgres_pair import Pair, Server, as_postgres, binary, run, running_pair
+from tests.support.service_process import ServiceProcess, running_service
 
 HEALED_SECONDS = 10
 

@@ -13,10 +13,10 @@ import httpx
 import pytest
 import yaml
 
-from tests.api import PASSWORD, V1, unique
 from tests.conftest import ROOT, Fresh
-from tests.kafka import Broker
-from tests.service_process import free_port
+from tests.support.api import PASSWORD, V1, unique
+from tests.support.kafka import Broker
+from tests.support.service_process import free_port
 
 DEPLOY = ROOT / "deploy" / "prometheus"
 PATIENCE_SECONDS = 120

@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 from auth_service.core.tokens.denylist import redis_key
-from tests.api import Account
 from tests.conftest import ROOT, Fresh
 from tests.operations.ledger import Ended, Ledger, under_load
-from tests.redis_topologies import PASSWORD, Node, cluster, sentinel_set
+from tests.support.api import Account
+from tests.support.redis_topologies import PASSWORD, Node, cluster, sentinel_set
 
 VIEWERS = 6
 BEFORE, AFTER = 4.0, 12.0  # seconds of load

@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 from auth_service.config import Settings
 from auth_service.embedded.postgres import start_postgres
 from auth_service.embedded.redis import start_redis
-from tests.api import PASSWORD, V1, Api, Tokens, error_of
-from tests.command import Command
 from tests.conftest import Fresh, Servers, _recreate, running_app, test_settings
-from tests.mailbox import newest
-from tests.postgres_pair import Server, as_postgres, binary, run
-from tests.service_process import free_port
+from tests.support.api import PASSWORD, V1, Api, Tokens, error_of
+from tests.support.command import Command
+from tests.support.mailbox import newest
+from tests.support.postgres_pair import Server, as_postgres, binary, run
+from tests.support.service_process import free_port
 
 REFUSED = (401, "not_authenticated")
 INVALID = (401, "invalid_refresh_token")

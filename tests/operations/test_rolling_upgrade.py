@@ -12,10 +12,10 @@ import asyncpg
 import pytest
 
 from auth_service.config import Settings
-from tests.api import PASSWORD_HASH, unique
 from tests.conftest import ROOT, Servers, flush, test_settings
 from tests.operations.replicas import FAIL_SECONDS, Nginx, Replica, needs_nginx, say, viewers
-from tests.planted import NEWEST, VERSIONS
+from tests.support.api import PASSWORD_HASH, unique
+from tests.support.planted_migrations import NEWEST, VERSIONS
 
 ROWS = int(os.environ.get("UPGRADE_ROWS", "1000000"))
 AT_ONCE = 100_000

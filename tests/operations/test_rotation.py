@@ -19,11 +19,11 @@ from auth_service.core.tokens.keys import SHORTEST_OVERLAP
 from auth_service.embedded.postgres import start_postgres
 from auth_service.embedded.redis import start_redis
 from auth_service.mfa.totp import SECONDS, code_at
-from tests.api import PASSWORD, V1, Tokens, tokens_of
-from tests.command import Command
 from tests.conftest import TEST_SECRET, test_settings
 from tests.operations.acts import Load
-from tests.service_process import ServiceProcess, running_service
+from tests.support.api import PASSWORD, V1, Tokens, tokens_of
+from tests.support.command import Command
+from tests.support.service_process import ServiceProcess, running_service
 
 NEW_SECRET = "the next secret of the test suite, thirty-two bytes too"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Fresh
-from tests.fuzzing.run import CALLERS, fuzz
+from tests.support.fuzzing.run import CALLERS, fuzz
 
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "40")
 STATEFUL_SECONDS = os.environ.get("FUZZ_STATEFUL_SECONDS", "60")

@@ -13,7 +13,7 @@ import pytest
 
 from auth_service.seed import seed_users
 from tests.conftest import ROOT, Fresh
-from tests.service_process import environment_of, free_port
+from tests.support.service_process import environment_of, free_port
 
 DEPLOY = ROOT / "deploy" / "systemd"
 UNITS = ("auth-service.service", "auth-service-migrate.service")

@@ -1,0 +1,270 @@
+"""`auth-service users import`: accounts of an older system with their hashes, all or none."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from passlib.hash import argon2, bcrypt
+
+from auth_service.config import Settings
+from auth_service.core.errors import LoginTaken
+from auth_service.users.importer import import_users, read_csv
+from tests.support.api import PASSWORD, PASSWORD_HASH, V1, Api, error_of, unique
+from tests.support.command import Command
+
+BCRYPT = bcrypt.using(rounds=4).hash(PASSWORD)
+COLUMNS = ("login", "email", "password_hash", "full_name")
+Row = dict[str, str]
+
+
+@pytest.fixture
+def command(api: Api, shared_settings: Settings) -> Command:
+    """On the stores of the shared app."""
+    return Command(shared_settings)
+
+
+def row(**changes: str) -> Row:
+    login = unique("old")
+    return {"login": login, "email": f"{login}@example.com", "password_hash": BCRYPT, "full_name": ""} | changes
+
+
+def write(folder: Path, rows: Sequence[Row], columns: Sequence[str] = COLUMNS) -> str:
+    path = folder / "users.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    return str(path)
+
+
+async def stored_hash(api: Api, login: str) -> str | None:
+    found: str | None = await api.resources.hot.fetchval("SELECT password_hash FROM users WHERE login = $1", login)
+    return found
+
+
+async def log_in(api: Api, login: str, password: str = PASSWORD) -> int:
+    response = await api.http.post(f"{V1}/auth/login", json={"login": login, "password": password})
+    return response.status_code
+
+
+HASHES = {
+    "bcrypt 2b": BCRYPT,
+    "bcrypt 2a": bcrypt.using(rounds=4, ident="2a").hash(PASSWORD),
+    "bcrypt 2y": bcrypt.using(rounds=4, ident="2y").hash(PASSWORD),
+    "argon2i": argon2.using(type="I", memory_cost=1024, rounds=1, parallelism=1).hash(PASSWORD),
+    "weak argon2id": argon2.using(type="ID", memory_cost=1024, rounds=1, parallelism=1).hash(PASSWORD),
+    "our own": PASSWORD_HASH,
+}
+
+
+@pytest.mark.real_hashes
+@pytest.mark.parametrize("kind", HASHES)
+async def test_pwd_5_old_hashes_let_in_and_become_argon2id(
+    api: Api, command: Command, tmp_path: Path, kind: str
+) -> None:
+    old = row(password_hash=HASHES[kind], full_name="Анна К.")
+    assert "imported 1 users, left out 0" in await command.does("users", "import", write(tmp_path, [old]))
+    assert await stored_hash(api, old["login"]) == HASHES[kind]
+    assert await log_in(api, old["login"], "wrong password") == 401
+    assert await stored_hash(api, old["login"]) == HASHES[kind]
+    assert await log_in(api, old["login"]) == 200
+    new = await stored_hash(api, old["login"])
+    assert new is not None
+    assert new.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert (new == HASHES[kind]) is (kind == "our own")
+    assert await log_in(api, old["email"].upper()) == 200
+
+
+async def test_imported_users_have_the_default_role_and_their_name(api: Api, command: Command, tmp_path: Path) -> None:
+    old = row(full_name="  Анна К. ", email=f"{unique('Anna')}@EXAMPLE.com")
+    await command.does("users", "import", write(tmp_path, [old]))
+    shown = await api.resources.hot.fetchrow("SELECT id, full_name, email FROM users WHERE login = $1", old["login"])
+    assert shown is not None
+    assert (shown["full_name"], shown["email"]) == ("Анна К.", old["email"].replace("EXAMPLE", "example"))
+    _, admin = await api.as_role("admin")
+    assert (await api.check(admin, "films:read", shown["id"]))["allowed"] is True
+    assert (await api.check(admin, "films:watch", shown["id"]))["reason"] == "no_grant"
+
+
+async def test_hundreds_at_once_with_progress(api: Api, command: Command, tmp_path: Path) -> None:
+    rows = [row() for _ in range(700)]  # more than one chunk
+    said = await command.does("users", "import", write(tmp_path, rows, COLUMNS[:3]))
+    assert "imported 700 users, left out 0" in said
+    assert "700/700" in said
+    count = await api.resources.hot.fetchval(
+        "SELECT count(*) FROM users u JOIN user_roles r ON r.user_id = u.id WHERE u.login = ANY($1)",
+        [item["login"] for item in rows],
+    )
+    assert count == 700
+
+
+WRONG: list[tuple[dict[str, str], str]] = [
+    ({"login": "no spaces"}, "login may have"),
+    ({"login": ""}, "login must have"),
+    ({"login": "admin@example.com"}, "login may have"),
+    ({"login": "pаypal"}, "login must not mix"),
+    ({"email": "no-address"}, "email must be"),
+    ({"email": ""}, "email must be"),
+    ({"password_hash": ""}, "password_hash must be"),
+    ({"password_hash": PASSWORD}, "password_hash must be"),
+    ({"password_hash": "5f4dcc3b5aa765d61d8327deb882cf99"}, "password_hash must be"),
+    ({"password_hash": BCRYPT[:-1]}, "password_hash must be"),
+    ({"password_hash": BCRYPT + "a"}, "password_hash must be"),
+    ({"password_hash": "$2x$04$" + BCRYPT[7:]}, "password_hash must be"),
+    ({"password_hash": "$argon2id$v=19$m=1024,t=1,p=1$junk"}, "password_hash must be"),
+    ({"password_hash": " " + BCRYPT}, "password_hash must be"),
+    ({"full_name": "x" * 201}, "full_name must have at most 200 characters"),
+    ({"full_name": "a\tb"}, "full_name must not have control characters"),
+]
+
+
+async def test_wrong_rows_are_named_by_line_and_nothing_is_imported(api: Api, command: Command, tmp_path: Path) -> None:
+    good = row()
+    rows = [good, *(row(**changes) for changes, _ in WRONG)]
+    words = await command.refuses("users", "import", write(tmp_path, rows))
+    lines = words.splitlines()
+    assert lines[0] == "nothing was imported:"
+    assert len(lines) == 1 + len(WRONG)
+    for number, (line, (_, complaint)) in enumerate(zip(lines[1:], WRONG, strict=True), start=3):
+        assert line.startswith(f"line {number}: {complaint}"), line
+    assert PASSWORD not in words
+    assert BCRYPT[7:20] not in words
+    assert await stored_hash(api, good["login"]) is None
+
+
+async def test_lines_are_counted_as_an_editor_counts_them(command: Command, tmp_path: Path) -> None:
+    good, bad = row(), row(login="no spaces")
+    lines = [
+        ",".join(COLUMNS),
+        "",
+        f"{good['login']},{good['email']},{good['password_hash']},",
+        "",
+        ",".join(bad.values()),
+    ]
+    path = tmp_path / "users.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8-sig")
+    assert "line 5: login" in await command.refuses("users", "import", str(path))
+
+
+async def test_only_some_of_very_many_problems_are_shown(command: Command, tmp_path: Path) -> None:
+    words = await command.refuses("users", "import", write(tmp_path, [row(login="x y") for _ in range(50)]))
+    assert len(words.splitlines()) == 22
+    assert words.endswith("… and 30 more\n")
+
+
+async def test_doubles_within_the_file_are_refused(api: Api, command: Command, tmp_path: Path) -> None:
+    first = row()
+    same_login, same_email = row(login=first["login"].upper()), row(email=first["email"].upper())
+    words = await command.refuses("users", "import", write(tmp_path, [first, row(), same_login, same_email]))
+    assert words.splitlines()[1:] == [
+        "line 4: the same login or email as line 2",
+        "line 5: the same login or email as line 2",
+    ]
+
+
+async def test_taken_ones_stop_the_import_or_are_left_out(api: Api, command: Command, tmp_path: Path) -> None:
+    account = await api.create_user()
+    new = row()
+    rows = [row(login=account.login.upper()), new, row(email=account.email)]
+    path = write(tmp_path, rows)
+    words = await command.refuses("users", "import", path)
+    assert words.splitlines()[1:] == ["line 2: the login or email is taken", "line 4: the login or email is taken"]
+    assert await stored_hash(api, new["login"]) is None
+    assert "imported 1 users, left out 2" in await command.does("users", "import", path, "--skip-existing")
+    assert await log_in(api, new["login"]) == 200
+    assert await stored_hash(api, account.login) == PASSWORD_HASH  # nobody's hash is replaced
+    assert "imported 0 users, left out 3" in await command.does("users", "import", path, "--skip-existing")
+
+
+async def test_a_dry_run_checks_everything_and_writes_nothing(api: Api, command: Command, tmp_path: Path) -> None:
+    account, new = await api.create_user(), row()
+    good = write(tmp_path, [new])
+    assert "would import 1 users" in await command.does("users", "import", good, "--dry-run")
+    assert await stored_hash(api, new["login"]) is None
+    taken = write(tmp_path, [new, row(login=account.login)])
+    assert "line 3" in await command.refuses("users", "import", taken, "--dry-run")
+    said = await command.does("users", "import", taken, "--dry-run", "--skip-existing")
+    assert "would import 1 users, left out 1" in said
+    assert await stored_hash(api, new["login"]) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n",
+        b"login,email\na,b\n",
+        b"login;email;password_hash\n",
+        b"login,email,password_hash,is_superuser\n",
+        b"login,email,password_hash,roles\n",
+        b"login,login,email,password_hash\n",
+        "login,email,password_hash\nанна,a@example.com,x\n".encode("cp1251"),
+        "логин,email,password_hash\n".encode("cp1251"),
+        "login,email,password_hash\n".encode("utf-16"),
+        b'login,email,password_hash\n"anna,a@example.com,x\n',
+        b'login,email,password_hash\n"anna"x,a@example.com,x\n',
+        b"login,email,password_hash\nanna,a@example.com\n",
+        b"login,email,password_hash\nanna,a@example.com,x,y\n",
+        b"login,email,password_hash\n" + b"a" * 200_000 + b",a@example.com,x\n",
+        b"login,email,password_hash\nan\0na,a@example.com,x\n",
+    ],
+)
+async def test_files_that_are_not_such_a_table_are_refused_in_words(
+    command: Command, tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "users.csv"
+    path.write_bytes(content)
+    words = await command.refuses("users", "import", str(path))
+    assert words.splitlines()[0] == "nothing was imported:"
+    assert "line " in words
+
+
+async def test_a_file_without_users_imports_nobody(command: Command, tmp_path: Path) -> None:
+    assert "imported 0 users" in await command.does("users", "import", write(tmp_path, []))
+    assert (await command("users", "import", str(tmp_path / "missing.csv"))).code == 2
+    assert (await command("users", "import", str(tmp_path))).code == 2
+
+
+async def test_all_or_none_also_when_a_registration_comes_between(api: Api, tmp_path: Path) -> None:
+    rows = [row() for _ in range(600)]
+    plan = read_csv(Path(write(tmp_path, rows)))
+    last = rows[-1]
+    body = {"login": last["login"], "email": f"{unique('own')}@example.com", "password": PASSWORD}
+    assert (await api.http.post(f"{V1}/auth/register", json=body)).status_code == 201
+    with pytest.raises(LoginTaken):
+        await import_users(api.resources, plan.users, lambda _count: None)
+    assert await stored_hash(api, rows[0]["login"]) is None
+
+
+async def test_rbac_1_an_import_gives_no_roles(api: Api, command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "users.csv"
+    path.write_text(f"login,email,password_hash,role\n{unique('old')},x@example.com,{BCRYPT},superuser\n")
+    assert "columns" in await command.refuses("users", "import", str(path))
+
+
+async def test_long_passwords_of_bcrypt_accounts_have_no_free_end(api: Api, command: Command, tmp_path: Path) -> None:
+    """bcrypt saw 72 bytes only; whoever typed more is told it is wrong rather than let in by any ending (PWD-2)."""
+    start = "x" * 72
+    old: dict[str, Any] = row(password_hash=bcrypt.using(rounds=4).hash(start))
+    await command.does("users", "import", write(tmp_path, [old]))
+    body = {"login": old["login"], "password": start + "any ending"}
+    assert error_of(await api.http.post(f"{V1}/auth/login", json=body)) == (401, "invalid_credentials")
+    assert await log_in(api, old["login"], start) == 200
+
+
+@pytest.mark.real_hashes
+@pytest.mark.parametrize(
+    "dear",
+    [
+        PASSWORD_HASH.replace("m=19456", "m=4194303"),
+        PASSWORD_HASH.replace("t=2", "t=2000"),
+        "$2b$17$" + "abcdefghijklmnopqrstuu" + "abcdefghijklmnopqrstuvwxyz0123.",
+    ],
+    ids=["memory", "passes", "bcrypt"],
+)
+async def test_pwd_6_hashes_that_cost_too_much_are_not_imported(command: Command, tmp_path: Path, dear: str) -> None:
+    """One wrong login would hold a hashing thread for seconds, or for days."""
+    said = await command.refuses("users", "import", write(tmp_path, [row(password_hash=dear)]))
+    assert "line 2: password_hash" in said
