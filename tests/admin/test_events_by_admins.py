@@ -5,9 +5,9 @@ from uuid import UUID
 
 import httpx
 
-from tests.events.test_recording import events_of, kinds_of
 from tests.support.api import V1, Account, Api, Tokens, error_of, unique
 from tests.support.mailbox import newest
+from tests.support.outbox import events_of, kinds_of
 from tests.support.phone import enrol_phone
 
 

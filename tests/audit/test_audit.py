@@ -16,11 +16,11 @@ from auth_service.audit.chain import GENESIS
 from auth_service.audit.trail import Action, operator
 from auth_service.locks import Advisory
 from tests.conftest import Fresh
-from tests.permissions.test_route_matrix import ACTORS, TABLE, plain
 from tests.support.access import create_permission, create_role, role_body
 from tests.support.api import PASSWORD, V1, Account, Api, StoppedClock, Tokens, error_of, unique
 from tests.support.command import Command
 from tests.support.phone import enrol_phone
+from tests.support.route_table import ACTORS, TABLE, plain
 
 AUDIT = f"{V1}/admin/audit"
 WAITING = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = $1"

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime
 from typing import Any
 
 import httpx
@@ -23,6 +22,7 @@ from tests.support.cookie_browser import (
     SITE,
     Browser,
     SetCookie,
+    enrol,
     logged_in,
     running_site,
     set_cookies,
@@ -51,16 +51,6 @@ async def sessions_of(api: Api, account: Account) -> dict[str, Session]:
 async def devices_of(api: Api, account: Account) -> list[Device]:
     async with api.resources.db() as session:
         return list(await session.scalars(select(Device).where(Device.user_id == account.id)))
-
-
-async def enrol(browser: Browser, now: datetime) -> str:
-    """The seed of the authenticator that this browser's user has from now on."""
-    started = await browser.send("POST", "/mfa/totp", {"current_password": PASSWORD})
-    assert started.status_code == 201, started.text
-    secret: str = started.json()["secret"]
-    confirmed = await browser.send("POST", "/mfa/totp/confirm", {"code": shown_at(secret, now)})
-    assert confirmed.status_code == 200, confirmed.text
-    return secret
 
 
 # --- what is set

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from auth_service import dev
+from tests.support.processes import is_alive
 
 pytestmark = pytest.mark.long
 
@@ -70,14 +71,6 @@ class Dev:
 
     def still_running(self) -> list[str]:
         return [name for name, process in self.started.items() if is_alive(process)]
-
-
-def is_alive(process: psutil.Process) -> bool:
-    """A zombie is dead: in a container nobody may collect the children of a killed parent."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def servers_on(data_dir: Path) -> dict[str, psutil.Process]:

@@ -20,6 +20,7 @@ from auth_service.doctor.diagnosis import diagnose
 from auth_service.embedded.redis import start_redis
 from auth_service.sessions.partitions import month_of, name_of
 from tests.conftest import ROOT, Fresh
+from tests.support.bad_settings import BAD
 from tests.support.installation import (
     REDIS_PASSWORD,
     ROLE_PASSWORD,
@@ -31,7 +32,6 @@ from tests.support.planted_migrations import NEWEST
 from tests.support.redis_topologies import Topology
 from tests.support.service_process import free_port
 from tests.support.smtp_server import AuthResult, SmtpServer
-from tests.system.test_settings import BAD
 
 DOCUMENT = (ROOT / "docs" / "doctor.md").read_text(encoding="utf-8")
 

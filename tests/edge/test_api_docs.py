@@ -6,7 +6,7 @@ import pytest
 from fastapi import FastAPI
 
 from tests.support.api import V1, Api
-from tests.tokens.test_access_tokens import PUBLIC
+from tests.support.public_routes import PUBLIC
 
 
 @pytest.fixture

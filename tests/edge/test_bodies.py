@@ -12,11 +12,11 @@ from fastapi import FastAPI
 from auth_service.config import Settings
 from auth_service.main import create_app
 from tests.conftest import test_settings
-from tests.permissions.test_route_matrix import ONCE, PATHS
 from tests.support.api import PASSWORD, V1, Api, Tokens, error_of
 from tests.support.cookie_browser import Browser, logged_in, running_site
 from tests.support.hostile import NIL
 from tests.support.phone import enrol_phone
+from tests.support.route_table import ONCE, PATHS
 
 JSON = {"Content-Type": "application/json"}
 # (headers, content): what HTTP libraries send where there is nothing to say.

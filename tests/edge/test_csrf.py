@@ -8,10 +8,9 @@ from uuid import UUID
 import httpx
 import pytest
 
-from tests.auth.test_cookies import enrol
 from tests.conftest import Fresh
 from tests.support.api import PASSWORD, V1, Account, Api, StoppedClock, error_of
-from tests.support.cookie_browser import FRONT, HOST, ORIGIN, SITE, Browser, Headers, logged_in
+from tests.support.cookie_browser import FRONT, HOST, ORIGIN, SITE, Browser, Headers, enrol, logged_in
 from tests.support.hostile import stored
 from tests.support.phone import shown_at
 

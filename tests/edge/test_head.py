@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from tests.conftest import Fresh
 from tests.support.api import V1, Api
-from tests.telemetry.test_metrics import read, value
+from tests.support.scrape import read, value
 
 OUTSIDE_THE_DOCUMENT = [
     *("/", "/robots.txt", "/favicon.ico", "/pages/pages.css", "/confirm-email", "/reset-password", "/nothing"),

@@ -15,9 +15,9 @@ from auth_service.mfa import recovery_codes
 from tests.conftest import Fresh
 from tests.support.api import PASSWORD, V1, Account, Api, error_of, tokens_of, unique
 from tests.support.command import Command
+from tests.support.import_file import row, write
 from tests.support.mailbox import newest
 from tests.support.viewer import Viewer, Watch, enrol
-from tests.users.test_importer import row, write
 
 AROUND = [" {}", "{} ", "\u00a0{}\u2009", "\u3000{}\u2003"]
 

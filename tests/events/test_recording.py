@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from auth_service.core.confusables import look
-from auth_service.events.kinds import KINDS, ProfileChanged
+from auth_service.events.kinds import ProfileChanged
 from auth_service.events.outbox import ERASED, record
 from auth_service.models import User
 from auth_service.permissions.actor import OPERATOR
@@ -18,26 +18,10 @@ from auth_service.users.service import create_user, delete_user, set_active, set
 from tests.conftest import Fresh
 from tests.support.api import PASSWORD, V1, Account, Api, error_of, tokens_of, unique
 from tests.support.mailbox import newest
+from tests.support.outbox import events_of, kinds_of
 from tests.support.phone import enrol_phone
 
 NEW_PASSWORD = "another correct horse battery"
-
-
-async def events_of(api: Api, user_id: UUID | str) -> list[tuple[str, dict[str, Any]]]:
-    """(kind, data without the user's id), oldest first; each is held against its schema."""
-    rows = await api.resources.hot.fetch(
-        "SELECT kind, data::text AS data, key FROM outbox WHERE user_id = $1 ORDER BY number", UUID(str(user_id))
-    )
-    found = []
-    for row in rows:
-        event = KINDS[row["kind"]].model_validate_json(row["data"])
-        assert row["key"] == str(user_id)
-        found.append((row["kind"], event.model_dump(exclude={"user_id"})))
-    return found
-
-
-async def kinds_of(api: Api, user_id: UUID | str) -> list[str]:
-    return [kind for kind, _ in await events_of(api, user_id)]
 
 
 async def keyed(api: Api, key: str) -> list[str]:

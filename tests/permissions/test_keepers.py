@@ -16,11 +16,10 @@ from auth_service.permissions.keepers import UNDOING, UNMARK, Keeper, Keepers
 from auth_service.roles.grants import grant_role, revoke_role
 from auth_service.users.service import delete_user, set_active
 from tests.conftest import Fresh
-from tests.support.access import create_role, grant, moment, put_grant, revoke
+from tests.support.access import access_rules_locked, create_role, grant, moment, put_grant, revoke
 from tests.support.api import PASSWORD, V1, Account, Api, Tokens, error_of, tokens_of
 from tests.support.command import Command
 from tests.support.viewer import Viewer, Watch, enrol, set_up
-from tests.users.test_last_superuser import access_rules_locked
 
 SHUT_OUT = (409, "would_shut_out")
 EVERYTHING = frozenset({"*"})

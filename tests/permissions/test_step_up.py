@@ -9,9 +9,9 @@ import pytest
 
 from auth_service.config import Environment, Settings
 from tests.conftest import Fresh, test_settings
-from tests.permissions.test_route_matrix import ACTORS, PATHS, TABLE, Actor, body_for, plain
 from tests.support.access import create_role, grant
 from tests.support.api import PASSWORD, V1, Account, Api, Tokens, error_of, tokens_of, unique
+from tests.support.route_table import ACTORS, PATHS, TABLE, Actor, body_for, plain
 from tests.support.viewer import Viewer, Watch, enrol
 
 CHECK = f"{V1}/permissions/check"

@@ -5,12 +5,10 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import asyncpg
-
-from auth_service.models import Base
 from auth_service.privacy.export import HISTORY_PAGE, export
 from tests.conftest import Fresh
 from tests.support.api import PASSWORD, V1, Account, Api, Tokens, error_of, unique
+from tests.support.dump import dump
 from tests.support.mailbox import newest
 from tests.support.phone import enrol_phone
 
@@ -143,14 +141,3 @@ async def test_nothing_is_left_of_a_deleted_account(fresh: Fresh) -> None:
     for table, text in after.items():
         for trace in (str(account.id), account.login, account.email):
             assert trace not in text, (table, trace)
-
-
-async def dump(api: Api) -> dict[str, str]:
-    connection = await asyncpg.connect(api.resources.settings.asyncpg_dsn)
-    try:
-        return {
-            table: "\n".join(row[0] for row in await connection.fetch(f'SELECT t::text FROM "{table}" t'))  # noqa: S608
-            for table in Base.metadata.tables
-        }
-    finally:
-        await connection.close()

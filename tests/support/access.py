@@ -1,12 +1,17 @@
 """Roles, permissions and grants as the tests of access rules make them: over HTTP, with names of their own."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import httpx
 
+from auth_service.config import Settings
 from auth_service.core.clock import utc_now
+from auth_service.locks import Advisory
 from tests.support.api import V1, Api, Tokens, unique
 
 
@@ -61,3 +66,15 @@ async def patterns_of(api: Api, caller: Tokens, user_id: UUID) -> set[str]:
     response = await api.http.get(f"{V1}/users/{user_id}/permissions", headers=caller.bearer)
     assert response.status_code == 200, response.text
     return {item["permission"] for item in response.json()["permissions"]}
+
+
+@asynccontextmanager
+async def access_rules_locked(settings: Settings) -> AsyncIterator[None]:
+    """Another transaction is at work: all changes of access queue behind it, and then run in their order."""
+    connection = await asyncpg.connect(settings.asyncpg_dsn)
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", Advisory.ACCESS_RULES)
+            yield
+    finally:
+        await connection.close()

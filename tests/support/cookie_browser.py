@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -10,7 +11,8 @@ import httpx
 from auth_service.config import Settings
 from auth_service.core.clock import Clock, utc_now
 from tests.conftest import running_app
-from tests.support.api import V1, Account, Api
+from tests.support.api import PASSWORD, V1, Account, Api
+from tests.support.phone import shown_at
 
 HOST = "auth.cinema.example"
 ORIGIN = f"https://{HOST}"
@@ -101,3 +103,13 @@ async def running_site(settings: Settings, clock: Clock = utc_now, **overrides: 
     values = settings.model_dump() | SITE | overrides
     async with running_app(Settings(_env_file=None, **values), clock) as api:
         yield api
+
+
+async def enrol(browser: Browser, now: datetime) -> str:
+    """The seed of the authenticator that this browser's user has from now on."""
+    started = await browser.send("POST", "/mfa/totp", {"current_password": PASSWORD})
+    assert started.status_code == 201, started.text
+    secret: str = started.json()["secret"]
+    confirmed = await browser.send("POST", "/mfa/totp/confirm", {"code": shown_at(secret, now)})
+    assert confirmed.status_code == 200, confirmed.text
+    return secret

@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from auth_service.config import Settings
-from tests.cli.test_dev import is_alive
 from tests.conftest import Fresh
 from tests.support.api import V1, Tokens
+from tests.support.processes import is_alive
 from tests.support.service_process import ServiceProcess
 
 pytestmark = pytest.mark.long

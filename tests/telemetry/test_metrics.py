@@ -16,23 +16,11 @@ from auth_service.core import store_gauges as measures
 from auth_service.sessions.partition_upkeep import keep_up
 from tests.conftest import Fresh, flush, running_app
 from tests.support.api import PASSWORD, V1, Api, StoppedClock, error_of
+from tests.support.scrape import read, value
 from tests.support.service_process import free_port
 from tests.support.tcp_gate import gate_to
 
 PATIENCE_SECONDS = 60
-
-
-async def read(api: Api) -> dict[str, float]:
-    """Each sample by its name and labels."""
-    answer = await api.http.get("/metrics")
-    assert answer.status_code == 200
-    assert answer.headers["content-type"].startswith("text/plain; version=")
-    families = text_string_to_metric_families(answer.text)
-    return {f"{s.name}{sorted(s.labels.items())}": s.value for family in families for s in family.samples}
-
-
-def value(samples: dict[str, float], name: str, **labels: str) -> float:
-    return samples.get(f"{name}{sorted(labels.items())}", 0.0)
 
 
 async def test_log_7_failed_and_good_logins_are_counted_by_their_outcome(fresh: Fresh) -> None:

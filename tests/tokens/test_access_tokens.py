@@ -36,13 +36,10 @@ from tests.support.forgery import (
     signed,
     signing_key,
 )
+from tests.support.public_routes import PUBLIC
 
 UNKNOWN_ID = "01890000-0000-7000-8000-000000000000"
 CHECK = {"permission": "films:watch"}
-PUBLIC = {f"{V1}/auth/email/confirm"} | {
-    f"{V1}/auth/{name}"
-    for name in ("register", "login", "login/mfa", "refresh", "logout", "token", "password/forgot", "password/reset")
-}
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ import pytest
 from auth_service.users.attempts import forget_old
 from auth_service.users.service import delete_user
 from tests.conftest import Fresh
-from tests.events.test_recording import kinds_of
-from tests.privacy.test_export_and_erasure import dump
 from tests.support.api import PASSWORD, V1, Account, Api, StoppedClock, Tokens, error_of, tokens_of
+from tests.support.dump import dump
 from tests.support.other_worker import user_locked, waits_for_a_lock
+from tests.support.outbox import kinds_of
 from tests.support.phone import shown_at
 from tests.support.viewer import Viewer, Watch, enrol
 

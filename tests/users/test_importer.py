@@ -1,7 +1,5 @@
 """`auth-service users import`: accounts of an older system with their hashes, all or none."""
 
-import csv
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +11,13 @@ from auth_service.core.errors import LoginTaken
 from auth_service.users.importer import import_users, read_csv
 from tests.support.api import PASSWORD, PASSWORD_HASH, V1, Api, error_of, unique
 from tests.support.command import Command
-
-BCRYPT = bcrypt.using(rounds=4).hash(PASSWORD)
-COLUMNS = ("login", "email", "password_hash", "full_name")
-Row = dict[str, str]
+from tests.support.import_file import BCRYPT, COLUMNS, row, stored_hash, write
 
 
 @pytest.fixture
 def command(api: Api, shared_settings: Settings) -> Command:
     """On the stores of the shared app."""
     return Command(shared_settings)
-
-
-def row(**changes: str) -> Row:
-    login = unique("old")
-    return {"login": login, "email": f"{login}@example.com", "password_hash": BCRYPT, "full_name": ""} | changes
-
-
-def write(folder: Path, rows: Sequence[Row], columns: Sequence[str] = COLUMNS) -> str:
-    path = folder / "users.csv"
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
-    return str(path)
-
-
-async def stored_hash(api: Api, login: str) -> str | None:
-    found: str | None = await api.resources.hot.fetchval("SELECT password_hash FROM users WHERE login = $1", login)
-    return found
 
 
 async def log_in(api: Api, login: str, password: str = PASSWORD) -> int:

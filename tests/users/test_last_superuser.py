@@ -1,24 +1,20 @@
 """RBAC-2: whatever is tried, one active superuser without an end remains."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from uuid import UUID
 
-import asyncpg
 import httpx
 import pytest
 
-from auth_service.config import Settings
 from auth_service.core.connections import Resources
 from auth_service.core.errors import LastSuperuser
-from auth_service.locks import Advisory
 from auth_service.permissions.actor import OPERATOR
 from auth_service.roles.grants import grant_role, revoke_role
 from auth_service.users.service import delete_user, set_active
 from tests.conftest import Fresh
-from tests.support.access import grant, moment, put_grant, revoke
+from tests.support.access import access_rules_locked, grant, moment, put_grant, revoke
 from tests.support.api import V1, Account, Api, StoppedClock, Tokens, error_of
 
 
@@ -125,18 +121,6 @@ async def test_rbac_2_a_grant_renewed_a_moment_ago_still_counts(fresh: Fresh, be
     with pytest.raises(LastSuperuser):
         await set_active(late.resources, root.id, False)
     assert await superusers(api) == 1
-
-
-@asynccontextmanager
-async def access_rules_locked(settings: Settings) -> AsyncIterator[None]:
-    """Another transaction is at work: all changes of access queue behind it, and then run in their order."""
-    connection = await asyncpg.connect(settings.asyncpg_dsn)
-    try:
-        async with connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", Advisory.ACCESS_RULES)
-            yield
-    finally:
-        await connection.close()
 
 
 async def test_rbac_2_a_renewal_that_waited_is_seen_by_the_removal_behind_it(fresh: Fresh) -> None:

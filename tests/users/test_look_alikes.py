@@ -16,7 +16,7 @@ from auth_service.users import look_alikes
 from tests.conftest import ROOT, Fresh
 from tests.support.api import PASSWORD, PASSWORD_HASH, V1, Account, Api, Tokens, error_of, unique
 from tests.support.command import Command
-from tests.users.test_importer import row, stored_hash, write
+from tests.support.import_file import row, stored_hash, write
 
 TAKEN = (409, "login_taken")
 

@@ -7,10 +7,10 @@ import pytest
 from auth_service.audit.trail import Action as Act
 from auth_service.audit.trail import Target, Who, operator, write_act
 from tests.conftest import Fresh
-from tests.permissions.test_route_matrix import PATHS, TABLE, plain
 from tests.support.access import create_role, grant
 from tests.support.api import PASSWORD, V1, Account, Api, Tokens, error_of, unique
 from tests.support.command import Command
+from tests.support.route_table import PATHS, TABLE, plain
 
 OF_ACCOUNTS = sorted({(method, plain(path)) for method, path in TABLE if "{user_id}" in path})
 READING = [path for method, path in OF_ACCOUNTS if method == "GET"]

@@ -1,0 +1,8 @@
+"""Routes that anyone may call, without a token."""
+
+from tests.support.api import V1
+
+PUBLIC = {f"{V1}/auth/email/confirm"} | {
+    f"{V1}/auth/{name}"
+    for name in ("register", "login", "login/mfa", "refresh", "logout", "token", "password/forgot", "password/reset")
+}
