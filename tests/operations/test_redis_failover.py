@@ -21,8 +21,10 @@ VIEWERS = 6
 BEFORE, AFTER = 4.0, 12.0  # seconds of load
 HEALED_WITHIN = 10.0
 SUITE = (
-    *("login", "refresh", "refresh_race", "logout", "logout_race", "denylist", "sessions", "access_tokens"),
-    *("permission_check", "stolen_session", "services", "whole_life", "step_up", "redis_topologies"),
+    *("auth/test_login", "auth/test_logout", "auth/test_logout_race", "sessions/test_rotation"),
+    *("sessions/test_rotation_race", "sessions/test_sessions", "sessions/test_stolen_session", "tokens/test_denylist"),
+    *("tokens/test_access_tokens", "permissions/test_check", "permissions/test_step_up"),
+    *("service_accounts/test_services", "system/test_whole_life", "stores/test_redis_topologies"),
 )
 
 
@@ -73,7 +75,7 @@ async def start(fresh: Fresh, url: str) -> tuple[str, list[Account]]:
 @pytest.mark.parametrize("kind", ["cluster", "sentinel"])
 def test_the_suite_passes(kind: str) -> None:
     """The tests of logins, refreshes and logouts as they are, on a Redis of this kind."""
-    files = [f"tests/test_{name}.py" for name in SUITE]
+    files = [f"tests/{name}.py" for name in SUITE]
     say(f"pytest with TEST_REDIS={kind}: some minutes")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files],

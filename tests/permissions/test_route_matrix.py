@@ -41,6 +41,11 @@ async def actor_for(api: Api, name: str, admin: Tokens) -> Actor:
 
 
 @pytest.fixture(scope="module")
+async def other(api: Api) -> Account:
+    return await api.create_user()
+
+
+@pytest.fixture(scope="module")
 async def cast(api: Api) -> dict[str, Actor]:
     """One of each, for the calls that leave them as they are."""
     _, admin = await api.as_role("admin")

@@ -96,7 +96,7 @@ async def test_an_export_is_one_s_own(api: Api) -> None:
 async def test_the_whole_history_is_exported_in_pieces(fresh: Fresh) -> None:
     api = await fresh.api()
     account, tokens = await api.as_role()
-    count = 70 * HISTORY_PAGE.limit + 7
+    count = 70 * HISTORY_PAGE + 7
     await api.resources.hot.execute(
         "INSERT INTO login_history (id, login_at, user_id, succeeded, user_agent) SELECT gen_random_uuid(),"
         " now() - make_interval(secs => n / 3), $1, true, repeat('x', 400) FROM generate_series(1, $2::int) n",

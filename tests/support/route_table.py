@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
-
 from tests.support.api import PASSWORD, V1, Account, Api, Tokens, unique
 
 ACTORS = ("anonymous", "viewer", "moderator", "content-manager", "admin", "superuser", "service")
@@ -193,8 +191,3 @@ ONCE = {
     "/users/me/sessions/{session_id}",
     "/users/me/devices/{device_id}",
 }
-
-
-@pytest.fixture(scope="module")
-async def other(api: Api) -> Account:
-    return await api.create_user()
