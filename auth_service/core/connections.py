@@ -14,11 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from auth_service.config import Settings
 from auth_service.core.clock import Clock, utc_now
 from auth_service.core.passwords.hashing import PasswordHasher
-from auth_service.core.priority_slots import StoreTurns
 from auth_service.core.secrets import Secrets
 from auth_service.core.stores.postgres import Primary, open_engine
 from auth_service.core.stores.postgres_pools import HotPool, session_pool
 from auth_service.core.stores.redis_client import close_redis, open_redis
+from auth_service.core.stores.waiting import StoreSlots
 from auth_service.core.telemetry.metrics import Metrics
 from auth_service.core.tokens.denylist import Denylist
 from auth_service.core.tokens.keys import KeyRing
@@ -69,7 +69,7 @@ async def open_resources(
         primary,
         connect,
         ping_seconds=timeout / 2,
-        poolclass=session_pool(_turns(settings, primary, "postgres")),
+        poolclass=session_pool(_slots(settings, primary, "postgres")),
         pool_size=settings.database_pool_size,
         max_overflow=0,
         hide_parameters=True,  # a failed statement goes into the log (AUD-2)
@@ -78,7 +78,7 @@ async def open_resources(
     redis = open_redis(settings)
     hot = HotPool(
         primary,
-        _turns(settings, primary, "postgres_hot"),
+        _slots(settings, primary, "postgres_hot"),
         settings.database_pool_size,
         max_inactive_connection_lifetime=1800,
         reset=_keep_as_it_is,
@@ -114,8 +114,8 @@ async def open_resources(
         await engine.dispose()
 
 
-def _turns(settings: Settings, primary: Primary, pool: str) -> StoreTurns:
-    return StoreTurns(
+def _slots(settings: Settings, primary: Primary, pool: str) -> StoreSlots:
+    return StoreSlots(
         settings.database_pool_size, settings.pool_queue, settings.pool_wait_seconds, pool=pool, pulse=primary.pulse
     )
 

@@ -1,15 +1,12 @@
-"""Turns at a scarce thing: so many at once, and those who may go first before all others."""
+"""Slots at a scarce thing: so many at once, a bounded line, and those who may go first before all others."""
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
-from time import monotonic
 
 from auth_service.core.errors import Busy
-from auth_service.core.stores.deadline import Deadline
-from auth_service.core.stores.pulse import Pulse, StoreSilent
 
 _goes_first: ContextVar[bool] = ContextVar("goes_first", default=False)
 
@@ -24,7 +21,7 @@ def going_first() -> Iterator[None]:
         _goes_first.reset(token)
 
 
-class Turns:
+class PrioritySlots:
     """`room` others may wait, and as many who go first; beyond that Busy (503) is raised at once."""
 
     def __init__(self, count: int, room: int, *, pool: str = "hashing") -> None:
@@ -52,7 +49,7 @@ class Turns:
         return self.taken + self.waiting
 
     @asynccontextmanager
-    async def turn(self, *, first: bool) -> AsyncIterator[None]:
+    async def slot(self, *, first: bool) -> AsyncIterator[None]:
         await self.take(first=first)
         try:
             yield
@@ -94,37 +91,3 @@ class Turns:
                 return
             queue = self._first or self._others
         self._free += 1
-
-
-class StoreTurns(Turns):
-    """Turns at the connections to a store; nobody waits longer than `seconds`.
-
-    Whoever cannot have one is told which of the two it is: Busy while the store answers others, StoreSilent where it
-    answers nobody.
-    """
-
-    def __init__(self, count: int, room: int, seconds: float, *, pool: str, pulse: Pulse) -> None:
-        super().__init__(count, room, pool=pool)
-        self._seconds = seconds
-        self._pulse = pulse
-        pulse.on_silence(self._dismiss)
-
-    async def _wait_in(self, queue: deque[asyncio.Future[None]]) -> None:
-        try:
-            async with Deadline(self._seconds):
-                await super()._wait_in(queue)
-        except TimeoutError:
-            # By the second half: a store that froze just after we came has answered somebody before.
-            if self._pulse.has_beaten_since(monotonic() - self._seconds / 2):
-                raise Busy(pool=self.pool) from None
-            raise StoreSilent from None
-
-    def _too_many(self) -> Exception:
-        return StoreSilent() if self._pulse.silent else Busy(pool=self.pool)
-
-    def _dismiss(self) -> None:
-        for queue in (self._first, self._others):
-            for waiter in queue:
-                if not waiter.done():
-                    waiter.set_exception(StoreSilent())
-            queue.clear()

@@ -9,7 +9,7 @@ from sqlalchemy.pool import QueuePool
 from auth_service.core.connections import Resources
 from auth_service.core.errors import is_store_failure
 from auth_service.core.priority_slots import going_first
-from auth_service.core.stores.redis_client import fullest_memory, ping_masters, turns_of
+from auth_service.core.stores.redis_client import fullest_memory, ping_masters, slots_of
 
 log = structlog.get_logger(__name__)
 
@@ -78,6 +78,6 @@ async def measure_pools(resources: Resources) -> None:
     hot = resources.hot
     resources.metrics.show_pool("postgres", pool.checkedout(), size)
     resources.metrics.show_pool("postgres_hot", hot.get_size() - hot.get_idle_size(), size)
-    resources.metrics.show_pool("redis", turns_of(resources.redis).taken, resources.settings.redis_pool_size)
+    resources.metrics.show_pool("redis", slots_of(resources.redis).taken, resources.settings.redis_pool_size)
     hashes = resources.settings.hash_workers + resources.settings.hash_queue
     resources.metrics.show_pool("hashing", resources.hasher.inside, hashes)

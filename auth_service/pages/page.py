@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from auth_service.core.http.accept import by_preference
+from auth_service.core.accept import by_preference
 from auth_service.core.passwords.hashing import MAX_LENGTH, MIN_LENGTH
 from auth_service.pages.texts import LANGUAGES, TEXTS
 from auth_service.users.mailed_tokens import LIVES, Purpose

@@ -1,4 +1,4 @@
-"""Turns at the hashing threads: bounded, those who go first go first, and a cancelled waiter loses nothing."""
+"""Slots at the hashing threads: bounded, those who go first go first, and a cancelled waiter loses nothing."""
 
 import asyncio
 from contextlib import suppress
@@ -6,20 +6,20 @@ from contextlib import suppress
 import pytest
 
 from auth_service.core.errors import Busy
-from auth_service.core.priority_slots import Turns
+from auth_service.core.priority_slots import PrioritySlots
 
 
 class Row:
     """Callers that take turns and say in which order they got them."""
 
     def __init__(self, count: int, room: int) -> None:
-        self.turns = Turns(count, room)
+        self.slots = PrioritySlots(count, room)
         self.order: list[str] = []
         self.at_once = self.most_at_once = 0
         self.go_on = asyncio.Event()
 
     async def take(self, name: str, *, first: bool = False) -> None:
-        async with self.turns.turn(first=first):
+        async with self.slots.slot(first=first):
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
             self.order.append(name)
@@ -78,7 +78,7 @@ async def test_rel_9_cancelled_waiters_leave_their_place(first: bool) -> None:
 async def test_rel_9_a_turn_that_comes_with_the_cancellation_is_passed_on() -> None:
     row = Row(1, 3)
     row.go_on.set()
-    async with row.turns.turn(first=False):
+    async with row.slots.slot(first=False):
         unlucky, next_one = await row.queue("unlucky"), await row.queue("next")
     unlucky.cancel()  # it was handed the turn, and has not run since
     with suppress(asyncio.CancelledError):

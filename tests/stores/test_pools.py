@@ -16,7 +16,7 @@ import pytest
 from pydantic import SecretStr
 
 from auth_service.config import Settings
-from auth_service.core.stores.redis_client import turns_of
+from auth_service.core.stores.redis_client import slots_of
 from auth_service.embedded.postgres import PASSWORD_FILE, start_postgres
 from tests.conftest import ROOT, Fresh
 from tests.support.api import V1, Api, Tokens, error_of
@@ -124,7 +124,7 @@ async def test_rel_2_behind_a_frozen_redis_nobody_is_busy(fresh: Fresh, topology
     await until_well(api, tokens)
     assert await flood(api, tokens, 30) == {(200, ""): 30}
     async with asyncio.timeout(PATIENCE):  # no turn is lost; a job may just have one
-        while turns_of(api.resources.redis).free < 2:  # noqa: ASYNC110
+        while slots_of(api.resources.redis).free < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
@@ -135,7 +135,7 @@ async def test_rel_3_postgres_that_is_waited_for_is_busy_and_readiness_goes_firs
     async with api.resources.hot.acquire():
         waiting = asyncio.create_task(flood(api, tokens, 30))
         async with asyncio.timeout(PATIENCE):
-            while api.resources.hot.turns.waiting < 5:  # noqa: ASYNC110
+            while api.resources.hot.slots.waiting < 5:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         ready = asyncio.create_task(api.http.get("/health/ready"))
         await asyncio.sleep(0.05)

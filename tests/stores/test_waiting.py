@@ -10,19 +10,20 @@ import pytest
 import uvloop
 
 from auth_service.core.errors import Busy, is_store_failure
-from auth_service.core.priority_slots import StoreTurns, going_first
+from auth_service.core.priority_slots import going_first
 from auth_service.core.stores.deadline import Deadline
 from auth_service.core.stores.pulse import Pulse, StoreSilent
+from auth_service.core.stores.waiting import StoreSlots
 
 LONG = 60.0
 
 
-def turns_of(pulse: Pulse, *, room: int = 100, seconds: float = LONG) -> StoreTurns:
-    return StoreTurns(1, room, seconds, pool="redis", pulse=pulse)
+def slots_of(pulse: Pulse, *, room: int = 100, seconds: float = LONG) -> StoreSlots:
+    return StoreSlots(1, room, seconds, pool="redis", pulse=pulse)
 
 
-async def in_line(turns: StoreTurns, count: int) -> "list[asyncio.Task[None]]":
-    waiting = [asyncio.create_task(turns.take()) for _ in range(count)]
+async def in_line(slots: StoreSlots, count: int) -> "list[asyncio.Task[None]]":
+    waiting = [asyncio.create_task(slots.take()) for _ in range(count)]
     await asyncio.sleep(0)
     return waiting
 
@@ -116,79 +117,79 @@ def test_those_who_find_out_later_do_not_cost_the_new_connections() -> None:
 
 
 async def test_beyond_the_room_it_is_busy_at_once() -> None:
-    turns = turns_of(Pulse(), room=2)
-    await turns.take()
-    waiting = await in_line(turns, 2)
+    slots = slots_of(Pulse(), room=2)
+    await slots.take()
+    waiting = await in_line(slots, 2)
     with pytest.raises(Busy) as refused:
-        await turns.take()
+        await slots.take()
     assert refused.value.pool == "redis"
     assert is_store_failure(refused.value), "what could not be asked is not known"
     for _ in range(3):
-        turns.pass_on()
+        slots.pass_on()
     await asyncio.gather(*waiting)
 
 
 async def test_who_waited_too_long_is_busy_while_others_are_answered() -> None:
     pulse = Pulse()
-    turns = turns_of(pulse, seconds=0.1)
-    await turns.take()
-    (waiting,) = await in_line(turns, 1)
+    slots = slots_of(pulse, seconds=0.1)
+    await slots.take()
+    (waiting,) = await in_line(slots, 1)
     while not waiting.done():
         pulse.beat()
         await asyncio.sleep(0.005)
     assert isinstance(waiting.exception(), Busy)
-    turns.pass_on()
-    assert (turns.free, turns.waiting) == (1, 0)
+    slots.pass_on()
+    assert (slots.free, slots.waiting) == (1, 0)
 
 
 async def test_who_waited_too_long_for_a_store_that_answers_nobody_is_told_so() -> None:
-    turns = turns_of(Pulse(), seconds=0.05)
-    await turns.take()
+    slots = slots_of(Pulse(), seconds=0.05)
+    await slots.take()
     with pytest.raises(StoreSilent) as silence:
-        await turns.take()
+        await slots.take()
     assert is_store_failure(silence.value)
 
 
 async def test_those_behind_a_silent_store_are_told_at_once_and_not_one_by_one() -> None:
     pulse = Pulse()
-    turns = turns_of(pulse, room=5)
-    await turns.take()
-    waiting = await in_line(turns, 5)
+    slots = slots_of(pulse, room=5)
+    await slots.take()
+    waiting = await in_line(slots, 5)
     waiting[0].cancel()  # and a place that somebody left is no trouble
     pulse.missed(time.monotonic(), pulse.generation)
     told = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(one) for one in told[1:]] == [StoreSilent] * 4
-    waiting = await in_line(turns, 5)
+    waiting = await in_line(slots, 5)
     with pytest.raises(StoreSilent):  # as long as it is silent, also those for whom there is no room
-        await turns.take()
+        await slots.take()
     for _ in range(6):
-        turns.pass_on()
+        slots.pass_on()
     await asyncio.gather(*waiting)
-    assert (turns.free, turns.waiting) == (1, 0)
+    assert (slots.free, slots.waiting) == (1, 0)
 
 
 async def test_a_dismissal_at_the_moment_of_a_cancellation_makes_no_turn_out_of_nothing() -> None:
     pulse = Pulse()
-    turns = turns_of(pulse)
-    await turns.take()
-    (waiting,) = await in_line(turns, 1)
+    slots = slots_of(pulse)
+    await slots.take()
+    (waiting,) = await in_line(slots, 1)
     pulse.missed(time.monotonic(), pulse.generation)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
-    assert turns.free == 0
-    turns.pass_on()
-    assert turns.free == 1
+    assert slots.free == 0
+    slots.pass_on()
+    assert slots.free == 1
 
 
 async def test_who_goes_first_is_before_the_flood() -> None:
-    turns = turns_of(Pulse())
-    await turns.take()
-    flood = await in_line(turns, 3)
+    slots = slots_of(Pulse())
+    await slots.take()
+    flood = await in_line(slots, 3)
     with going_first():
-        (readiness,) = await in_line(turns, 1)
-    turns.pass_on()
+        (readiness,) = await in_line(slots, 1)
+    slots.pass_on()
     await readiness
     assert not any(one.done() for one in flood)
     for _ in range(4):
-        turns.pass_on()
+        slots.pass_on()
     await asyncio.gather(*flood)

@@ -101,6 +101,27 @@ def test_every_module_says_what_it_is_for() -> None:
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
 
 
+LONG_ON_PURPOSE = {"models.py": "the whole schema is on one page"}
+
+
+def test_no_file_is_longer_than_400_lines() -> None:
+    lengths = {
+        str(path.relative_to(PACKAGE)): len(path.read_text(encoding="utf-8").splitlines())
+        for path in PACKAGE.rglob("*.py")
+    }
+    assert {name for name, length in lengths.items() if length > 400} == LONG_ON_PURPOSE.keys()
+
+
+def test_every_package_has_its_tests() -> None:
+    """By its name, so that they are found from it; what has no package of its own is tested in tests/system."""
+    elsewhere = {"commands": "cli", "core": "core", "core/http": "edge", "embedded": "stores", "store_urls": "stores"}
+    elsewhere |= {"core/passwords": "core", "maintenance": "operations"}
+    for path in PACKAGE.rglob("__init__.py"):
+        name = path.parent.relative_to(PACKAGE).as_posix()
+        folder = ROOT / "tests" / elsewhere.get(name, name.removeprefix("core/"))
+        assert name == "." or list(folder.glob("test_*.py")), f"{name}: no tests in {folder}"
+
+
 def test_no_dependency_runs_in_a_thread() -> None:
     """FastAPI sends plain functions to a pool of 40 threads: slow, and one more thing to run out of."""
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 from passlib.context import CryptContext
 
 from auth_service.core.passwords.common_passwords import is_common
-from auth_service.core.priority_slots import Turns
+from auth_service.core.priority_slots import PrioritySlots
 
 MIN_LENGTH, MAX_LENGTH, MAX_BYTES = 8, 256, 1024
 SHORTEST_WORD = 3  # a mailbox called "a" must not take every a out of a password
@@ -101,7 +101,7 @@ class PasswordHasher:
 
     def __init__(self, workers: int, queue: int) -> None:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="password")
-        self._turns = Turns(workers, queue)
+        self._slots = PrioritySlots(workers, queue)
         # Verified for unknown users, so that they take as long as known ones (LOG-1).
         self._nobody = hash_now("nobody has this password")
 
@@ -111,7 +111,7 @@ class PasswordHasher:
     @property
     def inside(self) -> int:
         """How many hash, or wait for their turn."""
-        return self._turns.inside
+        return self._slots.inside
 
     @asynccontextmanager
     async def slot(self, *, first: bool = False) -> AsyncIterator["HashingSlot"]:
@@ -119,7 +119,7 @@ class PasswordHasher:
 
         `first`: before all who are not, so that a flood of strangers keeps no known device waiting (LOG-4).
         """
-        async with self._turns.turn(first=first):
+        async with self._slots.slot(first=first):
             yield HashingSlot(self._pool, self._nobody)
 
     async def hash(self, password: str) -> str:

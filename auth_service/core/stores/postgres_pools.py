@@ -11,17 +11,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 from sqlalchemy.util import await_only
 
-from auth_service.core.priority_slots import StoreTurns
 from auth_service.core.stores.deadline import Deadline
 from auth_service.core.stores.postgres import Primary, stays_read_only
+from auth_service.core.stores.waiting import StoreSlots
 
 BACKSTOP = 10  # times the deadline of a statement: asyncpg's own, which also counts what our loop was late by
 
 
 class HotPool(asyncpg.Pool):
-    """asyncpg's, which lets anybody wait for ever; `turns` do not. Its shortcuts have a Deadline of `timeout`."""
+    """asyncpg's, which lets anybody wait for ever; `slots` do not. Its shortcuts have a Deadline of `timeout`."""
 
-    def __init__(self, primary: Primary, turns: StoreTurns, size: int, *, timeout: float, **options: Any) -> None:
+    def __init__(self, primary: Primary, slots: StoreSlots, size: int, *, timeout: float, **options: Any) -> None:
         super().__init__(
             connect=primary.connect,
             min_size=0,
@@ -35,7 +35,7 @@ class HotPool(asyncpg.Pool):
             **options,
         )
         self._seconds = timeout
-        self.turns = turns
+        self.slots = slots
         self.pulse = primary.pulse
 
     def acquire(self, *, timeout: float | None = None) -> "_Lent":  # type: ignore[override]
@@ -61,7 +61,7 @@ class HotPool(asyncpg.Pool):
     async def connect_all(self) -> None:
         """What a flood would have to connect first, in its own time. Raises the first failure."""
         async with AsyncExitStack() as held:  # one that was given back would be lent again
-            while self.get_size() < self.get_max_size() and self.turns.free and not self.turns.waiting:
+            while self.get_size() < self.get_max_size() and self.slots.free and not self.slots.waiting:
                 if stays_read_only(await held.enter_async_context(self.acquire())):
                     raise asyncpg.ReadOnlySQLTransactionError("the server takes no writes")
 
@@ -72,13 +72,13 @@ class _Lent:
         self._lending = lending
 
     async def __aenter__(self) -> Any:
-        await self._pool.turns.take()
+        await self._pool.slots.take()
         self._asked_at = monotonic()
         try:
             self._connection = await self._lending.__aenter__()
             return self._connection
         except BaseException as error:
-            self._pool.turns.pass_on()
+            self._pool.slots.pass_on()
             await self._judge(error)
             raise
 
@@ -90,7 +90,7 @@ class _Lent:
                 self._connection.terminate()  # used once, so that what it is asked is not asked in vain
             await self._lending.__aexit__(kind, error, trace)
         finally:
-            self._pool.turns.pass_on()
+            self._pool.slots.pass_on()
             await self._judge(error)
 
     async def _judge(self, error: BaseException | None) -> None:
@@ -104,28 +104,28 @@ class _Lent:
 
 
 class SessionPool(AsyncAdaptedQueuePool):
-    """SQLAlchemy's, whose own queue nobody comes to wait in: there are as many turns as connections."""
+    """SQLAlchemy's, whose own queue nobody comes to wait in: there are as many slots as connections."""
 
-    turns: ClassVar[StoreTurns]
+    slots: ClassVar[StoreSlots]
 
     def _do_get(self) -> ConnectionPoolEntry:
-        await_only(self.turns.take())
+        await_only(self.slots.take())
         try:
             return super()._do_get()
         except BaseException:
-            self.turns.pass_on()
+            self.slots.pass_on()
             raise
 
     def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
         try:
             super()._do_return_conn(record)
         finally:
-            self.turns.pass_on()
+            self.slots.pass_on()
 
 
-def session_pool(turns: StoreTurns) -> type[SessionPool]:
+def session_pool(slots: StoreSlots) -> type[SessionPool]:
     """SQLAlchemy makes its pool by class, and a new one with each `dispose`; it logs by the class's module."""
-    return type("SessionPool", (SessionPool,), {"turns": turns, "__module__": AsyncAdaptedQueuePool.__module__})
+    return type("SessionPool", (SessionPool,), {"slots": slots, "__module__": AsyncAdaptedQueuePool.__module__})
 
 
 async def driver_of(session: AsyncSession) -> Any:

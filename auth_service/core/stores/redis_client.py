@@ -16,10 +16,10 @@ from redis.exceptions import TimeoutError as RedisTimeout
 from redis.maint_notifications import MaintNotificationsConfig
 
 from auth_service.config import Settings
-from auth_service.core.priority_slots import StoreTurns
 from auth_service.core.stores.deadline import Deadline
 from auth_service.core.stores.pulse import Pulse
 from auth_service.core.stores.redis_pool import SentinelStorePool, StorePool, watched
+from auth_service.core.stores.waiting import StoreSlots
 from auth_service.store_urls.redis import Kind, RedisAddress
 
 
@@ -36,12 +36,12 @@ def open_redis(settings: Settings) -> Redis:
     }
     address = settings.redis_address
     pulse = Pulse()
-    turns = StoreTurns(
+    slots = StoreSlots(
         settings.redis_pool_size, settings.pool_queue, settings.pool_wait_seconds, pool="redis", pulse=pulse
     )
     pool: dict[str, Any] = {"max_connections": settings.redis_pool_size, "decode_responses": True, **network}
     if address.kind is Kind.CLUSTER:
-        return cast(Redis, _Cluster(address, timeout, pool, turns, pulse))
+        return cast(Redis, _Cluster(address, timeout, pool, slots, pulse))
     if address.kind is Kind.SENTINEL:
         # Else the Sentinels would be asked with redis-py's own ten repetitions.
         of_sentinels = network | address.sentinel_options
@@ -54,17 +54,17 @@ def open_redis(settings: Settings) -> Redis:
             sentinels.master_for(
                 address.service,
                 connection_pool_class=SentinelStorePool,
-                turns=turns,
+                slots=slots,
                 pulse=pulse,
                 **pool,
                 **address.options,
             ),
         )
-    return Redis.from_pool(StorePool(turns=turns, pulse=pulse, **address.options, **pool))
+    return Redis.from_pool(StorePool(slots=slots, pulse=pulse, **address.options, **pool))
 
 
-def turns_of(redis: Redis) -> StoreTurns:
-    return redis.turns if isinstance(redis, _Cluster) else cast(StorePool, redis.connection_pool).turns
+def slots_of(redis: Redis) -> StoreSlots:
+    return redis.slots if isinstance(redis, _Cluster) else cast(StorePool, redis.connection_pool).slots
 
 
 async def connect_all(redis: Redis) -> None:
@@ -145,7 +145,7 @@ class _Cluster(RedisCluster):
     """redis-py's own raises at once where all connections are in use, and asks frozen nodes one after the other."""
 
     def __init__(
-        self, address: RedisAddress, timeout: float, pool: dict[str, Any], turns: StoreTurns, pulse: Pulse
+        self, address: RedisAddress, timeout: float, pool: dict[str, Any], slots: StoreSlots, pulse: Pulse
     ) -> None:
         nodes = [ClusterNode(host, port) for host, port in address.hosts]
         # Steps 0: a moved slot is noted. Else each fifth one closes all connections, also those that others use.
@@ -155,31 +155,31 @@ class _Cluster(RedisCluster):
         self.connection_kwargs["connection_class"] = ours
         for node in self.nodes_manager.startup_nodes.values():
             node.connection_class = ours
-        self.turns = turns
+        self.slots = slots
         self._patience = 3 * timeout  # to read the map of slots, to be sent elsewhere, and for the command itself
 
     async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
-        await self.turns.take()
+        await self.slots.take()
         try:
             async with Deadline(self._patience):
                 return await super().execute_command(*args, **kwargs)
         except TimeoutError:
             raise RedisTimeout("The cluster did not answer in time.") from None
         finally:
-            self.turns.pass_on()
+            self.slots.pass_on()
 
     async def connect_all(self) -> None:
         await self.initialize()
         for node in self.get_primaries():
-            while self.turns.free and not self.turns.waiting and (cold := _cold(node)) is not None:
-                await self.turns.take()  # who has one finds a connection, so this one has to be had for it too
+            while self.slots.free and not self.slots.waiting and (cold := _cold(node)) is not None:
+                await self.slots.take()  # who has one finds a connection, so this one has to be had for it too
                 try:
                     if cold.should_reconnect():  # type: ignore[no-untyped-call]
                         await cold.disconnect()
                     await cold.connect()  # type: ignore[no-untyped-call]
                 finally:
                     node.release(cold)
-                    self.turns.pass_on()
+                    self.slots.pass_on()
 
 
 def _cold(node: ClusterNode) -> Connection | None:

@@ -9,9 +9,9 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeout
 
-from auth_service.core.priority_slots import StoreTurns
 from auth_service.core.stores.deadline import Deadline
 from auth_service.core.stores.pulse import Pulse
+from auth_service.core.stores.waiting import StoreSlots
 
 
 class _Watched(AbstractConnection):
@@ -91,19 +91,19 @@ class StorePool(ConnectionPool):
         self,
         connection_class: type[AbstractConnection] = Connection,
         *,
-        turns: StoreTurns,
+        slots: StoreSlots,
         pulse: Pulse,
         **kwargs: Any,
     ) -> None:
         super().__init__(connection_class=watched(connection_class, pulse), **kwargs)
-        self.turns = turns
+        self.slots = slots
 
     async def get_connection(self, *_command: Any, **_options: Any) -> AbstractConnection:
-        await self.turns.take()
+        await self.slots.take()
         try:
             connection = self.get_available_connection()  # type: ignore[no-untyped-call]
         except BaseException:  # REDIS_URL allows fewer than REDIS_POOL_SIZE
-            self.turns.pass_on()
+            self.slots.pass_on()
             raise
         return await self._lend(connection)
 
@@ -121,12 +121,12 @@ class StorePool(ConnectionPool):
         try:
             await super().release(connection)
         finally:
-            self.turns.pass_on()
+            self.slots.pass_on()
 
     async def connect_all(self) -> None:
         """One after the other, and only while nobody waits for a turn. Raises the first failure."""
-        while self.turns.free and not self.turns.waiting and (cold := self._cold()) is not None:
-            await self.turns.take()  # there is one, so nothing comes between
+        while self.slots.free and not self.slots.waiting and (cold := self._cold()) is not None:
+            await self.slots.take()  # there is one, so nothing comes between
             self._available_connections.remove(cold)
             self._in_use_connections.add(cold)
             await self.release(await self._lend(cold))

@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
-from auth_service.core.http.accept import by_preference
+from auth_service.core.accept import by_preference
 
 # What prometheus_client can write. Asked for any other version it would claim to, or fail.
 _VERSIONS = {"application/openmetrics-text": {"", "1.0.0"}, "text/plain": {"", "0.0.4", "1.0.0"}}
