@@ -11,7 +11,7 @@ import pytest
 from auth_service.seed import DEMO_USERS, seed_users
 from tests.conftest import ROOT, Fresh
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "README.ru.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "README.ru.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the documents are written with curl, which is not here")
@@ -38,6 +38,19 @@ def test_links_lead_somewhere(document: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8"))
     missing = [link for link in links if "://" not in link and not (document.parent / link).exists()]
     assert missing == []
+
+
+def test_the_files_that_contributors_are_sent_to_are_there() -> None:
+    """In the repository, in the package, or in `tests/`; `NNNN` and `…` stand for what is not written yet."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w./-]+(?:\.(?:py|md|toml|yml)|/))`", text))
+    places = [ROOT, ROOT / "auth_service", ROOT / "tests", *(ROOT / "auth_service").iterdir()]
+    places += [ROOT / "alembic" / "versions", ROOT / "tests" / "pages"]
+    anywhere = {"router.py", "service.py", "repository.py", "schemas.py"}
+    written = {name for name in named - anywhere if "NNNN" not in name}
+    missing = [name for name in written if not any((place / name).exists() for place in places)]
+    assert missing == []
+    assert len(named) > 50
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.ru.md"])
