@@ -43,7 +43,7 @@ from auth_service.privacy.router import router as export_router
 from auth_service.roles.router import router as roles_router
 from auth_service.service_accounts.router import router as services_router
 from auth_service.sessions.history_router import router as history_router
-from auth_service.sessions.partitions import history_state, measure_history
+from auth_service.sessions.partition_state import history_state, measure_history
 from auth_service.sessions.router import router as sessions_router
 from auth_service.sessions.user_agent import warm_up
 from auth_service.users.mail_router import router as mail_router

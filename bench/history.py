@@ -41,8 +41,8 @@ from auth_service.embedded.redis import start_redis
 from auth_service.embedded.server import EmbeddedServer
 from auth_service.models import new_id
 from auth_service.sessions.client import Client
+from auth_service.sessions.partition_state import month_of, name_of
 from auth_service.sessions.partition_upkeep import drop_old_months
-from auth_service.sessions.partitions import month_of, name_of
 from auth_service.sessions.start import Proof, start_session
 
 MONTHS = 24

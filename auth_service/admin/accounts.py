@@ -24,7 +24,7 @@ from auth_service.mfa import service as mfa
 from auth_service.mfa.schemas import MfaState
 from auth_service.models import LoginAttempts, User
 from auth_service.permissions.actor import Actor, load_actor, load_subject, who
-from auth_service.permissions.decisions import holds
+from auth_service.permissions.checks import holds
 from auth_service.roles.grants import grant_in, list_grants
 from auth_service.roles.schemas import RoleGrantAnswer
 from auth_service.sessions import devices

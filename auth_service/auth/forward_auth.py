@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from auth_service.core.connections import Resources
 from auth_service.core.errors import PermissionDenied, StepUpRequired
 from auth_service.core.principal import Principal
-from auth_service.permissions.check import Reason
-from auth_service.permissions.decisions import allows, answer_checks
+from auth_service.permissions.checks import allows, answer_checks
+from auth_service.permissions.decision import Reason
 
 REASON_HEADER = "X-Auth-Reason"
 

@@ -35,13 +35,8 @@ from auth_service.core.errors import (
     WrongPassword,
 )
 from auth_service.core.http.api_docs import SETS_COOKIES, TAKES_TRANSPORT, refusals
-from auth_service.core.http.cookies import (
-    AmbiguousCredentials,
-    CsrfRefused,
-    UnknownTransport,
-    csrf_tokens,
-    wants_cookies,
-)
+from auth_service.core.http.cookies import AmbiguousCredentials, UnknownTransport, wants_cookies
+from auth_service.core.http.csrf import CsrfRefused, csrf_tokens
 from auth_service.core.http.limits import limited
 from auth_service.core.principal import CurrentUser, came_by_cookie
 from auth_service.mfa.challenges import InvalidChallenge, OpenChallenge, WrongLoginCode

@@ -12,13 +12,11 @@ from auth_service.core.errors import InvalidRefreshToken, Unauthenticated, Valid
 from auth_service.core.http.cookies import (
     DEVICE_COOKIE_SECONDS,
     AmbiguousCredentials,
-    check_csrf,
-    check_origin,
     cookie_names,
-    csrf_tokens,
     read_cookie,
     set_cookie,
 )
+from auth_service.core.http.csrf import check_csrf, check_origin, csrf_tokens
 from auth_service.core.principal import bearer_token, came_by_cookie, cookie_token
 from auth_service.core.tokens.access_tokens import InvalidToken
 from auth_service.sessions.client import Client

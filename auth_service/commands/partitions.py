@@ -6,9 +6,9 @@ import typer
 
 from auth_service.commands.running import print_rows, run
 from auth_service.core.connections import Resources
-from auth_service.sessions import partitions
+from auth_service.sessions import partition_state
+from auth_service.sessions.partition_state import Partition
 from auth_service.sessions.partition_upkeep import drop_old_months, ensure_partitions, list_old_months
-from auth_service.sessions.partitions import Partition
 
 app = typer.Typer(help="The monthly partitions of the login history.", no_args_is_help=True)
 
@@ -19,7 +19,7 @@ def list_partitions(json: Annotated[bool, typer.Option("--json")] = False) -> No
 
     async def action(resources: Resources) -> list[Partition]:
         async with resources.db() as session:
-            return await partitions.list_partitions(session)
+            return await partition_state.list_partitions(session)
 
     rows = [{"name": p.name, "bounds": p.bounds, "rows": p.rows, "bytes": p.bytes} for p in run(action)]
     print_rows(rows, as_json=json)

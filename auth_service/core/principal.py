@@ -8,7 +8,8 @@ from fastapi import Depends, Request
 
 from auth_service.core.connections import Res, Resources
 from auth_service.core.errors import Unauthenticated, may_answer
-from auth_service.core.http.cookies import AmbiguousCredentials, CsrfRefused, check_csrf, cookie_names, read_cookie
+from auth_service.core.http.cookies import AmbiguousCredentials, cookie_names, read_cookie
+from auth_service.core.http.csrf import CsrfRefused, check_csrf
 from auth_service.core.tokens.access_tokens import AccessClaims, InvalidToken
 
 

@@ -8,7 +8,7 @@ from auth_service.core.connections import Resources
 from auth_service.doctor.finding import Finding, Severity
 from auth_service.models import Role, Totp, User, UserRole
 from auth_service.seed import DEMO_USERS
-from auth_service.sessions.partitions import history_state
+from auth_service.sessions.partition_state import history_state
 from auth_service.users.repository import SUPERUSER
 
 

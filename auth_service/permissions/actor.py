@@ -12,7 +12,7 @@ from auth_service.core.errors import LackingYourself, PermissionDenied
 from auth_service.core.principal import Principal
 from auth_service.core.stores.postgres_pools import driver_of
 from auth_service.models import ServiceAccount
-from auth_service.permissions.check import Subject, covered_until
+from auth_service.permissions.decision import Subject, covered_until
 from auth_service.permissions.patterns import EVERYTHING, covering, covers
 from auth_service.permissions.repository import load_facts
 

@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.models import Permission, RolePermission, ServiceAccount
-from auth_service.permissions.check import Grant, Subject
+from auth_service.permissions.decision import Grant, Subject
 
 # $1 user ids, $2 patterns of interest (null: all), $3 codes to look up in the catalogue.
 # UNION, not UNION ALL: a role reached on two ways counts once, and a cycle would still end.

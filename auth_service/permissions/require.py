@@ -8,7 +8,7 @@ from fastapi import Depends
 from auth_service.core.connections import Res
 from auth_service.core.errors import PermissionDenied, StepUpRequired, may_answer
 from auth_service.core.principal import AnyPrincipal, Principal
-from auth_service.permissions.decisions import allows
+from auth_service.permissions.checks import allows
 
 
 def Require(code: str) -> Any:

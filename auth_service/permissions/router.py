@@ -19,7 +19,7 @@ from auth_service.core.principal import AnyPrincipal, Principal
 from auth_service.models import Permission
 from auth_service.permissions import catalogue
 from auth_service.permissions.catalogue import PermissionSpec
-from auth_service.permissions.decisions import answer_checks
+from auth_service.permissions.checks import answer_checks
 from auth_service.permissions.require import Require
 from auth_service.permissions.schemas import (
     BatchAnswer,

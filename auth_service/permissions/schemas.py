@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, StrictBool
 
 from auth_service.core.schemas import PLAIN, Answer, Body, Typed
-from auth_service.permissions.check import Decision, Reason
+from auth_service.permissions.decision import Decision, Reason
 from auth_service.permissions.patterns import CODE, PATTERN, is_code, is_pattern
 
 MAX_CHECKS = 1000

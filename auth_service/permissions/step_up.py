@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from auth_service.permissions.check import Decision, Reason
+from auth_service.permissions.decision import Decision, Reason
 
 FRESH = timedelta(minutes=15)  # LOG-9
 

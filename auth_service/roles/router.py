@@ -18,7 +18,7 @@ from auth_service.core.errors import (
 )
 from auth_service.core.http.api_docs import refusals
 from auth_service.core.principal import Principal
-from auth_service.permissions.decisions import effective_permissions
+from auth_service.permissions.checks import effective_permissions
 from auth_service.permissions.require import Require
 from auth_service.permissions.schemas import EffectivePermissions, GrantAnswer
 from auth_service.roles import grants as role_grants

@@ -9,7 +9,7 @@ import structlog
 from auth_service.core.connections import CLOSE_SECONDS, Resources
 from auth_service.core.errors import Conflict
 from auth_service.locks import Advisory, take, try_take
-from auth_service.sessions.partition_steps import Connection, Ensured, HistoryInUse, drop_expired, ensure, list_expired
+from auth_service.sessions.partitions import Connection, Ensured, HistoryInUse, drop_expired, ensure, list_expired
 
 log = structlog.get_logger(__name__)
 LONGEST_STATEMENT_SECONDS = 3600.0

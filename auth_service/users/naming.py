@@ -12,7 +12,7 @@ from auth_service.core.errors import PermissionDenied, StepUpRequired, existing,
 from auth_service.core.ids import read_id
 from auth_service.core.principal import AnyPrincipal, Principal
 from auth_service.models import User
-from auth_service.permissions.decisions import allows
+from auth_service.permissions.checks import allows
 from auth_service.users import repository
 from auth_service.users.identifiers import lookup_key
 

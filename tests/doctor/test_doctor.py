@@ -18,7 +18,7 @@ from auth_service.doctor import postgres as postgres_checks
 from auth_service.doctor import redis as redis_checks
 from auth_service.doctor.diagnosis import diagnose
 from auth_service.embedded.redis import start_redis
-from auth_service.sessions.partitions import month_of, name_of
+from auth_service.sessions.partition_state import month_of, name_of
 from tests.conftest import ROOT, Fresh
 from tests.support.bad_settings import BAD
 from tests.support.installation import (

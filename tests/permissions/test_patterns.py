@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auth_service.permissions.check import Decision, Grant, Reason, Subject, decide
+from auth_service.permissions.decision import Decision, Grant, Reason, Subject, decide
 from auth_service.permissions.patterns import covers, is_code, is_pattern
 
 CASES = int(os.environ.get("HYPOTHESIS_CASES", "400"))

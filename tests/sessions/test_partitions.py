@@ -18,13 +18,13 @@ from auth_service.config import Settings
 from auth_service.core.clock import Clock, utc_now
 from auth_service.core.connections import Resources, open_resources
 from auth_service.locks import Advisory
-from auth_service.sessions import partition_steps as steps
 from auth_service.sessions import partition_upkeep as upkeep
+from auth_service.sessions import partitions as steps
 from auth_service.sessions.client import Client
 from auth_service.sessions.history import record_failure
-from auth_service.sessions.partition_steps import HistoryInUse
+from auth_service.sessions.partition_state import DEFAULT, SPENT, month_of, name_of
 from auth_service.sessions.partition_upkeep import PostgresRefuses
-from auth_service.sessions.partitions import DEFAULT, SPENT, month_of, name_of
+from auth_service.sessions.partitions import HistoryInUse
 from auth_service.users.service import delete_user
 from tests.conftest import Fresh
 from tests.support.access import moment

@@ -1,29 +1,15 @@
-"""Tokens in cookies, for browsers: out of reach of the page's scripts, and guarded against other pages (CKE-1, CKE-2).
+"""Tokens in cookies, for browsers: out of reach of the page's scripts (CKE-1); csrf guards them against other pages."""
 
-A request that is authenticated by a cookie and may change something has to come from an allowed origin, and to carry
-the session's CSRF token in X-CSRF-Token, which no other origin can read.
-"""
-
-import base64
-import hmac
 from dataclasses import dataclass
-from uuid import UUID
 
 from fastapi import Request, Response
 
 from auth_service.config import Settings
-from auth_service.core.errors import AppError, BadRequest
-from auth_service.core.secrets import Secrets
+from auth_service.core.errors import BadRequest
+from auth_service.core.http.csrf import check_origin
 
-CSRF_HEADER = "x-csrf-token"
 TRANSPORT_HEADER = "x-token-transport"
 DEVICE_COOKIE_SECONDS = 180 * 86_400
-_SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
-
-
-class CsrfRefused(AppError):
-    status, code = 403, "csrf_refused"
-    detail = "Requests with cookies need an allowed Origin and the session's CSRF token in X-CSRF-Token."
 
 
 class AmbiguousCredentials(BadRequest):
@@ -72,30 +58,6 @@ def wants_cookies(request: Request, settings: Settings) -> bool:
         raise UnknownTransport
     check_origin(request, settings)
     return True
-
-
-def check_origin(request: Request, settings: Settings) -> None:
-    """Exactly one Origin, and one of the allowed ones; raises CsrfRefused."""
-    origins = request.headers.getlist("origin")
-    if len(origins) != 1 or origins[0] not in settings.origins:
-        raise CsrfRefused("The Origin of the request is not one of ALLOWED_ORIGINS.")
-
-
-def check_csrf(request: Request, settings: Settings, secrets: Secrets, session_id: UUID) -> None:
-    """For what a cookie authenticates: nothing for safe methods, else origin and token; raises CsrfRefused."""
-    if request.method in _SAFE_METHODS:
-        return
-    check_origin(request, settings)
-    given = request.headers.getlist(CSRF_HEADER)
-    tokens = csrf_tokens(secrets, session_id)
-    if len(given) != 1 or not any(hmac.compare_digest(given[0].encode(), token.encode()) for token in tokens):
-        raise CsrfRefused
-
-
-def csrf_tokens(secrets: Secrets, session_id: UUID) -> list[str]:
-    """Bound to the session: of SECRET_KEY first, and of SECRET_KEY_PREVIOUS while that is set."""
-    macs = secrets.macs(f"csrf:{session_id.hex}".encode())
-    return [base64.urlsafe_b64encode(mac).rstrip(b"=").decode() for mac in macs]
 
 
 def set_cookie(response: Response, settings: Settings, name: str, value: str, seconds: int) -> None:

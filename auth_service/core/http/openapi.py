@@ -13,7 +13,7 @@ from fastapi.routing import iter_route_contexts
 from auth_service.core.errors import AppError, Busy, NotFound, Unavailable, ValidationFailed
 from auth_service.core.http.api_docs import ERROR_SCHEMA, PUBLIC, REQUEST_ID, add_refusals
 from auth_service.core.http.api_links import add_links
-from auth_service.core.http.cookies import CsrfRefused
+from auth_service.core.http.csrf import CsrfRefused
 from auth_service.core.http.edge import (
     BodyTooLarge,
     HeadersTooLarge,

@@ -1,4 +1,4 @@
-"""HOT. Answers checks: loads what a decision needs, and lets check.py decide."""
+"""HOT. Answers checks: loads what a decision needs, and lets decision.py decide."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from auth_service.core.errors import (
 )
 from auth_service.core.principal import Principal
 from auth_service.permissions import repository
-from auth_service.permissions.check import Decision, Grant, Reason, decide
 from auth_service.permissions.codes import CHECK_OTHERS, OWN_CODES
+from auth_service.permissions.decision import Decision, Grant, Reason, decide
 from auth_service.permissions.patterns import covering, covers
 from auth_service.permissions.step_up import Demand, demand_of, judged
 
