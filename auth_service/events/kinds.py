@@ -74,7 +74,7 @@ class WebhookEvent(Event):
 
 
 class NewUser(UserEvent):
-    """An account was registered, made by an admin or the operator, or imported; on a topic of its own."""
+    """An account was registered, made by an admin or the operator, or imported. It has a topic of its own."""
 
     kind = "new_user"
     username: str
@@ -83,14 +83,14 @@ class NewUser(UserEvent):
 
 
 class ProfileChanged(UserEvent):
-    """The full name is another one, or none."""
+    """The full name was changed or removed."""
 
     kind = "profile_changed"
     full_name: str | None
 
 
 class LoginChanged(UserEvent):
-    """The user logs in under another name."""
+    """The login was changed."""
 
     kind = "login_changed"
     username: str
@@ -132,7 +132,7 @@ class UserActivated(UserEvent):
 
 
 class UserDeleted(UserEvent):
-    """The account is gone, with its grants, sessions and devices: erase what you keep of it."""
+    """The account was deleted, with its grants, sessions and devices: erase what you keep of it."""
 
     kind = "user_deleted"
 
@@ -141,7 +141,7 @@ class UserDeleted(UserEvent):
 
 
 class SessionStarted(UserEvent):
-    """A login, or a step-up, which gives the session another id."""
+    """A session began: by a login, or by a step-up, which gives the session another id."""
 
     kind = "session_started"
     session_id: UUID
@@ -157,7 +157,8 @@ class SessionEnded(UserEvent):
 
 
 class SessionsEnded(UserEvent):
-    """All of the user's sessions at once, but `kept_session_id` if there is one; `reason` is what ended them."""
+    """All sessions of the user ended at once, except `kept_session_id` if there is one; `reason` says what ended them.
+    """
 
     kind = "sessions_ended"
     reason: str
@@ -165,7 +166,7 @@ class SessionsEnded(UserEvent):
 
 
 class RefreshTokenReused(UserEvent):
-    """An old refresh token was shown: somebody has a copy. Its session has been ended (REF-3)."""
+    """An old refresh token was presented: somebody has a copy. Its session was ended (REF-3)."""
 
     kind = "refresh_token_reused"
     session_id: UUID
@@ -179,14 +180,16 @@ class DeviceAdded(UserEvent):
 
 
 class DevicesRevoked(UserEvent):
-    """These devices are strangers again."""
+    """These devices are no longer known."""
 
     kind = "devices_revoked"
     device_ids: list[UUID]
 
 
 class AccountClosedToStrangers(UserEvent):
-    """After too many failures in a row only known devices, the mailbox or an admin open the account (LOG-3)."""
+    """After too many failed logins in a row, only a known device, the mailbox or an admin can open the account
+    (LOG-3).
+    """
 
     kind = "account_closed_to_strangers"
 
@@ -201,26 +204,26 @@ class MfaEnabled(UserEvent):
 
 
 class MfaDisabled(UserEvent):
-    """By the user, with password and code."""
+    """The user turned the second factor off, with password and code."""
 
     kind = "mfa_disabled"
 
 
 class MfaReset(UserEvent):
-    """By an admin; `by` is none for a service account and the operator's command line."""
+    """An admin removed the second factor. `by` is null for a service account and the operator's command line."""
 
     kind = "mfa_reset"
     by: UUID | None
 
 
 class RecoveryCodesRenewed(UserEvent):
-    """The old set is void."""
+    """New recovery codes were made; the old ones no longer work."""
 
     kind = "recovery_codes_renewed"
 
 
 class RecoveryCodeUsed(UserEvent):
-    """One of the ten stood in for the authenticator."""
+    """A recovery code was used in place of the authenticator."""
 
     kind = "recovery_code_used"
 
@@ -229,7 +232,9 @@ class RecoveryCodeUsed(UserEvent):
 
 
 class RoleGranted(UserEvent):
-    """A new grant, or new dates of one. `by` is none for the system, a service account and the command line."""
+    """A role was granted, or the dates of a grant were changed. `by` is null for the system, a service account and the
+    command line.
+    """
 
     kind = "role_granted"
     role: str
@@ -239,7 +244,7 @@ class RoleGranted(UserEvent):
 
 
 class RoleRevoked(UserEvent):
-    """The grant is gone; one that runs out at `valid_until` has no event of its own."""
+    """A grant was revoked. A grant that runs out at `valid_until` has no event of its own."""
 
     kind = "role_revoked"
     role: str
@@ -247,7 +252,7 @@ class RoleRevoked(UserEvent):
 
 
 class RoleCreated(RoleEvent):
-    """With what it gives."""
+    """A role was created; the fields say what it gives."""
 
     kind = "role_created"
     title: str
@@ -258,7 +263,7 @@ class RoleCreated(RoleEvent):
 
 
 class RoleChanged(RoleEvent):
-    """As it is from now on."""
+    """It was changed; the fields say what it is from now on."""
 
     kind = "role_changed"
     title: str
@@ -269,14 +274,14 @@ class RoleChanged(RoleEvent):
 
 
 class RoleDeleted(RoleEvent):
-    """Nobody had it any more."""
+    """A role was deleted, after nobody had it any more."""
 
     kind = "role_deleted"
     by: UUID | None
 
 
 class PermissionCreated(PermissionEvent):
-    """A code was added to the catalogue."""
+    """A permission was added to the catalogue."""
 
     kind = "permission_created"
     title: str
@@ -284,7 +289,7 @@ class PermissionCreated(PermissionEvent):
 
 
 class PermissionChanged(PermissionEvent):
-    """As it is from now on."""
+    """It was changed; the fields say what it is from now on."""
 
     kind = "permission_changed"
     title: str
@@ -292,14 +297,14 @@ class PermissionChanged(PermissionEvent):
 
 
 class PermissionDeleted(PermissionEvent):
-    """The code is gone from the catalogue, for those too who had it by a wildcard."""
+    """A permission was removed from the catalogue, also for everyone who had it through a wildcard."""
 
     kind = "permission_deleted"
     by: UUID | None
 
 
 class ServiceCreated(ServiceEvent):
-    """A service account with its scopes."""
+    """A service account was created, with these scopes."""
 
     kind = "service_created"
     name: str
@@ -308,7 +313,7 @@ class ServiceCreated(ServiceEvent):
 
 
 class ServiceSecretAdded(ServiceEvent):
-    """A new secret was made, which the event does not hold; the newest older one goes on working."""
+    """A new secret was made; the event does not contain it. The newest older one still works."""
 
     kind = "service_secret_added"
     expires_at: datetime | None
@@ -316,7 +321,7 @@ class ServiceSecretAdded(ServiceEvent):
 
 
 class ServiceDeleted(ServiceEvent):
-    """Its secrets and tokens are dead."""
+    """A service account was deleted; its secrets and tokens no longer work."""
 
     kind = "service_deleted"
     by: UUID | None
@@ -326,7 +331,7 @@ class ServiceDeleted(ServiceEvent):
 
 
 class WebhookCreated(WebhookEvent):
-    """Events are sent to one more address, which the event does not hold; no `kinds`: all of them."""
+    """A webhook was registered; the event does not contain its address. Without `kinds` it gets all events."""
 
     kind = "webhook_created"
     kinds: list[str]
@@ -334,7 +339,7 @@ class WebhookCreated(WebhookEvent):
 
 
 class WebhookChanged(WebhookEvent):
-    """As it is from now on; perhaps at another address."""
+    """A webhook was changed, perhaps its address; the fields say what it is from now on."""
 
     kind = "webhook_changed"
     kinds: list[str]
@@ -343,21 +348,22 @@ class WebhookChanged(WebhookEvent):
 
 
 class WebhookSecretRotated(WebhookEvent):
-    """It has a new secret, which the event does not hold; the former one signs too for 24 hours."""
+    """A webhook got a new secret; the event does not contain it. The old one signs as well for 24 hours."""
 
     kind = "webhook_secret_rotated"
     by: UUID | None
 
 
 class WebhookDisabled(WebhookEvent):
-    """By the service: the receiver has failed for three days (`failed`), or has said that it is gone (`gone`)."""
+    """The service disabled a webhook: the receiver failed for three days (`failed`), or said that it is gone (`gone`).
+    """
 
     kind = "webhook_disabled"
     reason: str
 
 
 class WebhookDeleted(WebhookEvent):
-    """Nothing is sent there any more."""
+    """A webhook was deleted; nothing is sent there any more."""
 
     kind = "webhook_deleted"
     by: UUID | None
