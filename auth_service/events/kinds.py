@@ -157,8 +157,7 @@ class SessionEnded(UserEvent):
 
 
 class SessionsEnded(UserEvent):
-    """All sessions of the user ended at once, except `kept_session_id` if there is one; `reason` says what ended them.
-    """
+    """All sessions of the user ended at once, except `kept_session_id` if given; `reason` says what ended them."""
 
     kind = "sessions_ended"
     reason: str
@@ -355,8 +354,7 @@ class WebhookSecretRotated(WebhookEvent):
 
 
 class WebhookDisabled(WebhookEvent):
-    """The service disabled a webhook: the receiver failed for three days (`failed`), or said that it is gone (`gone`).
-    """
+    """The service disabled a webhook: its receiver failed for three days (`failed`) or said that it is gone (`gone`)."""
 
     kind = "webhook_disabled"
     reason: str

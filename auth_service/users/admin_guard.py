@@ -5,7 +5,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.connections import Resources
-from auth_service.core.errors import NotFound
+from auth_service.core.errors import existing
 from auth_service.core.principal import Principal
 from auth_service.locks import lock_access_rules, lock_user
 from auth_service.models import User
@@ -20,9 +20,7 @@ async def may_act_on(
     The caller must hold all that the user holds. Raises NotFound, PermissionDenied or LackingYourself.
     """
     await lock_access_rules(session)
-    user = await lock_user(session, user_id)
-    if user is None:
-        raise NotFound("There is no such user.")
+    user = existing(await lock_user(session, user_id), "user")
     now = resources.clock()
     actor = await load_actor(session, caller, now, may=may)
     actor.must_hold((await load_subject(session, user_id)).grants, until=now)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.connections import Resources
-from auth_service.core.errors import Conflict, EmailTaken, NotFound, TooManyRequests
+from auth_service.core.errors import Conflict, EmailTaken, TooManyRequests, existing
 from auth_service.events import kinds
 from auth_service.events.outbox import record
 from auth_service.locks import lock_user
@@ -195,7 +195,4 @@ async def _take_budget(resources: Resources, key: str, email_key: str) -> None:
 
 
 async def _locked(session: AsyncSession, user_id: UUID) -> User:
-    user = await lock_user(session, user_id)
-    if user is None:
-        raise NotFound("There is no such user.")
-    return user
+    return existing(await lock_user(session, user_id), "user")
