@@ -354,7 +354,7 @@ class WebhookSecretRotated(WebhookEvent):
 
 
 class WebhookDisabled(WebhookEvent):
-    """The service disabled a webhook: its receiver failed for three days (`failed`) or said that it is gone (`gone`)."""
+    """The service disabled a webhook: its receiver failed for three days (`failed`) or said it is gone (`gone`)."""
 
     kind = "webhook_disabled"
     reason: str
