@@ -41,14 +41,23 @@ TEST_SECRET = "a secret of the test suite, thirty-two bytes at least"
 
 
 # What a hash costs is the point of it, and nine tenths of what most tests would wait for.
-CHEAP_HASHES = passwords._context.copy(argon2__memory_cost=64, argon2__time_cost=1)
+SHIPPED_HASHES = passwords._context
+CHEAP_HASHES = SHIPPED_HASHES.copy(argon2__memory_cost=64, argon2__time_cost=1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_hashes() -> Iterator[None]:
+    """In this process, and for what the tests of a file share; each process of the service hashes as shipped."""
+    passwords._context = CHEAP_HASHES
+    yield
+    passwords._context = SHIPPED_HASHES
 
 
 @pytest.fixture(autouse=True)
-def _cheap_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In this process; `@pytest.mark.real_hashes` leaves them as shipped, and so does each process of the service."""
-    if request.node.get_closest_marker("real_hashes") is None:
-        monkeypatch.setattr(passwords, "_context", CHEAP_HASHES)
+def _shipped_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For `@pytest.mark.real_hashes`."""
+    if request.node.get_closest_marker("real_hashes") is not None:
+        monkeypatch.setattr(passwords, "_context", SHIPPED_HASHES)
 
 
 @dataclass(frozen=True)
