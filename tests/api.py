@@ -21,7 +21,7 @@ _numbers = itertools.count(1)
 
 
 def password_hash() -> str:
-    """Of PASSWORD, at the cost of hashes where it is called: else every login would verify a dear one and replace it."""
+    """Of PASSWORD, at the cost that hashes have in this test: a login would replace one of another cost."""
     return _hash_of_password(passwords._context)
 
 
