@@ -357,8 +357,8 @@ async def stored(resources: Resources) -> dict[str, tuple[int, str]]:
             # What a login looks like is filled in by a job, for the accounts that tests make by hand.
             row = "(user_id, claimed)::text" if table == "login_looks" else "t::text"
             count, digest = await connection.fetchrow(
-                "SELECT count(*), sha256(convert_to(coalesce(string_agg(line, E'\n' ORDER BY line), ''), 'UTF8'))"
-                f' FROM (SELECT {row} AS line FROM "{table}" t) AS lines'  # noqa: S608
+                "SELECT count(*), sha256(convert_to(coalesce(string_agg(line, E'\n' ORDER BY line), ''), 'UTF8'))"  # noqa: S608
+                f' FROM (SELECT {row} AS line FROM "{table}" t) AS lines'
             )
             found[table] = (count, digest.hex())
         return found
