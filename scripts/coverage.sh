@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The tests with coverage: `scripts/coverage.sh .venv/bin -n 2 -k refresh`. It takes about twice as long as without.
+# The tests with coverage: `scripts/coverage.sh .venv/bin -n 3 -k refresh`. It takes about twice as long as without.
 set -euo pipefail
 bin=$1
 shift
