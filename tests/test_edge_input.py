@@ -2,18 +2,21 @@
 
 import json
 from collections import Counter
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
+from auth_service.config import Settings
 from auth_service.main import create_app
 from auth_service.models import Base
 from tests.access import create_permission, create_role
 from tests.api import PASSWORD, V1, Account, Api, Tokens, error_of
-from tests.conftest import Fresh, test_settings
+from tests.conftest import Fresh, Servers, _recreate, running_app, test_settings
 from tests.hostile import (
     BROKEN_JSON,
     HOSTILE_PATH_PARTS,
@@ -66,6 +69,16 @@ async def new_target(api: Api) -> Target:
     permission = await create_permission(api, tokens)
     role = await create_role(api, tokens, permission)
     return Target(api, account, tokens, role, permission)
+
+
+@pytest.fixture(scope="module")
+async def api(servers: Servers, template: str, shared_settings: Settings) -> AsyncIterator[Api]:
+    """On a database of this file's own: what is listed and compared thousands of times is little."""
+    name = f"auth_edge_{servers.worker}"
+    await _recreate(servers, name, template)
+    own = {"database_url": SecretStr(servers.database(name))}
+    async with running_app(shared_settings.model_copy(update=own)) as api:
+        yield api
 
 
 @pytest.fixture(scope="module")
