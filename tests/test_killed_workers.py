@@ -44,7 +44,6 @@ class Round:
 
     forgetful: Account
     moving: Account
-    stepping: Account
     address: str
     lost: Tokens
     before: tuple[Tokens, Tokens]
@@ -57,7 +56,7 @@ class Round:
 async def prepared(api: Api) -> Round:
     forgetful, reset_before = await api.as_role()
     moving, mover = await api.as_role()
-    stepping, stepper = await api.as_role()
+    _, stepping = await api.as_role()
     owner, lost = await api.as_role()
     here = await api.log_in(owner)
     address = f"{unique('new')}@example.com"
@@ -70,13 +69,12 @@ async def prepared(api: Api) -> Round:
     return Round(
         forgetful,
         moving,
-        stepping,
         address,
         lost,
-        (reset_before, stepper),
+        (reset_before, stepping),
         Call("POST", "/auth/password/reset", {"token": reset, "new_password": NEW}),
         Call("POST", "/auth/email/confirm", {"token": confirm}),
-        Call("POST", "/auth/step-up", {"current_password": PASSWORD}, stepper),
+        Call("POST", "/auth/step-up", {"current_password": PASSWORD}, stepping),
         Call("DELETE", f"/users/me/devices/{stolen}", {}, here),
     )
 
@@ -126,11 +124,11 @@ async def check(api: Api, service: ServiceProcess, done: Round) -> None:
 
 @asynccontextmanager
 async def held_up(settings: Settings, account: Account) -> AsyncIterator[asyncpg.Connection]:
-    """As long as this is open, whoever changes the account waits."""
+    """As long as this is open, whoever changes the account waits; a job that only refers to it does not."""
     connection = await asyncpg.connect(settings.asyncpg_dsn)
     try:
         async with connection.transaction():
-            await connection.execute("SELECT FROM users WHERE id = $1 FOR UPDATE", account.id)
+            await connection.execute("SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE", account.id)
             yield connection
     finally:
         await connection.close()
@@ -151,8 +149,8 @@ async def test_rel_9_killed_workers_leave_nothing_half_done(fresh: Fresh) -> Non
     for number in range(ROUNDS):
         done = await prepared(api)
         calls = [done.reset, done.confirm, done.step_up, done.revoke]
-        # One call is in its transaction for certain, another in each round; the others are wherever chance has them.
-        certain, account = [(0, done.forgetful), (1, done.moving), (2, done.stepping)][number % 3]
+        # One call is in its transaction for certain. The others are wherever chance has them.
+        certain, account = [(0, done.forgetful), (1, done.moving)][number % 2]
         async with held_up(settings, account) as holder:
             sent = [asyncio.create_task(call.send(service.http)) for call in calls]
             await until_somebody_waits(holder)
