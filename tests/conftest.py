@@ -18,12 +18,14 @@ import asyncpg
 import httpx
 import hypothesis
 import pytest
+import structlog
 from fastapi import FastAPI
 
 from auth_service.config import Settings
 from auth_service.core.clock import Clock, utc_now
 from auth_service.core.connections import Resources
 from auth_service.core.passwords import hashing as passwords
+from auth_service.core.telemetry.log import as_dicts
 from auth_service.main import create_app
 from tests.support.api import Api
 from tests.support.redis_topologies import Topology, cluster, flush, sentinel_set
@@ -36,19 +38,39 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
 
+# What the apps in this process log, as JSON: structlog's own default takes seconds to draw a traceback in colour.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.ExceptionRenderer(as_dicts),
+        structlog.processors.JSONRenderer(ensure_ascii=False),  # a text is found as it is
+    ]
+)
+
 ROOT = Path(__file__).parent.parent
 TEST_SECRET = "a secret of the test suite, thirty-two bytes at least"
 
 
 # What a hash costs is the point of it, and nine tenths of what most tests would wait for.
-CHEAP_HASHES = passwords._context.copy(argon2__memory_cost=64, argon2__time_cost=1)
+SHIPPED_HASHES = passwords._context
+CHEAP_HASHES = SHIPPED_HASHES.copy(argon2__memory_cost=64, argon2__time_cost=1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_hashes() -> Iterator[None]:
+    """In this process, and for what the tests of a file share; each process of the service hashes as shipped."""
+    passwords._context = CHEAP_HASHES
+    yield
+    passwords._context = SHIPPED_HASHES
 
 
 @pytest.fixture(autouse=True)
-def _cheap_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In this process; `@pytest.mark.real_hashes` leaves them as shipped, and so does each process of the service."""
-    if request.node.get_closest_marker("real_hashes") is None:
-        monkeypatch.setattr(passwords, "_context", CHEAP_HASHES)
+def _shipped_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For `@pytest.mark.real_hashes`."""
+    if request.node.get_closest_marker("real_hashes") is not None:
+        monkeypatch.setattr(passwords, "_context", SHIPPED_HASHES)
 
 
 @dataclass(frozen=True)
@@ -131,7 +153,7 @@ async def _recreate(servers: Servers, name: str, template: str = "template0") ->
     connection = await asyncpg.connect(servers.database_url)
     try:
         await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
     finally:
         await connection.close()
 

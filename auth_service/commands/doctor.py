@@ -7,10 +7,8 @@ from typing import Annotated
 
 import orjson
 import typer
-from alembic.script import ScriptDirectory
 
 from auth_service.commands.running import REFUSED
-from auth_service.commands.schema import alembic_config
 from auth_service.doctor.diagnosis import Diagnosis, diagnose
 from auth_service.doctor.finding import Severity
 
@@ -20,6 +18,11 @@ def doctor(
     json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """What is wrong with this installation, by setting and fix; changes nothing. Exit code 1: there are problems."""
+    # Alembic takes a fifth of a second to import, which no other command and no start of the service should wait for.
+    from alembic.script import ScriptDirectory
+
+    from auth_service.commands.schema import alembic_config
+
     script = ScriptDirectory.from_config(alembic_config())
     revisions = [revision.revision for revision in script.walk_revisions()][::-1]
     diagnosis = asyncio.run(diagnose(revisions=revisions, replicas=replicas))

@@ -62,7 +62,7 @@ async def wrong_ways(api: Api) -> dict[str, tuple[str, str]]:
     """Every state that must look the same from outside: login and password."""
     known, locked = await api.create_user(), await locked_account(api)
     disabled = await api.create_user(active=False)
-    unreadable = await api.create_user(password_hash="$argon2id$v=19$m=1")
+    unreadable = await api.create_user(stored_hash="$argon2id$v=19$m=1")
     return {
         "wrong password": (known.login, WRONG),
         "unknown login": (unique("nobody"), WRONG),
@@ -324,7 +324,7 @@ async def proxied(shared_settings: Settings) -> AsyncIterator[Api]:
 async def test_pwd_5_bcrypt_hashes_of_older_systems_are_upgraded(api: Api, prefix: bytes, password: str) -> None:
     stored = bcrypt.hashpw(password.encode(), bcrypt.gensalt(4, prefix=prefix)).decode()
     assert stored.startswith(f"${prefix.decode()}$")
-    account = await api.create_user(password_hash=stored)
+    account = await api.create_user(stored_hash=stored)
     assert error_of(await try_login(api, account.login, WRONG)) == INVALID
     assert await stored_hash(api, account) == stored, "a wrong password changes nothing"
     assert (await try_login(api, account.login, password)).status_code == 200
@@ -341,7 +341,7 @@ async def stored_hash(api: Api, account: Account) -> str:
 
 @pytest.mark.real_hashes
 async def test_pwd_5_parallel_first_logins_of_a_bcrypt_user_succeed(api: Api) -> None:
-    account = await api.create_user(password_hash=bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode())
+    account = await api.create_user(stored_hash=bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode())
     answers = await asyncio.gather(*(try_login(api, account.login, PASSWORD) for _ in range(10)))
     assert [answer.status_code for answer in answers] == [200] * 10
     assert (await stored_hash(api, account)).startswith("$argon2id$")
@@ -351,7 +351,7 @@ async def test_pwd_5_parallel_first_logins_of_a_bcrypt_user_succeed(api: Api) ->
 async def test_pwd_2_bcrypt_ignores_no_tail(api: Api, char: str) -> None:
     """bcrypt sees 72 bytes: a password with a longer tail is another password, and refused."""
     password = char * (72 // len(char.encode()))
-    account = await api.create_user(password_hash=bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode())
+    account = await api.create_user(stored_hash=bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode())
     assert error_of(await try_login(api, account.login, f"{password}tail")) == INVALID
     assert (await try_login(api, account.login, password)).status_code == 200
 

@@ -17,9 +17,11 @@ from tests.support.api import V1, Api, Tokens, error_of
 pytestmark = pytest.mark.long
 
 ROUNDS = int(os.environ.get("LOGOUT_ROUNDS", "40"))
+MOST_ROUNDS = 20 * ROUNDS
 WORKERS = 3
 POLLERS = 6
 EVERY = 0.005
+PATIENCE = 60
 
 
 async def poll(http: httpx.AsyncClient, tokens: Tokens, over: asyncio.Event, seen: list[tuple[float, int]]) -> None:
@@ -44,12 +46,20 @@ async def test_out_1_no_worker_accepts_a_token_after_the_logouts_answer(fresh: F
     near, over_tcp = await fresh.on(settings), Api(service.http)
     account = await near.create_user()
     before, after, latest = 0, 0, float("-inf")
-    started = cpu_seconds(service.pid)
-    for _ in range(ROUNDS):
+    started, rounds = cpu_seconds(service.pid), 0
+
+    def asked() -> int:
+        """The workers that had something to do: a quick machine may send it all to a few of them for a while."""
+        return sum(seconds - started[pid] > 0.1 for pid, seconds in cpu_seconds(service.pid).items())
+
+    while rounds < ROUNDS or (asked() < WORKERS and rounds < MOST_ROUNDS):
+        rounds += 1
         tokens = await over_tcp.log_in(account)
         over, seen = asyncio.Event(), list[tuple[float, int]]()
         pollers = [asyncio.create_task(poll(service.http, tokens, over, seen)) for _ in range(POLLERS)]
-        await asyncio.sleep(EVERY)
+        async with asyncio.timeout(PATIENCE):
+            while not any(status == 200 for _, status in seen):  # noqa: ASYNC110  each token is good before
+                await asyncio.sleep(EVERY)
         assert (await service.http.post(f"{V1}/auth/logout", headers=tokens.bearer)).status_code == 204
         answered = time.perf_counter()
         over.set()
@@ -61,9 +71,8 @@ async def test_out_1_no_worker_accepts_a_token_after_the_logouts_answer(fresh: F
         after += sum(moment > 0 for moment in accepted)
         latest = max([latest, *accepted])
     print(
-        f"{ROUNDS} logouts: {before} acceptances before the answer, {after} after it, the last {latest * 1000:.1f} ms"
+        f"{rounds} logouts: {before} acceptances before the answer, {after} after it, the last {latest * 1000:.1f} ms"
     )
-    assert before >= ROUNDS, "each token was good before"
+    assert before >= rounds, "each token was good before"
     assert after == 0
-    worked = [seconds - started[pid] for pid, seconds in cpu_seconds(service.pid).items()]
-    assert sum(seconds > 0.1 for seconds in worked) >= WORKERS, "every worker was asked"
+    assert asked() >= WORKERS, "every worker was asked"

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
+import asyncpg
 import pytest
 from pydantic import SecretStr
 
@@ -478,12 +479,13 @@ async def test_a_wrong_part_of_the_databases_address_is_said(
 
 
 @pytest.mark.parametrize("arguments", LISTS, ids=" ".join)
-async def test_an_empty_database_wants_to_be_migrated(
-    servers: Servers, fresh: Fresh, arguments: tuple[str, ...]
-) -> None:
+async def test_an_empty_database_wants_to_be_migrated(fresh: Fresh, arguments: tuple[str, ...]) -> None:
     settings = await fresh.settings()
-    api = await fresh.on(settings)
-    await api.resources.hot.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    connection = await asyncpg.connect(settings.asyncpg_dsn)
+    try:
+        await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    finally:
+        await connection.close()
     outcome = await Command(settings)(*arguments)
     assert (outcome.code, len(outcome.err.splitlines())) == (3, 1), outcome.err
     assert "migrate" in outcome.err

@@ -33,7 +33,7 @@ from auth_service.models import new_id
 from auth_service.users.importer import ImportedUser, import_users
 from auth_service.users.service import update_profile
 from tests.conftest import Fresh
-from tests.support.api import PASSWORD, PASSWORD_HASH, V1, Api, StoppedClock, unique
+from tests.support.api import PASSWORD, V1, Api, StoppedClock, password_hash, unique
 from tests.support.kafka import Broker, Reader, reading
 from tests.support.service_process import environment_of
 
@@ -56,7 +56,7 @@ async def register(resources: Resources) -> UUID:
     """All that a registration writes, without its 36 ms of hashing; in the transaction of the service."""
     login = unique("crowd")
     address = f"{login}@example.com"
-    user = ImportedUser(1, login, login, look(login), address, address, None, PASSWORD_HASH)
+    user = ImportedUser(1, login, login, look(login), address, address, None, password_hash())
     await import_users(resources, [user], lambda _count: None)
     user_id: UUID = await resources.hot.fetchval("SELECT id FROM users WHERE login = $1", login)
     return user_id

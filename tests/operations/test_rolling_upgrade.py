@@ -14,7 +14,7 @@ import pytest
 from auth_service.config import Settings
 from tests.conftest import ROOT, Servers, flush, test_settings
 from tests.operations.replicas import FAIL_SECONDS, Nginx, Replica, needs_nginx, say, viewers
-from tests.support.api import PASSWORD_HASH, unique
+from tests.support.api import password_hash, unique
 from tests.support.planted_migrations import NEWEST, VERSIONS
 
 ROWS = int(os.environ.get("UPGRADE_ROWS", "1000000"))
@@ -64,7 +64,7 @@ async def _fill(connection: asyncpg.Connection) -> list[str]:
             "INSERT INTO users (id, login, login_key, email, email_key, password_hash)"
             " VALUES (gen_random_uuid(), $1, $1, $1 || '@example.com', $1 || '@example.com', $2)",
             login,
-            PASSWORD_HASH,
+            password_hash(),
         )
     await connection.execute("INSERT INTO user_roles (user_id, role_name) SELECT id, 'admin' FROM users")
     for done in range(0, ROWS, AT_ONCE):

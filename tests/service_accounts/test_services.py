@@ -247,7 +247,8 @@ async def test_a_service_may_log_out_one_token(api: Api) -> None:
     assert (await api.http.get(f"{V1}/roles", headers=second)).status_code == 200
 
 
-async def test_no_secret_stands_in_the_database(api: Api) -> None:
+async def test_no_secret_stands_in_the_database(fresh: Fresh) -> None:
+    api = await fresh.api()  # whose database is small
     _, admin = await api.as_role("admin")
     client_id, first = await api.create_service(admin)
     second = await add_secret(api, admin, client_id, expires_at=moment(days=1).isoformat())

@@ -15,14 +15,13 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from auth_service.config import Settings
 from auth_service.core.stores.redis_client import slots_of
 from auth_service.embedded.postgres import PASSWORD_FILE, start_postgres
-from tests.conftest import ROOT, Fresh
+from tests.conftest import ROOT, Fresh, Servers
 from tests.support.api import V1, Api, Tokens, error_of
 from tests.support.postgres_pair import Server
 from tests.support.redis_topologies import _DATA, PASSWORD, Node, Topology, _ports
-from tests.support.service_process import environment_of, free_port
+from tests.support.service_process import free_port
 from tests.support.tcp_gate import gate_to
 
 UNAVAILABLE, BUSY = (503, "temporarily_unavailable"), (503, "busy")
@@ -203,20 +202,18 @@ async def test_rel_2_idle_connections_that_redis_closed_cost_nobody_anything(fre
         await asyncio.sleep(0.05)  # that the end has arrived; no request has met it
 
 
-@pytest.fixture
-def own_postgres(tmp_path: Path) -> Iterator[Server]:
-    folder = tmp_path / "postgres"
+@pytest.fixture(scope="module")
+def own_postgres(tmp_path_factory: pytest.TempPathFactory, servers: Servers) -> Iterator[Server]:
+    """Migrated; a test that kills it starts it again."""
+    folder = tmp_path_factory.mktemp("own") / "postgres"
     made = start_postgres(folder, durable=False)
     made.stop()
     server = Server(folder, free_port(), (folder / PASSWORD_FILE).read_text().strip())
     server.start()
+    environment = {**os.environ, "DATABASE_URL": server.url, "REDIS_URL": servers.redis_db(1)}
+    subprocess.run([sys.executable, "-m", "auth_service", "migrate"], cwd=ROOT, env=environment, check=True)
     yield server
     server.stop()
-
-
-def migrate(settings: Settings) -> None:
-    command = [sys.executable, "-m", "auth_service", "migrate"]
-    subprocess.run(command, cwd=ROOT, env={**os.environ, **environment_of(settings)}, check=True)
 
 
 @pytest.mark.parametrize("trouble", ["killed", "terminated"])
@@ -225,7 +222,6 @@ async def test_rel_3_a_postgres_that_came_back_is_well_for_everyone(
 ) -> None:
     """Killed with all its children, or its backends ended: the checks' pool, and that of the transactions."""
     settings = await fresh.settings(**AS_SHIPPED, database_url=own_postgres.url)
-    await asyncio.to_thread(migrate, settings)
     api = await fresh.on(settings)
     _, tokens = await api.as_role()
 

@@ -1,5 +1,6 @@
 """The API as a test speaks it: HTTP only, but for the users it starts from."""
 
+import functools
 import itertools
 import os
 from dataclasses import dataclass
@@ -10,14 +11,23 @@ from uuid import UUID
 import httpx
 
 from auth_service.core.connections import Resources
-from auth_service.core.passwords.hashing import hash_now
+from auth_service.core.passwords import hashing as passwords
 from auth_service.models import User, UserRole, new_id
 from auth_service.users.identifiers import canonical_email, canonical_login
 
 V1 = "/api/v1"
 PASSWORD = "correct horse battery staple"
-PASSWORD_HASH = hash_now(PASSWORD)
 _numbers = itertools.count(1)
+
+
+def password_hash() -> str:
+    """Of PASSWORD, at the cost that hashes have in this test: a login would replace one of another cost."""
+    return _hash_of_password(passwords._context)
+
+
+@functools.cache
+def _hash_of_password(_context: object) -> str:
+    return passwords.hash_now(PASSWORD)
 
 
 def unique(prefix: str) -> str:
@@ -80,7 +90,7 @@ class Api:
         return self._resources
 
     async def create_user(
-        self, *roles: str, login: str | None = None, password_hash: str = PASSWORD_HASH, active: bool = True
+        self, *roles: str, login: str | None = None, stored_hash: str | None = None, active: bool = True
     ) -> Account:
         """Straight into the database, with the default role and `roles`: no hash has to be computed."""
         login = login or unique("user")
@@ -91,7 +101,7 @@ class Api:
             login_key=canonical_login(login),
             email=email,
             email_key=canonical_email(email)[1],
-            password_hash=password_hash,
+            password_hash=stored_hash or password_hash(),
             is_active=active,
         )
         now = self.resources.clock()

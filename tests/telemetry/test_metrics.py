@@ -5,6 +5,8 @@ import gzip
 import os
 import re
 import signal
+import threading
+from pathlib import Path
 from uuid import uuid4
 
 import psutil
@@ -13,6 +15,7 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from auth_service.core import store_gauges as measures
+from auth_service.core.telemetry.metrics import Metrics
 from auth_service.sessions.partition_upkeep import keep_up
 from tests.conftest import Fresh, flush, running_app
 from tests.support.api import PASSWORD, V1, Api, StoppedClock, error_of
@@ -269,6 +272,19 @@ async def test_scrapers_that_come_together_ask_the_stores_once(fresh: Fresh) -> 
     taken = measures.Measures([count])
     await asyncio.gather(*(taken.take(api.resources) for _ in range(20)))
     assert asked == 1
+
+
+def test_a_worker_that_has_only_just_made_its_file_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library makes it empty and then gives it a head. Read in between, it cannot be understood."""
+    file = tmp_path / "counter_1.db"
+    file.touch()
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    head = threading.Timer(0.02, os.truncate, (file, 1024))
+    head.start()
+    assert b"auth_" not in Metrics().render({}).body  # nothing is counted in it yet
+    head.join()
 
 
 @pytest.mark.long

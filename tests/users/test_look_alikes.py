@@ -14,7 +14,7 @@ from auth_service.config import Settings
 from auth_service.core.confusables import look, skeleton
 from auth_service.users import look_alikes
 from tests.conftest import ROOT, Fresh
-from tests.support.api import PASSWORD, PASSWORD_HASH, V1, Account, Api, Tokens, error_of, unique
+from tests.support.api import PASSWORD, V1, Account, Api, Tokens, error_of, password_hash, unique
 from tests.support.command import Command
 from tests.support.import_file import row, stored_hash, write
 
@@ -178,7 +178,7 @@ async def _insert(settings: Settings, *logins: str) -> list[Account]:
                 " VALUES (gen_random_uuid(), $1, lower($1), $2, $2, $3) RETURNING id, login, email",
                 login,
                 f"{unique('old')}@example.com",
-                PASSWORD_HASH,
+                password_hash(),
             )
             for login in logins
         ]

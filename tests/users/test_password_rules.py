@@ -148,7 +148,7 @@ async def test_pwd_3_weak_passwords_that_exist_still_log_in(api: Api) -> None:
     """The rules are for new passwords: nobody is locked out by a longer list, and an import takes what there is."""
     from auth_service.core.passwords.hashing import hash_now
 
-    account = await api.create_user(password_hash=hash_now("password"))
+    account = await api.create_user(stored_hash=hash_now("password"))
     assert (await api.log_in_as(account.login, "password")).status_code == 200
 
 

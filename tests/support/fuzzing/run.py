@@ -11,7 +11,7 @@ from typing import Any
 from auth_service.models import User, UserRole, new_id
 from auth_service.permissions.codes import OWN_CODES
 from auth_service.users.identifiers import canonical_email, canonical_login
-from tests.support.api import PASSWORD, PASSWORD_HASH, Api, unique
+from tests.support.api import PASSWORD, Api, password_hash, unique
 
 CALLERS = ("anonymous", "viewer", "admin", "service")
 FOLDER = Path(__file__).parent
@@ -51,7 +51,7 @@ async def seed_users(api: Api, count: int, *roles: str) -> list[tuple[str, str]]
                 login_key=canonical_login(login),
                 email=email,
                 email_key=canonical_email(email)[1],
-                password_hash=PASSWORD_HASH,
+                password_hash=password_hash(),
             )
             session.add(user)
             await session.flush()
