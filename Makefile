@@ -12,7 +12,7 @@ STAMP := $(VENV)/.complete
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
-.PHONY: help run venv test coverage test-long lint format lock wheels audit quickstart browser bench-history bench-lockout test-events-long test-operations fuzz compose-up compose-check compose-test clean
+.PHONY: help run venv test test-long lint format lock wheels audit quickstart browser bench-history bench-lockout test-events-long test-operations fuzz compose-up compose-check compose-test clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,11 +22,8 @@ run: $(STAMP) ## start the service with its own PostgreSQL and Redis; ARGS="--po
 
 venv: $(STAMP) ## make the virtual environment; PYTHON=... chooses the interpreter
 
-test: $(STAMP) ## run the tests; ARGS="-k refresh"
-	@exec $(BIN)/python -m pytest $(TEST_OPTIONS) $(ARGS)
-
-coverage: $(STAMP) ## run the tests and check that they cover the code; ARGS="-k refresh"
-	@exec scripts/coverage.sh $(BIN) $(TEST_OPTIONS) $(ARGS)
+test: $(STAMP) ## run the tests; ARGS="-k refresh", COVERAGE=1 checks that they cover the code
+	@exec $(if $(COVERAGE),scripts/coverage.sh $(BIN),$(BIN)/python -m pytest) $(TEST_OPTIONS) $(ARGS)
 
 test-long: $(STAMP) ## run the tests that take long for what they show; ARGS="-k canary"
 	@exec $(BIN)/python -m pytest $(TEST_OPTIONS) -m long $(ARGS)
