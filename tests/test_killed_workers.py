@@ -93,8 +93,8 @@ async def again(service: ServiceProcess, call: Call) -> httpx.Response:
 
 
 async def once_ready(service: ServiceProcess, call: Call) -> httpx.Response:
-    """A worker that has only just started says that it is not ready. A connection that is cut is the caller's to see."""
-    while (answer := await call.send(service.http)).status_code == 503:
+    """A worker that has only just started answers 503. A connection that is cut is for the caller to see."""
+    while (answer := await call.send(service.http)).status_code == 503:  # noqa: ASYNC110
         await asyncio.sleep(0.05)
     return answer
 
