@@ -30,9 +30,13 @@ from auth_service.main import create_app
 from tests.support.api import Api
 from tests.support.redis_topologies import Topology, cluster, flush, sentinel_set
 from tests.support.service_process import ServiceProcess, running_service
+from tests.support.untraced_greenlets import run_greenlets_untraced
 
 if TYPE_CHECKING:
     from tests.support.installation import Installation, WellStores
+
+if sys.version_info < (3, 12) and sys.gettrace() is not None:
+    run_greenlets_untraced()
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("no deadline", deadline=None)
@@ -170,8 +174,8 @@ def test_settings(**overrides: Any) -> Settings:
         "database_timeout_seconds": 20,
         "redis_timeout_ms": 5000,
         "hash_queue": 1000,
-        "database_pool_size": 5,  # each app connects its pools at its start
-        "redis_pool_size": 8,
+        "database_pool_size": 3,  # each app connects its pools at its start
+        "redis_pool_size": 4,
         "drain_seconds": 0,
         "login_address_failure_limit": 100_000,  # all tests of a worker have one address
     }

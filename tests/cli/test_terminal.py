@@ -1,10 +1,13 @@
 """The command line with somebody in front of it: what it asks, what it takes, and how to leave."""
 
+import pytest
+
 from tests.conftest import Fresh
 from tests.support.api import PASSWORD, Api, tokens_of, unique
 from tests.support.terminal import at_terminal
 
 
+@pytest.mark.long
 async def test_an_account_is_made_by_answering(fresh: Fresh) -> None:
     settings = await fresh.settings()
     api = await fresh.on(settings)
@@ -34,6 +37,7 @@ async def test_an_account_is_made_by_answering(fresh: Fresh) -> None:
     assert (await api.log_in_as(taken.login, PASSWORD)).status_code == 200
 
 
+@pytest.mark.long
 async def test_what_cannot_be_undone_is_asked(api: Api) -> None:
     settings = api.resources.settings
     account = await api.create_user(login=unique("asked"))
@@ -48,6 +52,7 @@ async def test_what_cannot_be_undone_is_asked(api: Api) -> None:
     assert (await api.log_in_as(account.login, PASSWORD)).status_code == 401
 
 
+@pytest.mark.long
 async def test_ctrl_c_leaves_at_any_question(api: Api) -> None:
     account = await api.create_user()
     async with at_terminal(api.resources.settings, "users", "update-password", account.login) as terminal:

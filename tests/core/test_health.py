@@ -179,6 +179,7 @@ async def test_a_default_role_that_does_not_exist_is_named(fresh: Fresh) -> None
     assert "DEFAULT_ROLE" in answer.json()["postgres"]
 
 
+@pytest.mark.long
 async def test_rel_10_the_service_starts_before_its_stores(fresh: Fresh) -> None:
     """The shipped command lives without them, says which is missing, and heals as each of them comes."""
     settings = await fresh.settings(database_timeout_seconds=2, redis_timeout_ms=500)
@@ -211,6 +212,7 @@ async def test_rel_10_the_service_starts_before_its_stores(fresh: Fresh) -> None
             await process.wait()
 
 
+@pytest.mark.long
 async def test_rel_9_aborted_calls_leave_nothing_behind(fresh: Fresh) -> None:
     """Hundreds of clients that hang up at any moment; then the small pools are whole and every answer is one's own."""
     settings = await fresh.settings(database_pool_size=3, redis_pool_size=3)

@@ -10,11 +10,9 @@ import pytest
 from fastapi import FastAPI
 
 from auth_service.config import Settings
-from auth_service.main import create_app
-from tests.conftest import test_settings
 from tests.support.api import PASSWORD, V1, Api, Tokens, error_of
 from tests.support.cookie_browser import Browser, logged_in, running_site
-from tests.support.hostile import NIL
+from tests.support.hostile import NIL, document
 from tests.support.phone import enrol_phone
 from tests.support.route_table import ONCE, PATHS
 
@@ -28,7 +26,7 @@ NOTHING: dict[str, tuple[dict[str, str], bytes | None]] = {
     "an empty object": (JSON, b"{}"),
     "null": (JSON, b"null"),
 }
-DOCUMENT = create_app(test_settings()).openapi()
+DOCUMENT = document()
 NEEDS_NONE = [
     (method.upper(), path)
     for path, operations in DOCUMENT["paths"].items()

@@ -125,6 +125,7 @@ async def scene(fresh: Fresh) -> Scene:
     return Scene(api, forgeries, stranger.csrf)
 
 
+@pytest.mark.long
 async def test_cke_2_only_our_page_with_our_token(scene: Scene) -> None:
     """Origin by CSRF token by content type, for each request; the right one at the end shows what was at stake."""
     tried = 0

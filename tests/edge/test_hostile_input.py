@@ -12,9 +12,8 @@ import pytest
 from pydantic import SecretStr
 
 from auth_service.config import Settings
-from auth_service.main import create_app
 from auth_service.models import Base
-from tests.conftest import Fresh, Servers, _recreate, running_app, test_settings
+from tests.conftest import Fresh, Servers, _recreate, running_app
 from tests.support.access import create_permission, create_role
 from tests.support.api import PASSWORD, V1, Account, Api, Tokens, error_of
 from tests.support.hostile import (
@@ -30,7 +29,7 @@ from tests.support.hostile import (
 )
 
 JSON = {"Content-Type": "application/json"}
-OPERATIONS = operations(create_app(test_settings()))
+OPERATIONS = operations()
 WITH_BODY = [operation for operation in OPERATIONS if operation.fields]
 WITH_PATH = [operation for operation in OPERATIONS if operation.path_params]
 WITH_QUERY = [operation for operation in OPERATIONS if operation.query_params]

@@ -28,6 +28,7 @@ async def test_a_notice_of_a_new_device_repeats_no_text_of_the_device(api: Api, 
     assert not any(word in text for word in ("evil", "closed", "0800", "Call")), text
 
 
+@pytest.mark.long
 @given(st.text(min_size=1, max_size=60), st.sampled_from(["{}/1.0 CFNetwork/1 Darwin/2", "{}", "{}-bot/2", "x {}/3.1"]))
 def test_whatever_a_client_calls_itself_there_is_no_link_and_no_second_line(name: str, form: str) -> None:
     assert not set(str(in_words(form.format(name)))) & set(".:@\r\n\u2028")

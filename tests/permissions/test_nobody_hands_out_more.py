@@ -395,6 +395,7 @@ class Game:
         return after
 
 
+@pytest.mark.long
 async def test_rbac_1_random_people_and_random_steps(fresh: Fresh) -> None:
     api = await fresh.api()
     chance = random.Random(SEED)

@@ -255,6 +255,7 @@ async def test_a_bad_file_does_nothing(desk: Desk) -> None:
     assert missing.code == 2
 
 
+@pytest.mark.long
 async def test_the_command_as_a_process_says_by_its_exit_code_what_it_would_do(desk: Desk) -> None:
     desk.write({"version": 1, "roles": {"new": {"title": "New"}}})
     codes = []

@@ -240,6 +240,7 @@ async def test_rbac_4_ancestry_is_ten_deep_at_most(api: Api) -> None:
     assert error_of(await patch(api, root, chain[0], parents=[above])) == (409, "role_cycle")
 
 
+@pytest.mark.long
 async def test_rbac_4_delete_against_assign_leaves_one_consistent_outcome(
     api: Api, fresh: Fresh, shared_settings: Settings
 ) -> None:

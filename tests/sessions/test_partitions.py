@@ -327,6 +327,7 @@ class Dying:
         return await self._connection.fetchval(statement, *arguments)
 
 
+@pytest.mark.long
 async def test_rel_1_killed_at_any_statement_the_next_run_completes_it(fresh: Fresh) -> None:
     """For each statement of a whole upkeep: a full month in the default partition, one to drop, and a late login."""
     settings = await fresh.settings()
@@ -371,6 +372,7 @@ async def test_rel_1_killed_at_any_statement_the_next_run_completes_it(fresh: Fr
     assert deaths > 20
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("held", "mode", "left"), [("login_history", "ACCESS SHARE", False), ("users", "ACCESS EXCLUSIVE", True)]
 )

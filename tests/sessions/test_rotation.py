@@ -257,6 +257,7 @@ async def test_ref_4_logout_ends_the_grace(api: Api) -> None:
     await assert_session_is_dead(api, tokens, second)
 
 
+@pytest.mark.long
 async def test_ref_5_logout_beats_an_overlapping_refresh(fresh: Fresh) -> None:
     """Nothing that a refresh mints while a logout is on its way survives it."""
     settings = await fresh.settings()

@@ -217,6 +217,7 @@ def test_one_line_of_revisions() -> None:
     assert revisions[-1] == "0001"
 
 
+@pytest.mark.long
 async def test_migrates_at_once_are_safe(empty: str) -> None:
     """As many replicas do at a deployment: one migrates, the others wait and find it done."""
     outputs = await asyncio.gather(*(_migrate(empty) for _ in range(3)))

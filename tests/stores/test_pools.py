@@ -79,6 +79,7 @@ async def until_well(api: Api, tokens: Tokens) -> None:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.long
 async def test_rel_2_a_flood_on_a_worker_just_ready_is_answered(fresh: Fresh) -> None:
     """And nobody of it connects: the pools are connected when readiness says so."""
     settings = await fresh.settings(**AS_SHIPPED)
@@ -216,6 +217,7 @@ def own_postgres(tmp_path_factory: pytest.TempPathFactory, servers: Servers) -> 
     server.stop()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("trouble", ["killed", "terminated"])
 async def test_rel_3_a_postgres_that_came_back_is_well_for_everyone(
     fresh: Fresh, own_postgres: Server, trouble: str

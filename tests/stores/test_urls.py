@@ -425,6 +425,7 @@ def test_what_is_left_out_is_logged_with_its_reason_and_without_its_value() -> N
     assert CANARY not in str(logs)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "arguments", [("serve",), ("migrate",), ("users", "list"), ("relay",), ("doctor",)], ids=" ".join
 )

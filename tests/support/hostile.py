@@ -1,5 +1,6 @@
 """What no client sends by accident, and the API's operations, as its own OpenAPI tells them, to send it to."""
 
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -7,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
-from fastapi import FastAPI
 
 from auth_service.core.connections import Resources
+from auth_service.main import create_app
+from tests.conftest import test_settings
 from tests.support.api import PASSWORD
 
 NIL = "00000000-0000-0000-0000-000000000000"
@@ -269,9 +271,16 @@ class Operation:
         return self.with_raw(path, json.dumps(value).encode())
 
 
-def operations(app: FastAPI) -> list[Operation]:
+@functools.cache
+def document() -> dict[str, Any]:
+    """The OpenAPI document. For tests that read it, not for those that are about it."""
+    return create_app(test_settings()).openapi()
+
+
+@functools.cache
+def operations() -> list[Operation]:
     """All of the API."""
-    schema = app.openapi()
+    schema = document()
     found = []
     for path, methods in schema["paths"].items():
         for method, operation in methods.items():

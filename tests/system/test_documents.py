@@ -14,6 +14,7 @@ from tests.conftest import ROOT, Fresh
 DOCUMENTS = [ROOT / "README.md", ROOT / "README.ru.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the documents are written with curl, which is not here")
 @pytest.mark.parametrize(("name", "shown"), [("quickstart.md", b"grant_expired"), ("account.md", b"waiting_for")])
 async def test_what_a_document_shows_runs_against_the_service(fresh: Fresh, name: str, shown: bytes) -> None:

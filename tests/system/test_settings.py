@@ -106,6 +106,7 @@ def test_sec_1_production_has_no_defaults_to_rely_on(monkeypatch: pytest.MonkeyP
     assert [line.split()[0] for line in str(caught.value).splitlines()] == ["SECRET_KEY", "DATABASE_URL", "ISSUER"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("command", "name", "value"),
     [

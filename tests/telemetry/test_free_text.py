@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from auth_service.core.telemetry.log import loggable_path, without_details
-from auth_service.main import create_app
-from tests.conftest import ROOT, Fresh, test_settings
+from tests.conftest import ROOT, Fresh
 from tests.support.access import create_permission, create_role
 from tests.support.api import PASSWORD, V1, Api, Tokens, unique
 from tests.support.hostile import SAMPLES, Operation, operations
@@ -19,7 +18,7 @@ from tests.support.secrecy import in_postgres
 from tests.support.service_process import ServiceProcess
 from tests.support.tcp_gate import gate_to
 
-OPERATIONS = [operation for operation in operations(create_app(test_settings())) if operation.fields]
+OPERATIONS = [operation for operation in operations() if operation.fields]
 # They change what people see, and take any text.
 KEPT = frozenset(
     {

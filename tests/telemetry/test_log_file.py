@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import orjson
+import pytest
 
 from auth_service.core.telemetry.log_file import KEPT_DAYS, DailyFile
 from tests.conftest import Fresh
@@ -103,6 +104,7 @@ TRACEPARENTS = {
 }
 
 
+@pytest.mark.long
 async def test_the_file_has_the_request_and_the_trace_of_the_caller(fresh: Fresh, tmp_path: Path) -> None:
     """W3C Trace Context, section 3.2: what is malformed is ignored."""
     path = tmp_path / "media" / "logs" / "auth_service.log"

@@ -35,6 +35,7 @@ def _entries(service: ServiceProcess) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
+@pytest.mark.long
 async def test_aud_3_one_event_is_one_line(fresh: Fresh) -> None:
     settings = await fresh.settings()
     service = await fresh.service(settings)
@@ -60,6 +61,7 @@ async def test_aud_3_one_event_is_one_line(fresh: Fresh) -> None:
         assert {"request_id", "method", "path", "status", "ms"} <= entry.keys()
 
 
+@pytest.mark.long
 async def test_aud_2_no_secret_in_logs_postgres_or_redis(fresh: Fresh) -> None:
     """A life of an account and of a service account, and then a search for all that was secret in it."""
     settings = await fresh.settings(secret_key=TEST_SECRET)
@@ -127,6 +129,7 @@ async def test_aud_2_no_secret_in_logs_postgres_or_redis(fresh: Fresh) -> None:
     assert "access_token=" not in places["log"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("driver", ["asyncpg", "SQLAlchemy"])
 async def test_aud_2_a_traceback_holds_no_row_that_postgres_refused(api: Api, driver: str) -> None:
     """Its detail is the whole row, on a screen as in JSON; an error of a user's row would show the password hash."""

@@ -84,6 +84,7 @@ async def test_edg_3_metrics_are_read_at_any_address_of_the_replica(api: Api, ho
         assert error_of(answer) == (400, "host_not_allowed")
 
 
+@pytest.mark.long
 async def test_whichever_worker_is_asked_it_tells_of_all(fresh: Fresh) -> None:
     service = await fresh.service(await fresh.settings(), workers=2)
     await asyncio.gather(*(service.http.get("/nothing") for _ in range(60)))

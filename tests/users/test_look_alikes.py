@@ -196,6 +196,7 @@ async def _looks(settings: Settings) -> dict[str, tuple[str | None, bool]]:
     return {found["login"]: (found["look"], found["claimed"]) for found in rows}
 
 
+@pytest.mark.long
 async def test_rel_8_accounts_of_before_0010_keep_their_logins_and_get_looks(fresh: Fresh) -> None:
     settings = await fresh.settings()
     config = Config(str(ROOT / "alembic.ini"), attributes={"settings": settings})

@@ -15,6 +15,7 @@ from tests.support.receiver import receiving
 PAGE = ROOT / "docs" / "webhooks.md"
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the documents are written with curl, which is not here")
 async def test_what_the_page_shows_runs_and_verifies(fresh: Fresh) -> None:
     settings = await fresh.settings(webhook_private_networks=("127.0.0.0/8",))

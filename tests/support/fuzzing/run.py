@@ -15,7 +15,7 @@ from tests.support.api import PASSWORD, Api, password_hash, unique
 
 CALLERS = ("anonymous", "viewer", "admin", "service")
 FOLDER = Path(__file__).parent
-ROOT = FOLDER.parent.parent
+ROOT = FOLDER.parents[2]
 
 
 @dataclass(frozen=True)
