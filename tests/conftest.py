@@ -30,13 +30,9 @@ from auth_service.main import create_app
 from tests.support.api import Api
 from tests.support.redis_topologies import Topology, cluster, flush, sentinel_set
 from tests.support.service_process import ServiceProcess, running_service
-from tests.support.untraced_greenlets import run_greenlets_untraced
 
 if TYPE_CHECKING:
     from tests.support.installation import Installation, WellStores
-
-if sys.version_info < (3, 12) and sys.gettrace() is not None:
-    run_greenlets_untraced()
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("no deadline", deadline=None)
