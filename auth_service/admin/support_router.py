@@ -16,7 +16,7 @@ from auth_service.sessions.history_schemas import HistoryAnswer, HistoryQuery
 from auth_service.sessions.schemas import SessionsAnswer, session_answer
 from auth_service.users.naming import NamedUser
 
-router = APIRouter(prefix="/admin/users/{user_id}", tags=["admin"])
+router = APIRouter(prefix="/admin/users/{user_id}", tags=["administration"])
 
 
 @router.get("/sessions", response_model=SessionsAnswer)
