@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 CATCH_UP_SECONDS = 5
 LEARN_SECONDS = 0.5
 BUCKETS = 64  # of subjects: each is one slot of a cluster, so one command reads a subject's denials and its marker
-_AT_ONCE = 8
+MOST_AT_ONCE = 8
 _OVERLAP = timedelta(seconds=60)  # a transaction may commit later than its recorded_at
 
 # A late publisher must not lower an epoch or shorten a life; so values and lives only grow.
@@ -124,6 +124,7 @@ class Denylist:
         # No token of before the denial outlives this (OUT-2): the leeway once for the clock of the worker that
         # minted it, and once for the clock of the one that verifies it.
         self._life = timedelta(seconds=settings.access_token_seconds + 2 * settings.clock_leeway_seconds)
+        self._at_once = min(MOST_AT_ONCE, settings.redis_pool_size)  # what one lends, so that nobody here is busy
         self._publish_script = Script(redis, _PUBLISH)
         self._finish_script = Script(redis, _FINISH_REBUILDING)
         self._generation: str | None = None
@@ -299,7 +300,7 @@ class Denylist:
                 self._generation = str(recorded)
                 if await self._remembers_bucket(wanted):
                     return
-                remembered = await _where_possible(range(BUCKETS), self._remembers_bucket)
+                remembered = await self._where_possible(range(BUCKETS), self._remembers_bucket)
                 lost = [bucket for bucket, whole in remembered.items() if not whole]
                 attempt = secrets.token_hex(16)
 
@@ -310,12 +311,12 @@ class Denylist:
                     keys = [_rebuilding_key(bucket), _GENERATIONS[bucket]]
                     return await self._finish_script(keys, [attempt, self._generation])
 
-                begun = await _where_possible(lost, begin)  # before the reading: what is published later stays
+                begun = await self._where_possible(lost, begin)  # before the reading: what is published later stays
                 rows = await connection.fetch(
                     "SELECT key, value, expires_at FROM denials WHERE expires_at > $1", self._clock()
                 )
                 await self._publish_rows([row for row in rows if bucket_of_record(row["key"]) in begun])
-                done = await _where_possible(begun, finish)
+                done = await self._where_possible(begun, finish)
             self._metrics.denylist_rebuilds.inc()
             log.warning("denylist_rebuilt", denials=len(rows), buckets=sum(map(bool, done.values())), lost=len(lost))
 
@@ -346,20 +347,19 @@ class Denylist:
         for start in range(0, len(rows), 500):
             await self.publish([Denial(**dict(row)) for row in rows[start : start + 500]])
 
+    async def _where_possible(self, buckets: Iterable[int], act: Callable[[int], Awaitable[Any]]) -> dict[int, Any]:
+        """The answers, without those of buckets whose master cannot be asked: that must not stop the others."""
+        answers: dict[int, Any] = {}
+        slots = asyncio.Semaphore(self._at_once)
 
-async def _where_possible(buckets: Iterable[int], act: Callable[[int], Awaitable[Any]]) -> dict[int, Any]:
-    """The answers, without those of buckets whose master cannot be asked: that must not stop the others."""
-    answers: dict[int, Any] = {}
-    turns = asyncio.Semaphore(_AT_ONCE)
+        async def one(bucket: int) -> None:
+            async with slots:
+                try:
+                    answers[bucket] = await act(bucket)
+                except Exception as error:
+                    if not is_store_failure(error):
+                        raise
+                    log.warning("denylist_bucket_unreachable", bucket=bucket, kind=type(error).__name__)
 
-    async def one(bucket: int) -> None:
-        async with turns:
-            try:
-                answers[bucket] = await act(bucket)
-            except Exception as error:
-                if not is_store_failure(error):
-                    raise
-                log.warning("denylist_bucket_unreachable", bucket=bucket, kind=type(error).__name__)
-
-    await asyncio.gather(*(one(bucket) for bucket in buckets))
-    return answers
+        await asyncio.gather(*(one(bucket) for bucket in buckets))
+        return answers
