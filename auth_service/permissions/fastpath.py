@@ -1,8 +1,8 @@
 """HOT. The check, the batch check and forward authentication before the layers of FastAPI, which cost more than they.
 
 For plain calls only: one bearer token, no cookie, no Origin, JSON as programs write it. Everything else is for the
-ordinary route, which then gets the body once more. What is answered here is the same to the byte and comes from the same
-functions; tests/permissions/test_fastpath.py compares the two.
+ordinary route, which then gets the body once more. What is answered here comes from the same functions and is the same
+to the byte: tests/permissions/test_fastpath.py compares the two.
 """
 
 import re
