@@ -174,6 +174,7 @@ async def test_edg_5_hostile_path_parts(target: Target, operation: Operation) ->
     assert await stored(target.api.resources) == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("operation", WITH_QUERY, ids=str)
 async def test_edg_5_hostile_query_parameters(target: Target, operation: Operation) -> None:
     texts = [*HOSTILE_PATH_PARTS, *(str(httpx.QueryParams({"q": text}))[2:] for text in ODD_TEXTS)]

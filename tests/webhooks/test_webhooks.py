@@ -257,6 +257,7 @@ async def test_rel_4_retry_after_is_respected(fresh: Fresh, receiver: Receiver) 
         assert state["next_try_at"] - clock() == timedelta(seconds=1800)
 
 
+@pytest.mark.long
 async def test_rel_4_after_the_last_try_it_is_disabled_and_goes_on_when_enabled(
     fresh: Fresh, receiver: Receiver
 ) -> None:
