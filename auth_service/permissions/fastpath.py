@@ -30,6 +30,7 @@ _CODE = re.compile(r"[A-Za-z0-9_.:*-]{1,128}")
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _ONE = {"permission", "user_id", "session_id"}
 MOST_CODES = 10
+_VARY = (b"vary", b"Origin")  # as of every answer behind CORS
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class FastPath:
             return
         scope["route"] = route
         status, headers, body = await self._answer(route, token, asked, scope)
-        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.start", "status": status, "headers": [*headers, _VARY]})
         await send({"type": "http.response.body", "body": body})
 
     async def _answer(self, route: _Route, token: str, asked: Any, scope: Scope) -> tuple[int, Headers, bytes]:
