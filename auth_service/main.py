@@ -16,6 +16,7 @@ from auth_service.admin.accounts_router import router as accounts_router
 from auth_service.admin.audit_router import router as audit_router
 from auth_service.admin.events_router import router as events_router
 from auth_service.admin.support_router import router as admin_router
+from auth_service.auth.forward_auth import verify
 from auth_service.auth.forward_auth_router import router as forward_auth_router
 from auth_service.auth.router import router as auth_router
 from auth_service.config import Settings, load_settings
@@ -39,6 +40,7 @@ from auth_service.pages.dev_mails_router import router as dev_mails_page_router
 from auth_service.pages.docs_router import router as docs_router
 from auth_service.pages.home_router import router as home_router
 from auth_service.pages.links_router import router as links_router
+from auth_service.permissions.fastpath import FastPath
 from auth_service.permissions.router import router as permissions_router
 from auth_service.privacy.router import router as export_router
 from auth_service.roles.router import router as roles_router
@@ -107,6 +109,8 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         allow_headers=["Authorization", "Content-Type", "X-CSRF-Token", "X-Token-Transport", "X-Request-Id"],
         expose_headers=["X-Request-Id", "Retry-After"],
     )
+    if tracing is None:  # which begins a span in FastAPI's own layers
+        app.add_middleware(FastPath, forward_auth=verify)
     trace_id = tracing.trace_id if tracing else None
     app.add_middleware(Edge, settings=settings, metrics=metrics, trace_id=trace_id)  # the outermost
     install_error_handlers(app)

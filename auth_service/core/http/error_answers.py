@@ -13,6 +13,7 @@ from fastapi.routing import iter_route_contexts
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
+from starlette.types import Scope
 
 from auth_service.core.errors import (
     STORE_FAILURES,
@@ -31,16 +32,30 @@ from auth_service.core.telemetry.log import loggable_path
 log = structlog.get_logger(__name__)
 
 
-def _answer(request: Request, error: AppError, fields: list[dict[str, str]] | None = None) -> JSONResponse:
-    request_id = request.scope.get("state", {}).get("request_id", "")
+def answer_of(scope: Scope, error: AppError, fields: list[dict[str, str]] | None = None) -> JSONResponse:
+    request_id = scope.get("state", {}).get("request_id", "")
     return JSONResponse(render(request_id, error, fields), error.status, dict(error.headers))
 
 
-async def _on_app_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, AppError)  # noqa: S101  registered for AppError only
+async def answer_to(scope: Scope, error: Exception) -> JSONResponse | None:
+    """What the client is told of it; None for what is no error of ours and no failure of a store."""
     if isinstance(error, Busy):
-        request.app.state.resources.metrics.busy.labels(error.pool).inc()
-    return _answer(request, error, error.fields if isinstance(error, ValidationFailed) else None)
+        scope["app"].state.resources.metrics.busy.labels(error.pool).inc()
+    if isinstance(error, AppError):
+        return answer_of(scope, error, error.fields if isinstance(error, ValidationFailed) else None)
+    if not is_store_failure(error):
+        return None
+    log.warning("store_unavailable", kind=type(error).__name__, path=loggable_path(scope["path"]))
+    resources = scope["app"].state.resources
+    await forget_doubtful(resources.primary, resources.hot, error)
+    return answer_of(scope, Unavailable())
+
+
+async def _on_error(request: Request, error: Exception) -> JSONResponse:
+    answer = await answer_to(request.scope, error)
+    if answer is None:
+        raise error
+    return answer
 
 
 # What we say for each of pydantic's error types: its own messages may repeat what was sent (EDG-6).
@@ -115,13 +130,13 @@ async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101  registered for it only
     problems = error.errors()
     if any(item["loc"][0] == "path" for item in problems):
-        return _answer(request, NotFound())  # what no id can look like is an address at which nothing is
+        return answer_of(request.scope, NotFound())  # what no id can look like is an address at which nothing is
     route = request.scope.get("route")
     # A key that is a value too may be the password, from a client that took one for the other (EDG-6).
     values = {*_texts(error.body), *request.query_params.values()}
     fields = [explain_field(item, fields_beside(route, item["loc"]), values) for item in problems]
     detail = "; ".join(f"{item['field']} {item['message']}" for item in fields[:5])
-    return _answer(request, ValidationFailed(detail), fields)
+    return answer_of(request.scope, ValidationFailed(detail), fields)
 
 
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
@@ -132,7 +147,7 @@ async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     if error.status_code == 405:
         rendered.headers = {"Allow": ", ".join(sorted(_methods_at(request)))}
     rendered.status, rendered.code = error.status_code, code
-    return _answer(request, rendered)
+    return answer_of(request.scope, rendered)
 
 
 def _methods_at(request: Request) -> set[str]:
@@ -143,19 +158,10 @@ def _methods_at(request: Request) -> set[str]:
     return methods | {"HEAD"} if "GET" in methods else methods  # the edge makes a GET of it
 
 
-async def _on_store_failure(request: Request, error: Exception) -> JSONResponse:
-    if not is_store_failure(error):
-        raise error
-    log.warning("store_unavailable", kind=type(error).__name__, path=loggable_path(request.scope["path"]))
-    resources = request.app.state.resources
-    await forget_doubtful(resources.primary, resources.hot, error)
-    return _answer(request, Unavailable())
-
-
 def install_error_handlers(app: FastAPI) -> None:
-    app.add_exception_handler(AppError, _on_app_error)
+    app.add_exception_handler(AppError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(DBAPIError, _on_store_failure)
+    app.add_exception_handler(DBAPIError, _on_error)
     for failure in STORE_FAILURES:
-        app.add_exception_handler(failure, _on_store_failure)
+        app.add_exception_handler(failure, _on_error)

@@ -129,8 +129,8 @@ def verify(
     now: datetime,
     *,
     expired_too: bool = False,
-) -> AccessClaims:
-    """The claims of a genuine, current access token; raises InvalidToken. Does not know of revocation."""
+) -> tuple[str, AccessClaims]:
+    """Key id and claims of a genuine, current access token; raises InvalidToken. Does not know of revocation."""
     # No library parses any of it before this has passed: size, parts, alphabet, one spelling (JWT-5).
     if len(token) > MAX_TOKEN_BYTES:
         raise InvalidToken("size")
@@ -152,7 +152,7 @@ def verify(
         raise InvalidToken("signature form")
     if not _signature_is_right(key.public, f"{parts[0]}.{parts[1]}".encode(), signature):
         raise InvalidToken("signature")
-    return _checked_claims(rules, _object(_decode(parts[1])), int(now.timestamp()), expired_too)
+    return kid, _checked_claims(rules, _object(_decode(parts[1])), int(now.timestamp()), expired_too)
 
 
 def _signature_is_right(key: Key, message: bytes, signature: bytes) -> bool:
@@ -173,10 +173,9 @@ def _checked_claims(rules: TokenRules, claims: dict[str, Any], now: int, expired
     if not all(type(number) is int and 0 <= number < 2**53 for number in numbers):
         raise InvalidToken("numbers")
     issued_at, expires_at, epoch = numbers
-    if issued_at > now + rules.leeway_seconds or expires_at - issued_at > MAX_LIFE_SECONDS:
-        raise InvalidToken("issued in the future or for too long")
-    if expires_at + rules.leeway_seconds <= now and not expired_too:
-        raise InvalidToken("expired")
+    if expires_at - issued_at > MAX_LIFE_SECONDS:
+        raise InvalidToken("issued for too long")
+    check_times(rules, issued_at, expires_at, now, expired_too=expired_too)
     if not isinstance(claims["jti"], str) or not 16 <= len(claims["jti"]) <= 64:
         raise InvalidToken("jti")
     scope = claims.get("scope", "")
@@ -192,6 +191,14 @@ def _checked_claims(rules: TokenRules, claims: dict[str, Any], now: int, expired
         expires_at=expires_at,
         scopes=tuple(scope.split()),
     )
+
+
+def check_times(rules: TokenRules, issued_at: int, expires_at: int, now: int, *, expired_too: bool) -> None:
+    """Raises InvalidToken: what may be right of a token at one moment and wrong at another."""
+    if issued_at > now + rules.leeway_seconds:
+        raise InvalidToken("issued in the future")
+    if expires_at + rules.leeway_seconds <= now and not expired_too:
+        raise InvalidToken("expired")
 
 
 def _uuid(value: Any) -> UUID:

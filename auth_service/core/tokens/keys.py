@@ -17,11 +17,13 @@ from auth_service.core.tokens.access_tokens import (
     SubjectKind,
     TokenRules,
     UnknownKey,
+    check_times,
     generate_key,
     load_key,
     mint,
     verify,
 )
+from auth_service.core.tokens.verified import Verified
 from auth_service.locks import Advisory, hold
 
 RELOAD_SECONDS = 15
@@ -46,6 +48,7 @@ class KeyRing:
             leeway_seconds=settings.clock_leeway_seconds,
         )
         self._keys: dict[str, KeyPair] = {}
+        self._verified = Verified()
         self._loaded_at: float | None = None
         self._reloading = asyncio.Lock()
 
@@ -80,16 +83,26 @@ class KeyRing:
     async def verify(self, token: str, *, expired_too: bool = False) -> AccessClaims:
         """Raises InvalidToken; asks Postgres for newer keys at an unknown kid, at most every five seconds."""
         now = self._clock()
-        if not self._live(now):
+        live = self._live(now)
+        if not live:
             raise Unavailable("The signing keys are not loaded yet; is Postgres reachable and migrated?")
+        if (known := self._verified.find(token)) is not None and known[0] in live:
+            claims = known[1]
+            check_times(self.rules, claims.issued_at, claims.expires_at, int(now.timestamp()), expired_too=expired_too)
+            return claims
         try:
-            return verify(self.rules, self._live(now), token, now, expired_too=expired_too)
+            return self._verify(live, token, now, expired_too=expired_too)
         except UnknownKey:
             # One reload for all who wait here, however many kids are made up at once.
             async with self._reloading:
                 if asyncio.get_running_loop().time() - (self._loaded_at or 0) >= UNKNOWN_KEY_RELOAD_SECONDS:
                     await self.load()
-        return verify(self.rules, self._live(now), token, now, expired_too=expired_too)
+        return self._verify(self._live(now), token, now, expired_too=expired_too)
+
+    def _verify(self, live: dict[str, KeyPair], token: str, now: datetime, *, expired_too: bool) -> AccessClaims:
+        kid, claims = verify(self.rules, live, token, now, expired_too=expired_too)
+        self._verified.keep(token, kid, claims)
+        return claims
 
     def jwks(self) -> dict[str, list[dict[str, Any]]]:
         """RFC 7517: the public keys, those of coming and of just replaced signing keys included."""

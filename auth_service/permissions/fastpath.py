@@ -1,0 +1,172 @@
+"""HOT. The check, the batch check and forward authentication before the layers of FastAPI, which cost more than they.
+
+For plain calls only: one bearer token, no cookie, no Origin, JSON as programs write it. Everything else is for the
+ordinary route, which then gets the body once more. What is answered here comes from the same functions and is the same
+to the byte: tests/permissions/test_fastpath.py compares the two.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+import orjson
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from auth_service.core.connections import Resources
+from auth_service.core.http.error_answers import answer_to
+from auth_service.core.principal import Principal, authenticate
+from auth_service.permissions.checks import answer_checks
+from auth_service.permissions.schemas import MAX_CHECKS, BatchAnswer, check_answer
+
+Headers = list[tuple[bytes, bytes]]
+Check = tuple[str, UUID | None, UUID | None]
+ForwardAuth = Callable[[Resources, Principal, Sequence[str]], Awaitable[dict[str, str]]]
+
+_BEARER = re.compile(rb"Bearer ([A-Za-z0-9_.-]+)")
+_CODE = re.compile(r"[A-Za-z0-9_.:*-]{1,128}")
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_ONE = {"permission", "user_id", "session_id"}
+MOST_CODES = 10
+_VARY = (b"vary", b"Origin")  # as of every answer behind CORS
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """As the metrics and the log know it."""
+
+    path: str
+
+
+_CHECK, _BATCH, _VERIFY = _Route("/permissions/check"), _Route("/permissions/check/batch"), _Route("/auth/verify")
+_ROUTES = {
+    ("POST", "/api/v1/permissions/check"): _CHECK,
+    ("POST", "/api/v1/permissions/check/batch"): _BATCH,
+    ("GET", "/api/v1/auth/verify"): _VERIFY,
+}
+
+
+class FastPath:
+    """Inside the edge, which has checked head and body."""
+
+    def __init__(self, app: ASGIApp, forward_auth: ForwardAuth) -> None:
+        self._app = app
+        self._forward_auth = forward_auth
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        route = _ROUTES.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        token = None if route is None else _plain_token(scope["headers"])
+        if route is None or token is None:
+            await self._app(scope, receive, send)
+            return
+        if route is _VERIFY:
+            asked: Any = _codes_in(scope["query_string"])
+        else:
+            message = await receive()
+            receive = _again(message, receive)
+            asked = None if scope["query_string"] else _asked_in(message, one=route is _CHECK)
+        if asked is None:
+            await self._app(scope, receive, send)
+            return
+        scope["route"] = route
+        status, headers, body = await self._answer(route, token, asked, scope)
+        await send({"type": "http.response.start", "status": status, "headers": [*headers, _VARY]})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, route: _Route, token: str, asked: Any, scope: Scope) -> tuple[int, Headers, bytes]:
+        resources: Resources = scope["app"].state.resources
+        try:
+            caller = await authenticate(resources, token)
+            headers, body = await self._answered(route, resources, caller, asked)
+        except Exception as error:
+            refusal = await answer_to(scope, error)
+            if refusal is None:
+                raise
+            return refusal.status_code, refusal.raw_headers, bytes(refusal.body)
+        return 200, headers, body
+
+    async def _answered(
+        self, route: _Route, resources: Resources, caller: Principal, asked: Any
+    ) -> tuple[Headers, bytes]:
+        if route is _VERIFY:
+            named = await self._forward_auth(resources, caller, asked)
+            headers = [(name.lower().encode(), value.encode()) for name, value in named.items()]
+            return [*headers, (b"content-length", b"0")], b""
+        decisions = await answer_checks(resources, caller, asked)
+        if route is _CHECK:
+            answer: Any = check_answer(decisions[0])
+        else:
+            answer = BatchAnswer(results=[check_answer(decision) for decision in decisions])
+        body = answer.__pydantic_serializer__.to_json(answer, exclude_none=True)
+        return [(b"content-length", str(len(body)).encode()), (b"content-type", b"application/json")], body
+
+
+def _plain_token(headers: Headers) -> str | None:
+    """Of the one Authorization header; None where anything in the head asks for more than that."""
+    token = None
+    for name, value in headers:
+        if name == b"authorization":
+            match = _BEARER.fullmatch(value)
+            if match is None or token is not None:
+                return None
+            token = match[1].decode()
+        elif name in {b"cookie", b"origin"} or (name == b"content-type" and value != b"application/json"):
+            return None
+    return token
+
+
+def _codes_in(query: bytes) -> list[str] | None:
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True) if query else []
+    if len(pairs) > MOST_CODES or not all(name == "permission" and _CODE.fullmatch(code) for name, code in pairs):
+        return None
+    return [code for _, code in pairs]
+
+
+def _asked_in(message: Message, *, one: bool) -> list[Check] | None:
+    body = message.get("body", b"")
+    if message["type"] != "http.request" or message.get("more_body") or not body:
+        return None
+    try:
+        value = orjson.loads(body)
+    except ValueError:
+        return None
+    if not isinstance(value, dict):
+        return None
+    if one:
+        value.pop("explain", None) if value.get("explain") is False else None
+        items: Any = [value]
+    else:
+        items = value.get("checks")
+        if value.keys() != {"checks"} or not isinstance(items, list) or not 1 <= len(items) <= MAX_CHECKS:
+            return None
+    checks = [_check(item) for item in items]
+    return None if None in checks else checks  # type: ignore[return-value]
+
+
+def _check(item: Any) -> Check | None:
+    """None for what is wrong, and for what is right in another spelling."""
+    if not isinstance(item, dict) or not item.keys() <= _ONE:
+        return None
+    code, user_id, session_id = item.get("permission"), item.get("user_id"), item.get("session_id")
+    if not isinstance(code, str) or not _CODE.fullmatch(code):
+        return None
+    for given in (user_id, session_id):
+        if given is not None and not (isinstance(given, str) and _ID.fullmatch(given)):
+            return None
+    return code, None if user_id is None else UUID(user_id), None if session_id is None else UUID(session_id)
+
+
+def _again(first: Message, receive: Receive) -> Receive:
+    """What was read is there to be read once more."""
+    pending = True
+
+    async def replay() -> Message:
+        nonlocal pending
+        if pending:
+            pending = False
+            return first
+        return await receive()
+
+    return replay
