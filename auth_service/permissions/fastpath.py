@@ -16,6 +16,7 @@ import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from auth_service.core.connections import Resources
+from auth_service.core.http.edge import replayed
 from auth_service.core.http.error_answers import answer_to
 from auth_service.core.principal import Principal, authenticate
 from auth_service.permissions.checks import answer_checks
@@ -65,7 +66,7 @@ class FastPath:
             asked: Any = _codes_in(scope["query_string"])
         else:
             message = await receive()
-            receive = _again(message, receive)
+            receive = replayed(message, receive)
             asked = None if scope["query_string"] else _asked_in(message, one=route is _CHECK)
         if asked is None:
             await self._app(scope, receive, send)
@@ -156,17 +157,3 @@ def _check(item: Any) -> Check | None:
         if given is not None and not (isinstance(given, str) and _ID.fullmatch(given)):
             return None
     return code, None if user_id is None else UUID(user_id), None if session_id is None else UUID(session_id)
-
-
-def _again(first: Message, receive: Receive) -> Receive:
-    """What was read is there to be read once more."""
-    pending = True
-
-    async def replay() -> Message:
-        nonlocal pending
-        if pending:
-            pending = False
-            return first
-        return await receive()
-
-    return replay

@@ -232,7 +232,7 @@ async def _checked_body(path: str, headers: dict[bytes, bytes], receive: Receive
             check_strict_json(body)
         except NotStrictJson as error:
             raise InvalidJson(str(error)) from None
-    return _replay(body, receive)
+    return replayed({"type": "http.request", "body": body, "more_body": False}, receive)
 
 
 def _media_type(path: str, headers: dict[bytes, bytes]) -> bytes:
@@ -268,14 +268,15 @@ async def _read(receive: Receive, limit: int) -> bytes:
             return b"".join(chunks)
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
+def replayed(first: Message, receive: Receive) -> Receive:
+    """A `receive` that gives what was read of the request once more, and then what comes."""
     pending = True
 
     async def replay() -> Message:
         nonlocal pending
         if pending:
             pending = False
-            return {"type": "http.request", "body": body, "more_body": False}
+            return first
         return await receive()
 
     return replay
