@@ -106,7 +106,7 @@ async def test_rel_2_beyond_the_line_it_is_busy(fresh: Fresh, topology: Topology
     await until_well(api, tokens)
     got = await flood(api, tokens, 200)
     assert got.keys() == {(200, ""), BUSY}
-    assert got[200, ""] >= 12, "those with a turn and those in line"
+    assert got[200, ""] >= 10, "those in line; the turns may be with jobs at that moment"
     shown = (await api.http.get("/metrics")).text
     assert f'auth_busy_total{{pool="redis"}} {float(got[BUSY])}' in shown
     assert 'auth_pool_limit{pool="redis"} 2.0' in shown
