@@ -44,20 +44,19 @@ class Executes(Protocol):
     async def fetchval(self, query: str, *args: Any) -> Any: ...
 
 
-# $1 the number.
-HOLD = "SELECT pg_advisory_xact_lock($1)"
+# :key the number; for SQLAlchemy's sessions, until their transaction ends.
+HOLD_IN_SESSION = text("SELECT pg_advisory_xact_lock(:key)")
 TRY_MIGRATIONS = text(f"SELECT pg_try_advisory_lock({Advisory.MIGRATIONS:d})")
 # $1 EVENT_BUCKETS, $2 how many there are: the free ones, now the connection's own.
 TAKE_FREE_BUCKETS = "SELECT bucket FROM generate_series(0, $2 - 1) AS bucket WHERE pg_try_advisory_lock($1, bucket)"
 # $1 the id of the endpoint.
 TRY_WEBHOOK = "SELECT pg_try_advisory_lock(hashtextextended('webhook:' || $1::uuid::text, 0))"
 GIVE_WEBHOOK_BACK = "SELECT pg_advisory_unlock(hashtextextended('webhook:' || $1::uuid::text, 0))"
-_HOLD_IN_SESSION = text("SELECT pg_advisory_xact_lock(:key)")
 
 
 async def lock_access_rules(session: AsyncSession) -> None:
     """Until the transaction ends nobody else changes roles, grants, the catalogue or who is active (RBAC-2)."""
-    await session.execute(_HOLD_IN_SESSION, {"key": Advisory.ACCESS_RULES})
+    await session.execute(HOLD_IN_SESSION, {"key": Advisory.ACCESS_RULES})
 
 
 async def lock_user(session: AsyncSession, user_id: UUID) -> User | None:
@@ -68,7 +67,7 @@ async def lock_user(session: AsyncSession, user_id: UUID) -> User | None:
 
 async def hold(connection: Executes, lock: Advisory) -> None:
     """Until the connection's transaction ends. Waits."""
-    await connection.execute(HOLD, lock)
+    await connection.execute("SELECT pg_advisory_xact_lock($1)", lock)
 
 
 async def take(connection: Executes, lock: Advisory) -> None:

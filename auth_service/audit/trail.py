@@ -8,13 +8,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypedDict
 
-from sqlalchemy import event, insert, select, text
+from sqlalchemy import event, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from auth_service.audit.chain import GENESIS, Content, chained
 from auth_service.core.http.call import current_call
-from auth_service.locks import Advisory
+from auth_service.locks import HOLD_IN_SESSION, Advisory
 from auth_service.models import AuditLog
 
 _PENDING = "audit entries"
@@ -139,7 +139,7 @@ def _append(session: Session) -> None:
     session.flush()
     # One after another, so that each row has one predecessor. Last of all locks, and as late as can be: it is held
     # for two statements and the commit.
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": Advisory.AUDIT_CHAIN})
+    session.execute(HOLD_IN_SESSION, {"key": Advisory.AUDIT_CHAIN})
     newest = select(AuditLog.id, AuditLog.hash).order_by(AuditLog.id.desc()).limit(1)
     head = session.execute(newest).one_or_none()
     row_id, previous = (0, GENESIS) if head is None else (head.id, head.hash)

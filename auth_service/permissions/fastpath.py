@@ -136,7 +136,8 @@ def _asked_in(message: Message, *, one: bool) -> list[Check] | None:
     if not isinstance(value, dict):
         return None
     if one:
-        value.pop("explain", None) if value.get("explain") is False else None
+        if value.get("explain") is False:
+            del value["explain"]
         items: Any = [value]
     else:
         items = value.get("checks")

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.connections import Resources
-from auth_service.core.errors import NotFound
+from auth_service.core.errors import existing
 from auth_service.mail.addresses import shown
 from auth_service.mfa import service as mfa
 from auth_service.models import Base, Device, EmailChange, LoginHistory, Session, User, UserRole
@@ -36,9 +36,7 @@ async def export(resources: Resources, user_id: UUID) -> AsyncIterator[bytes]:
     """
     second_factor = await mfa.state(resources, user_id)
     async with resources.db() as session:
-        user = await find_by_id(session, user_id)
-        if user is None:
-            raise NotFound("There is no such user.")
+        user = existing(await find_by_id(session, user_id), "user")
         document = {
             "exported_at": resources.clock(),
             "account": _fields(user, _ACCOUNT),
