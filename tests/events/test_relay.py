@@ -35,6 +35,7 @@ from auth_service.users.service import update_profile
 from tests.conftest import Fresh
 from tests.support.api import PASSWORD, V1, Api, StoppedClock, password_hash, unique
 from tests.support.kafka import Broker, Reader, reading
+from tests.support.logged import until_logged
 from tests.support.service_process import environment_of
 
 pytestmark = pytest.mark.long
@@ -270,6 +271,7 @@ async def test_rel_4_what_the_broker_refuses_is_parked_and_the_rest_goes_on(fres
                 other = await register(resources)
                 await reader.until(lambda: len(reader.first_of(str(other))) == 2)
                 await reader.until(lambda: len(reader.first_of(str(user_id))) == 2)
+                await until_logged(logs, "event_parked")
         parked = await resources.hot.fetch("SELECT id, tries FROM outbox WHERE parked_at IS NOT NULL")
         assert [row["tries"] for row in parked] == [MOST_TRIES]
         assert [event.kind for event in reader.first_of(str(user_id))] == ["profile_changed", "login_changed"]

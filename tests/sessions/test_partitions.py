@@ -30,6 +30,7 @@ from tests.conftest import Fresh
 from tests.support.access import moment
 from tests.support.api import V1, Account, Api, StoppedClock
 from tests.support.command import Command
+from tests.support.logged import until_logged
 
 PATIENCE_SECONDS = 60
 SOMEWHERE = Client("192.0.2.7", "a test")
@@ -161,9 +162,9 @@ async def test_rel_1_the_workers_repair_it_by_themselves_and_one_of_them_does(fr
         old = await make_month(database, month_of(utc_now(), -25))
         with structlog.testing.capture_logs() as logged:
             replicas = await asyncio.gather(*(fresh.on(settings) for _ in range(3)))
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                while await rows_in(database, DEFAULT) or old in await tables_of(database):  # noqa: ASYNC110
-                    await asyncio.sleep(0.02)
+            await until_logged(logged, "history_months_dropped")
+        assert await rows_in(database, DEFAULT) == 0
+        assert old not in await tables_of(database)
         assert await rows_in(database, name_of(month)) == 50
     events = {entry["event"]: entry for entry in logged if entry["event"].startswith("history_")}
     assert len(events) == sum(entry["event"].startswith("history_") for entry in logged) == 3

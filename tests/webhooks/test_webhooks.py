@@ -30,6 +30,7 @@ from auth_service.webhooks.sender import CONNECTIONS
 from tests.conftest import Fresh, test_settings
 from tests.support.access import create_role, grant
 from tests.support.api import V1, Api, StoppedClock, Tokens, error_of
+from tests.support.logged import until_logged
 from tests.support.receiver import Arrived, Receiver, receiving
 from tests.support.service_process import environment_of
 
@@ -273,6 +274,7 @@ async def test_rel_4_after_the_last_try_it_is_disabled_and_goes_on_when_enabled(
             assert pause <= state["next_try_at"] - clock() <= pause * 1.1
             clock.forward(seconds=pause.total_seconds() * 1.11)
         state = await until_state(api.resources, webhook_id, enabled=False)
+        await until_logged(logs, "webhook_disabled")
     assert state["disabled_reason"] == "failed"
     assert len(receiver.arrived) == len(PAUSES) + 1
     assert len(set(receiver.ids)) == 1
