@@ -12,7 +12,7 @@ STAMP := $(VENV)/.complete
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
-.PHONY: help run venv test test-long lint format lock wheels audit quickstart browser bench-history bench-lockout test-events-long test-operations fuzz compose-up compose-check compose-test clean
+.PHONY: help run venv test test-long lint format lock wheels audit quickstart browser bench bench-history bench-lockout test-events-long test-operations trials fuzz compose-up compose-check compose-test clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ quickstart: $(STAMP) ## run the commands of the quickstart against BASE (a servi
 browser: $(STAMP) ## walk through docs/browsers.md with Chromium against BASE, and attack it from hostile pages
 	BASE=$(BASE) $(BIN)/python -m tests.support.browser_walk
 
+bench: $(STAMP) ## measure the service beside other ways to the same answers: ten minutes; ARGS="--only check", ARGS=--full
+	@exec $(BIN)/python -m bench $(ARGS)
+
 bench-history: $(STAMP) ## measure the login history at 10,000,000 rows; ARGS="--rows 500000"
 	@exec $(BIN)/python -m bench.history $(ARGS)
 
@@ -64,6 +67,10 @@ test-events-long: $(STAMP) ## the broker away for 60 s under load, and 50 kills 
 
 test-operations: $(STAMP) ## fail over, upgrade, back up and restart whole systems; ARGS="-k sentinel"
 	@exec $(BIN)/python -m pytest tests/operations -m operations -s $(ARGS)
+
+trials: $(STAMP) ## try to get an answer from before a change, on four workers; ARGS=1000000
+	@TRIALS=$(or $(ARGS),20000) $(BIN)/python -m pytest tests/operations/test_coherence.py -m operations -s \
+		-k test_no_worker
 
 fuzz: $(STAMP) ## hold the service to its OpenAPI document with schemathesis; FUZZ_EXAMPLES=10 ARGS="-k viewer"
 	@exec $(BIN)/python -m pytest tests/operations/test_schemathesis.py -m operations -s $(ARGS)

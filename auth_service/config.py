@@ -110,6 +110,9 @@ class Settings(BaseSettings):
     redis_timeout_ms: int = Field(default=150, ge=10, le=10_000)
     pool_queue: int = Field(default=1000, ge=1, le=100_000)
     pool_wait_seconds: float = Field(default=2.0, gt=0, le=60)
+    check_cache_bytes: int = Field(default=64 * 1024 * 1024, ge=0, le=16 * 1024**3)
+    check_grace_seconds: float = Field(default=0, ge=0, le=300)
+    log_cached_checks: bool = False
     history_months_ahead: int = Field(default=3, ge=3, le=24)
     history_months_kept: int = Field(default=24, ge=1, le=1200)
 

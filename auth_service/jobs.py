@@ -4,6 +4,7 @@ from datetime import timedelta
 from functools import partial
 
 from auth_service.audit.service import publish_head
+from auth_service.core import coherence
 from auth_service.core.connections import Resources
 from auth_service.core.store_gauges import POOLS_SECONDS, measure_pools
 from auth_service.core.stores.redis_client import keep_connected
@@ -32,6 +33,13 @@ def jobs_of(resources: Resources) -> list[Job]:
     jobs = [
         Job("redis_connections", partial(keep_connected, resources.redis), CONNECT_SECONDS, first=True),
         Job("postgres_connections", resources.hot.connect_all, CONNECT_SECONDS, first=True),
+        Job(
+            "changes",
+            resources.coherence.run,
+            coherence.RESTART_SECONDS,
+            endless=True,
+            ready=resources.coherence.hearing,
+        ),
         Job("signing_keys", resources.keys.load, RELOAD_SECONDS, first=True),
         Job("denials", resources.denylist.catch_up, CATCH_UP_SECONDS, first=True),
         Job("denials_of_others", resources.denylist.learn, LEARN_SECONDS),

@@ -28,6 +28,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, INET, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from uuid_utils import compat
 
+from auth_service.triggers import TRIGGERS
+
 
 def new_id() -> UUID:
     """A UUID version 7 (RFC 9562): unique, and in the order of creation."""
@@ -499,19 +501,6 @@ class AuditLog(Base):
     hash: Mapped[bytes] = mapped_column(LargeBinary)
 
 
-_FORGET_LOOK = (
-    "CREATE FUNCTION forget_login_look() RETURNS trigger LANGUAGE plpgsql AS"
-    " $$ BEGIN INSERT INTO login_looks (user_id) VALUES (NEW.id)"
-    " ON CONFLICT (user_id) DO UPDATE SET look = NULL; RETURN NULL; END $$",
-    "CREATE TRIGGER forget_login_look AFTER INSERT OR UPDATE OF login ON users"
-    " FOR EACH ROW EXECUTE FUNCTION forget_login_look()",
-)
-_APPEND_ONLY = (
-    "CREATE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS"
-    " $$ BEGIN RAISE EXCEPTION 'audit_log is append-only'; END $$",
-    "CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log"
-    " FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change()",
-)
-for _table, _statements in ((AuditLog.__table__, _APPEND_ONLY), (LoginLook.__table__, _FORGET_LOOK)):
+for _table, _statements in TRIGGERS.items():
     for _statement in _statements:
-        event.listen(_table, "after_create", DDL(_statement))  # type: ignore[no-untyped-call]
+        event.listen(Base.metadata.tables[_table], "after_create", DDL(_statement))  # type: ignore[no-untyped-call]

@@ -1,6 +1,7 @@
 """uvicorn with a stop that no client notices, for one process and for workers (REL-7)."""
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import signal
@@ -63,6 +64,12 @@ class DrainingServer(uvicorn.Server):
         elif multiprocessing.parent_process() is None:
             self.should_exit = self.force_exit = True
         # A worker hears the first one twice: a terminal and systemd signal the whole group, then its supervisor does.
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        # What is there now stays: the collector need not look through it again, some tens of milliseconds each time.
+        gc.collect()
+        gc.freeze()
 
     async def on_tick(self, counter: int) -> bool:
         now = asyncio.get_running_loop().time()

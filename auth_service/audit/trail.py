@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from auth_service.audit.chain import GENESIS, Content, chained
-from auth_service.core.http.call import current_call
+from auth_service.core.http.call import current_call, note_change
 from auth_service.locks import HOLD_IN_SESSION, Advisory
 from auth_service.models import AuditLog
 
@@ -112,6 +112,7 @@ def write_act(
     `before` and `after`: what changed. Nothing secret, and nothing that names a person but by id: rows stay when a
     user is erased.
     """
+    note_change()
     pending = session.info.setdefault(_PENDING, [])
     if not pending:
         event.listen(session.sync_session, "before_commit", _append)

@@ -51,6 +51,7 @@ async def issue(resources: Resources, asked: TokenRequest) -> ServiceTokenAnswer
     scopes = tuple(account.scopes) if asked.scope is None else tuple(dict.fromkeys(asked.scope))
     if not all(is_pattern(scope) and covers(account.scopes, scope) for scope in scopes):
         raise InvalidScope
+    await resources.keys.look_again()
     token = resources.keys.mint(subject=account.id, kind="service", session_id=account.id, epoch=0, scopes=scopes)
     return ServiceTokenAnswer(
         access_token=token, expires_in=resources.settings.access_token_seconds, scope=" ".join(scopes)

@@ -5,13 +5,16 @@ from collections.abc import Sequence
 from auth_service.core.connections import Resources
 from auth_service.core.errors import PermissionDenied, StepUpRequired
 from auth_service.core.principal import Principal
+from auth_service.permissions.cache import CheckCache
 from auth_service.permissions.checks import allows, answer_checks
 from auth_service.permissions.decision import Reason
 
 REASON_HEADER = "X-Auth-Reason"
 
 
-async def verify(resources: Resources, caller: Principal, codes: Sequence[str]) -> dict[str, str]:
+async def verify(
+    resources: Resources, caller: Principal, codes: Sequence[str], cache: CheckCache | None = None
+) -> dict[str, str]:
     """The headers that name the caller, who has every one of `codes`; a service has them as scopes.
 
     Raises PermissionDenied or StepUpRequired with the reason of the check as a header: proxies pass on no body.
@@ -20,7 +23,8 @@ async def verify(resources: Resources, caller: Principal, codes: Sequence[str]) 
         for code in codes:
             await allows(resources, caller, code)
         return {"X-Auth-Service": str(caller.subject)}
-    decisions = await answer_checks(resources, caller, [(code, None, None) for code in codes]) if codes else []
+    checks = [(code, None, None) for code in codes]
+    decisions = await answer_checks(resources, caller, checks, cache) if codes else []
     for decision in decisions:
         if not decision.allowed:
             refusal = StepUpRequired if decision.reason is Reason.STEP_UP_REQUIRED else PermissionDenied

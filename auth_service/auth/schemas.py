@@ -10,7 +10,8 @@ from auth_service.mfa.schemas import TypedCode
 from auth_service.sessions.schemas import DeviceName
 from auth_service.users.schemas import TypedPassword
 
-Token = Annotated[str, Field(min_length=1, max_length=8192)]
+MAX_TOKEN = 8192
+Token = Annotated[str, Field(min_length=1, max_length=MAX_TOKEN)]
 
 
 class LoginBody(Body):

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from auth_service.config import ConfigError, Settings, load_settings
+from auth_service.core.coherence import sitting_out
 from auth_service.core.connections import Resources, open_resources
 from auth_service.core.errors import AppError, NotFound, is_store_failure
 from auth_service.core.http.error_answers import explain_field
@@ -182,7 +183,7 @@ def _cell(value: Any) -> str:
 
 
 async def _with_resources(settings: Settings, action: Callable[[Resources], Awaitable[Result]]) -> Result:
-    async with open_resources(settings) as resources:
+    async with open_resources(settings) as resources, sitting_out(resources.primary, settings):
         return await action(resources)
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from auth_service.config import Settings
 from auth_service.core.clock import Clock, utc_now
+from auth_service.core.coherence import Coherence
 from auth_service.core.passwords.hashing import PasswordHasher
 from auth_service.core.secrets import Secrets
 from auth_service.core.stores.postgres import Primary, open_engine
@@ -43,6 +44,7 @@ class Resources:
     keys: KeyRing
     denylist: Denylist
     metrics: Metrics
+    coherence: Coherence
 
 
 @asynccontextmanager
@@ -89,6 +91,7 @@ async def open_resources(
     secrets = Secrets(settings)
     hasher = PasswordHasher(settings.hash_workers, settings.hash_queue)
     metrics = metrics or Metrics()
+    coherence = Coherence(primary, settings, metrics)
     try:
         yield Resources(
             settings=settings,
@@ -100,9 +103,10 @@ async def open_resources(
             hot=hot,
             redis=redis,
             hasher=hasher,
-            keys=KeyRing(hot, secrets, settings, clock),
+            keys=KeyRing(hot, secrets, settings, clock, coherence.hears),
             denylist=Denylist(redis, hot, settings, clock, metrics),
             metrics=metrics,
+            coherence=coherence,
         )
     finally:
         hasher.close()

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from auth_service.core.connections import Res, Resources
 from auth_service.core.errors import Unauthenticated, may_answer
+from auth_service.core.http.call import note_ended
 from auth_service.core.http.cookies import AmbiguousCredentials, cookie_names, read_cookie
 from auth_service.core.http.csrf import CsrfRefused, check_csrf
 from auth_service.core.tokens.access_tokens import AccessClaims, InvalidToken
@@ -48,17 +49,23 @@ def came_by_cookie(request: Request) -> bool:
     return "authorization" not in request.headers
 
 
-async def authenticate(resources: Resources, token: str | None) -> Principal:
-    """Signature and claims first, then the denylist; a store failure surfaces as 503, never as 401."""
+async def verified(resources: Resources, token: str | None) -> Principal:
+    """Of a genuine, current token, which may have been revoked; raises Unauthenticated for any other."""
     if token is None:
         raise Unauthenticated
     try:
-        claims = await resources.keys.verify(token)
+        return Principal(await resources.keys.verify(token))
     except InvalidToken:
         raise Unauthenticated from None
-    if await resources.denylist.refuses(claims):
+
+
+async def authenticate(resources: Resources, token: str | None) -> Principal:
+    """Signature and claims first, then the denylist; a store failure surfaces as 503, never as 401."""
+    principal = await verified(resources, token)
+    if await resources.denylist.refuses(principal.claims):
+        note_ended()
         raise Unauthenticated
-    return Principal(claims)
+    return principal
 
 
 def cookie_token(request: Request, resources: Resources) -> str | None:

@@ -72,6 +72,7 @@ async def _redis(resources: Resources) -> dict[str, float]:
 
 async def measure_pools(resources: Resources) -> None:
     """A job of each worker: a scrape reaches only one of them."""
+    resources.metrics.tally()
     pool = resources.engine.pool
     assert isinstance(pool, QueuePool)  # noqa: S101  what open_resources makes
     size = resources.settings.database_pool_size

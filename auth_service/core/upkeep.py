@@ -20,13 +20,16 @@ FINISH_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`first`: requests need it, so `running` waits for its first run. `endless`: it does not end by itself."""
+    """`first`: requests need it, so `running` waits for its first run. `endless`: it does not end by itself; `ready`
+    tells that it is at work, and `running` waits for that.
+    """
 
     name: str
     run: Callable[[], Awaitable[None]]
     seconds: float
     first: bool = False
     endless: bool = False
+    ready: asyncio.Event | None = None
 
 
 @asynccontextmanager
@@ -42,7 +45,8 @@ async def running(jobs: Sequence[Job], metrics: Metrics | None = None) -> AsyncI
     try:
         with suppress(TimeoutError):  # it starts without its stores (REL-10)
             async with asyncio.timeout(FIRST_SECONDS):
-                await asyncio.gather(*(ran[job].wait() for job in jobs if job.first))
+                first = [ran[job] for job in jobs if job.first]
+                await asyncio.gather(*(event.wait() for event in first + [job.ready for job in jobs if job.ready]))
         yield
     finally:
         stopping.set()

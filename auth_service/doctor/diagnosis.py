@@ -86,6 +86,7 @@ def _checks(revisions: Sequence[str], replicas: int) -> list[Check]:
         Check("postgres_writable", postgres.postgres_writable, server),
         Check("postgres_tls", postgres.postgres_tls, server),
         Check("postgres_clock", postgres.postgres_clock, server),
+        Check("postgres_changes", postgres.postgres_changes, server),
         Check("postgres_connections", partial(postgres.postgres_connections, replicas=replicas), server),
         Check("postgres_rights", postgres.postgres_rights, server),
         Check("schema", partial(schema.schema, revisions=revisions), ("postgres_rights",)),

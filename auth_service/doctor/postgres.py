@@ -11,7 +11,8 @@ from auth_service.models import Base
 
 OLDEST_VERSION = 15
 SETTING = "DATABASE_URL"
-EXTRA_CONNECTIONS = 2  # of each process: the relay's and the partitions' own
+EXTRA_CONNECTIONS = 3  # of each process: those of the changes, the relay and the partitions
+CHANNEL = "auth_doctor"  # not the workers' own, who would hear it
 
 _RIGHTS = """
 SELECT name, array_agg(privilege ORDER BY privilege) AS missing
@@ -113,6 +114,23 @@ async def postgres_connections(resources: Resources, *, replicas: int) -> list[F
         )
         for name, limit in tight.items()
     ]
+
+
+async def postgres_changes(resources: Resources) -> list[Finding]:
+    """Whether notifications come through, by which the workers hear of changes."""
+    heard: list[object] = []
+    connection = await resources.primary.connect(timeout=resources.settings.database_timeout_seconds)
+    try:
+        await connection.add_listener(CHANNEL, lambda *told: heard.append(told))
+        await connection.execute(f"NOTIFY {CHANNEL}")
+        await connection.execute("SELECT 1")  # a notification of one's own comes with the answer before
+    finally:
+        connection.terminate()
+    if heard or resources.settings.check_cache_bytes == 0:
+        return []
+    problem = "does not pass on notifications, so no check is answered from memory, and each change waits for a second"
+    fix = "connect to PostgreSQL itself, not to a pooler in transaction mode; or set CHECK_CACHE_BYTES=0 everywhere"
+    return [Finding("postgres_changes", SETTING, problem, fix, Severity.WARNING)]
 
 
 async def postgres_clock(resources: Resources) -> list[Finding]:

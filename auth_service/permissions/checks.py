@@ -13,6 +13,7 @@ from auth_service.core.errors import (
 )
 from auth_service.core.principal import Principal
 from auth_service.permissions import repository
+from auth_service.permissions.cache import CheckCache
 from auth_service.permissions.codes import CHECK_OTHERS, OWN_CODES
 from auth_service.permissions.decision import Decision, Grant, Reason, decide
 from auth_service.permissions.patterns import covering, covers
@@ -28,13 +29,15 @@ class Question:
     session_id: UUID | None = None
 
 
-async def allows(resources: Resources, principal: Principal, code: str) -> Decision | None:
+async def allows(
+    resources: Resources, principal: Principal, code: str, cache: CheckCache | None = None
+) -> Decision | None:
     """The caller's own decision; None for a service whose token has the scope. Raises PermissionDenied."""
     if principal.is_service:
         if covers(principal.claims.scopes, code):
             return None
         raise PermissionDenied(f"The service account lacks the scope {code}.")
-    (decision,) = await _decide(resources, [Question(code, principal.subject, principal.session_id)])
+    (decision,) = await _decide(resources, [Question(code, principal.subject, principal.session_id)], cache)
     if decision.reason is Reason.STEP_UP_REQUIRED:
         raise StepUpRequired("This takes a second factor, shown a short time ago: POST /api/v1/auth/step-up.")
     if not decision.allowed:
@@ -52,18 +55,22 @@ async def holds(resources: Resources, principal: Principal, code: str) -> bool:
 
 
 async def answer_checks(
-    resources: Resources, caller: Principal, checks: Sequence[tuple[str, UUID | None, UUID | None]]
+    resources: Resources,
+    caller: Principal,
+    checks: Sequence[tuple[str, UUID | None, UUID | None]],
+    cache: CheckCache | None = None,
 ) -> list[Decision]:
     """Of (code, user id, session id), in their order and all on one snapshot.
 
-    Of the caller without a user id; of anyone for services and admins with permissions:check (CHK-1).
+    Of the caller without a user id; of anyone for services and admins with permissions:check (CHK-1). The stores are
+    asked in any case; what they say is put into `cache`.
     """
     if caller.is_service and any(user_id is None for _, user_id, _ in checks):
         raise PermissionDenied("A service account names the user it asks about: user_id.")
     questions = [_question(caller, *check) for check in checks]
     if any(question.user_id != caller.subject for question in questions) or caller.is_service:
-        await allows(resources, caller, CHECK_OTHERS)
-    decisions = await _decide(resources, questions)
+        await allows(resources, caller, CHECK_OTHERS, cache)
+    decisions = await _decide(resources, questions, cache)
     for reason, count in Counter(decision.reason for decision in decisions).items():
         resources.metrics.checks.labels(reason).inc(count)
     return decisions
@@ -75,27 +82,40 @@ def _question(caller: Principal, code: str, user_id: UUID | None, session_id: UU
     return Question(code, user_id or caller.subject, session_id)
 
 
-async def _decide(resources: Resources, questions: Sequence[Question]) -> list[Decision]:
+async def _decide(
+    resources: Resources, questions: Sequence[Question], cache: CheckCache | None = None
+) -> list[Decision]:
     """HOT. One query, and a second one only for what asks for a second factor; raises a store failure (503)."""
     codes = {question.code for question in questions}
     patterns = {pattern for code in codes for pattern in covering(code)}
     users = {question.user_id for question in questions}
+    places = cache.places(users) if cache else None  # before the stores are asked
     subjects, known = await repository.load_facts(resources.hot, users, patterns=patterns, codes=codes)
     now = resources.clock()
+    if cache:
+        cache.seen(now.timestamp())
     decisions = [decide(q.code, known[q.code] is not None, subjects[q.user_id], now) for q in questions]
     admin_mfa = resources.settings.admin_mfa_required
     demands = {
         code: demand_of(code, marked=bool(known[code]), administrative=admin_mfa and code in OWN_CODES)
         for code in codes
     }
-    if all(demand is Demand.NOTHING for demand in demands.values()):
-        return decisions
-    sessions = {q.session_id for q in questions if q.session_id and demands[q.code] is not Demand.NOTHING}
-    shown = await repository.second_factors_of(resources.hot, sessions) if sessions else {}
-    return [
-        judged(decision, demands[q.code], shown.get((q.user_id, q.session_id)) if q.session_id else None, now)
-        for q, decision in zip(questions, decisions, strict=True)
-    ]
+    if any(demand is not Demand.NOTHING for demand in demands.values()):
+        sessions = {q.session_id for q in questions if q.session_id and demands[q.code] is not Demand.NOTHING}
+        shown = await repository.second_factors_of(resources.hot, sessions) if sessions else {}
+        decisions = [
+            judged(decision, demands[q.code], shown.get((q.user_id, q.session_id)) if q.session_id else None, now)
+            for q, decision in zip(questions, decisions, strict=True)
+        ]
+    if cache and places:
+        for question, decision in zip(questions, decisions, strict=True):
+            place = places[question.user_id]
+            if subjects[question.user_id].active is None:
+                cache.forget_unknown(question.user_id, place)
+            else:
+                of_session = demands[question.code] is not Demand.NOTHING
+                cache.keep(place, question.code, question.session_id, decision, of_session=of_session)
+    return decisions
 
 
 async def effective_permissions(resources: Resources, user_id: UUID) -> list[Grant]:

@@ -1,12 +1,14 @@
 """HOT. The check, the batch check and forward authentication before the layers of FastAPI, which cost more than they.
 
+What the cache has is answered earlier still, by hits.py; what is loaded here is put into it.
+
 For plain calls only: one bearer token, no cookie, no Origin, JSON as programs write it. Everything else is for the
 ordinary route, which then gets the body once more. What is answered here comes from the same functions and is the same
 to the byte: tests/permissions/test_fastpath.py compares the two.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
@@ -18,20 +20,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from auth_service.core.connections import Resources
 from auth_service.core.http.edge import replayed
 from auth_service.core.http.error_answers import answer_to
-from auth_service.core.principal import Principal, authenticate
+from auth_service.permissions.cache import CheckCache, Headers, Reply
+from auth_service.permissions.callers import caller_of
 from auth_service.permissions.checks import answer_checks
-from auth_service.permissions.schemas import MAX_CHECKS, BatchAnswer, check_answer
+from auth_service.permissions.schemas import MAX_CHECKS, BatchAnswer, check_answer, check_body
 
-Headers = list[tuple[bytes, bytes]]
 Check = tuple[str, UUID | None, UUID | None]
-ForwardAuth = Callable[[Resources, Principal, Sequence[str]], Awaitable[dict[str, str]]]
+ForwardAuth = Callable[..., Awaitable[dict[str, str]]]  # as auth.forward_auth.verify
 
 _BEARER = re.compile(rb"Bearer ([A-Za-z0-9_.-]+)")
 _CODE = re.compile(r"[A-Za-z0-9_.:*-]{1,128}")
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _ONE = {"permission", "user_id", "session_id"}
 MOST_CODES = 10
-_VARY = (b"vary", b"Origin")  # as of every answer behind CORS
+VARY = (b"vary", b"Origin")  # as of every answer behind CORS
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class FastPath:
             await self._app(scope, receive, send)
             return
         if route is _VERIFY:
-            asked: Any = _codes_in(scope["query_string"])
+            asked: Any = codes_in(scope["query_string"])
         else:
             message = await receive()
             receive = replayed(message, receive)
@@ -73,35 +75,54 @@ class FastPath:
             return
         scope["route"] = route
         status, headers, body = await self._answer(route, token, asked, scope)
-        await send({"type": "http.response.start", "status": status, "headers": [*headers, _VARY]})
+        await send({"type": "http.response.start", "status": status, "headers": [*headers, VARY]})
         await send({"type": "http.response.body", "body": body})
 
     async def _answer(self, route: _Route, token: str, asked: Any, scope: Scope) -> tuple[int, Headers, bytes]:
         resources: Resources = scope["app"].state.resources
+        cache: CheckCache = scope["app"].state.checks
         try:
-            caller = await authenticate(resources, token)
-            headers, body = await self._answered(route, resources, caller, asked)
+            if route is not _CHECK:
+                return 200, *await self._loaded(route, resources, cache, token, asked)
+            async with cache.one_at_a_time((token, asked[0])) as alone:
+                if not alone and (reply := _kept(cache, token, asked[0])) is not None:
+                    resources.metrics.checks.labels(reply.reason).inc()
+                    return 200, reply.head, reply.body
+                return 200, *await self._loaded(route, resources, cache, token, asked)
         except Exception as error:
             refusal = await answer_to(scope, error)
             if refusal is None:
                 raise
             return refusal.status_code, refusal.raw_headers, bytes(refusal.body)
-        return 200, headers, body
 
-    async def _answered(
-        self, route: _Route, resources: Resources, caller: Principal, asked: Any
+    async def _loaded(
+        self, route: _Route, resources: Resources, cache: CheckCache, token: str, asked: Any
     ) -> tuple[Headers, bytes]:
+        caller = await caller_of(resources, cache, token)
         if route is _VERIFY:
-            named = await self._forward_auth(resources, caller, asked)
-            headers = [(name.lower().encode(), value.encode()) for name, value in named.items()]
-            return [*headers, (b"content-length", b"0")], b""
-        decisions = await answer_checks(resources, caller, asked)
+            names = await self._forward_auth(resources, caller, asked, cache)
+            head = [(name.lower().encode(), value.encode()) for name, value in names.items()]
+            head.append((b"content-length", b"0"))
+            cache.name(token, head)
+            return head, b""
+        decisions = await answer_checks(resources, caller, asked, cache)
         if route is _CHECK:
-            answer: Any = check_answer(decisions[0])
+            body = check_body(decisions[0])
         else:
             answer = BatchAnswer(results=[check_answer(decision) for decision in decisions])
-        body = answer.__pydantic_serializer__.to_json(answer, exclude_none=True)
+            body = answer.__pydantic_serializer__.to_json(answer, exclude_none=True)
         return [(b"content-length", str(len(body)).encode()), (b"content-type", b"application/json")], body
+
+
+def _kept(cache: CheckCache, token: str, check: Check) -> Reply | None:
+    """What somebody has loaded who was waited for."""
+    now = cache.current()
+    caller = None if now is None else cache.caller(f"Bearer {token}".encode(), now)
+    if now is None or caller is None:
+        return None
+    code, user, session = check
+    kept = cache.find(caller, code, str(user) if user else None, str(session) if session else None, now)
+    return None if kept is None else kept.reply
 
 
 def _plain_token(headers: Headers) -> str | None:
@@ -118,7 +139,7 @@ def _plain_token(headers: Headers) -> str | None:
     return token
 
 
-def _codes_in(query: bytes) -> list[str] | None:
+def codes_in(query: bytes) -> list[str] | None:
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True) if query else []
     if len(pairs) > MOST_CODES or not all(name == "permission" and _CODE.fullmatch(code) for name, code in pairs):
         return None

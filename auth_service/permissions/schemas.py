@@ -109,3 +109,9 @@ def check_answer(decision: Decision, *, explain: bool = False) -> CheckAnswer:
         valid_until=decision.valid_until,
         explanation=explanation,
     )
+
+
+def check_body(decision: Decision) -> bytes:
+    """The answer as FastAPI writes it."""
+    answer = check_answer(decision)
+    return answer.__pydantic_serializer__.to_json(answer, exclude_none=True)

@@ -32,7 +32,7 @@ def judged(decision: Decision, demand: Demand, second_factor_at: datetime | None
     if not decision.allowed or demand is Demand.NOTHING:
         return decision
     if second_factor_at is None or (demand is Demand.FRESH_SECOND_FACTOR and second_factor_at + FRESH <= now):
-        return replace(decision, allowed=False, reason=Reason.STEP_UP_REQUIRED, valid_until=None)
+        return replace(decision, allowed=False, reason=Reason.STEP_UP_REQUIRED)  # until the grant ends, too
     if demand is Demand.FRESH_SECOND_FACTOR:
         ends = [second_factor_at + FRESH, *([decision.valid_until] if decision.valid_until else [])]
         return replace(decision, valid_until=min(ends))

@@ -21,10 +21,14 @@ class Client:
 
 
 async def request_client(request: Request) -> Client:
+    return client_at(client_of(request), request.headers.get("user-agent"))
+
+
+def client_at(address: str | None, user_agent: str | None) -> Client:
     """The User-Agent is cut, and what is not printable in it is replaced (AUD-3)."""
-    given = request.headers.get("user-agent")
-    agent = None if given is None else "".join(char if char.isprintable() else "?" for char in given)[:MAX_USER_AGENT]
-    return Client(ip=client_of(request), user_agent=agent)
+    if user_agent is not None and not user_agent.isprintable():
+        user_agent = "".join(char if char.isprintable() else "?" for char in user_agent)
+    return Client(ip=address, user_agent=None if user_agent is None else user_agent[:MAX_USER_AGENT])
 
 
 RequestClient = Annotated[Client, Depends(request_client)]

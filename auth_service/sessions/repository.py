@@ -34,7 +34,7 @@ class SessionRecord:
 
 _ADVANCE = """
 UPDATE sessions AS s SET generation = $2 + 1, rotated_at = $3, last_seen_at = $3,
-    ip = coalesce($5::inet, s.ip), user_agent = coalesce($6, s.user_agent)
+    ip = coalesce($5::text::inet, s.ip), user_agent = coalesce($6, s.user_agent)
 FROM users u
 WHERE s.id = $1 AND u.id = s.user_id AND s.generation <= $2 AND s.revoked_at IS NULL AND u.is_active
     AND s.expires_at > $3 AND s.last_seen_at > $4

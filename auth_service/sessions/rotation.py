@@ -29,6 +29,7 @@ class Ruling(StrEnum):
 async def rotate(resources: Resources, text: str, client: Client) -> IssuedTokens:
     """The successor's tokens; raises InvalidRefreshToken, and ends the session where an old token shows reuse."""
     token = read_refresh_token(resources.secrets, text)
+    await resources.keys.look_again()
     verdict = await _referee(resources, token)
     now = resources.clock()
     # Recorded before anyone gets the successor, whatever the verdict: a generation that Postgres never recorded

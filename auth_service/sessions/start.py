@@ -49,6 +49,7 @@ async def start_session(resources: Resources, user_id: UUID, client: Client, pro
     """Raises InvalidCredentials if, since the proof was looked at, the user was disabled, changed the password, or
     took the trust from the device that the proof rests on.
     """
+    await resources.keys.look_again()
     async with resources.db.begin() as session:
         user = await lock_user(session, user_id)
         now = resources.clock()  # of one's turn, so that the last to start is the newest (SES-1)
@@ -110,6 +111,7 @@ async def replace_session(resources: Resources, user_id: UUID, session_id: UUID,
 
     Its absolute life does not grow. Raises Unauthenticated if it has ended, or what the proof rests on has changed.
     """
+    await resources.keys.look_again()
     async with resources.denylist.announcing(user_id), resources.db.begin() as session:
         user = await lock_user(session, user_id)
         now = resources.clock()

@@ -67,7 +67,9 @@ async def test_rel_10_redis_goes_and_comes_back(fresh: Fresh) -> None:
     """Named while it is away, of no concern to those who only ask whether we live, and found again."""
     settings = await fresh.settings()
     async with gate_to(settings.redis_url.get_secret_value()) as gate:
-        behind = test_settings(database_url=settings.asyncpg_dsn, redis_url=gate.url, redis_timeout_ms=500)
+        behind = test_settings(
+            database_url=settings.asyncpg_dsn, redis_url=gate.url, redis_timeout_ms=500, check_cache_bytes=0
+        )
         async with running_app(behind) as api:
             _, tokens = await api.as_role()
             assert (await api.me(tokens)).status_code == 200

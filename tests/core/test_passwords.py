@@ -1,6 +1,9 @@
 """Passwords without a server: rules, hashes, and what older systems left. Pure."""
 
 import asyncio
+import os
+import sys
+import threading
 import unicodedata
 
 import bcrypt
@@ -8,6 +11,7 @@ import pytest
 
 from auth_service.core.errors import Busy
 from auth_service.core.passwords.hashing import (
+    HASHING_NICENESS,
     PasswordHasher,
     _verify_now,
     check_rules,
@@ -136,3 +140,18 @@ async def test_pwd_6_queue_is_bounded() -> None:
     finally:
         hasher.close()
     assert Busy().headers["Retry-After"] == "1"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a priority is the whole process's")
+async def test_pwd_6_a_hash_gives_way_to_whoever_answers_requests() -> None:
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    mine = niceness()
+    hasher = PasswordHasher(2, 1)
+    try:
+        async with hasher.slot() as slot:
+            assert await slot._run(niceness) == min(19, mine + HASHING_NICENESS)
+    finally:
+        hasher.close()
+    assert niceness() == mine

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 import redis.asyncio as aioredis
 
@@ -334,7 +335,7 @@ MISTAKES = {
         "DATABASE_URL",
         "default_transaction_read_only",
     ),
-    "too few connections": Mistake(few_connections, "postgres_connections", "DATABASE_POOL_SIZE", "22 connections"),
+    "too few connections": Mistake(few_connections, "postgres_connections", "DATABASE_POOL_SIZE", "23 connections"),
     "too many workers": Mistake(variables(WORKERS="64"), "postgres_connections", "DATABASE_POOL_SIZE", "max_conn"),
     # what stands in it
     "no partition for the next month": Mistake(
@@ -483,7 +484,19 @@ async def test_replicas_multiply_the_connections(installation: Installation, mon
     assert (await installation.doctor("--replicas", "2")).code == 0
     report = await installation.doctor("--replicas", "50", "--json")
     assert report.findings == [("problem", "postgres_connections", "DATABASE_POOL_SIZE")]
-    assert "1100 connections may be wanted (50 replicas × 1 workers × 22)" in report.text
+    assert "1150 connections may be wanted (50 replicas × 1 workers × 23)" in report.text
+
+
+async def test_a_pooler_that_keeps_notifications_to_itself_is_named(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As PgBouncer does in transaction mode: whoever listens is somebody else's connection by then."""
+    monkeypatch.chdir(installation.folder)
+    monkeypatch.setattr(asyncpg.Connection, "_process_notification", lambda *_told: None)
+    report = await installation.doctor("--json")
+    assert report.findings == [("warning", "postgres_changes", "DATABASE_URL")]
+    installation.variables["CHECK_CACHE_BYTES"] = "0"
+    assert (await installation.doctor("--json")).findings == []
 
 
 @pytest.mark.parametrize("ahead", [timedelta(seconds=-90), timedelta(seconds=90)], ids=["behind", "ahead"])

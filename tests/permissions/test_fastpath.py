@@ -1,90 +1,28 @@
 """The fast path answers as the ordinary route does, to the byte, whoever asks and whatever is sent."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
-import httpx
 import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
+from auth_service.config import Settings
 from auth_service.permissions import fastpath
 from auth_service.permissions.step_up import FRESH
 from tests.conftest import Fresh
-from tests.support.access import create_permission, create_role, grant, moment
-from tests.support.api import V1, Api
-from tests.support.forgery import forged
-from tests.support.hostile import ODD_TEXTS
+from tests.support.access import create_permission, create_role, grant
+from tests.support.api import V1
+from tests.support.check_cast import BATCH, CHECK, FIELDS, QUERIES, VERIFY, WRONG, Cast, both, cast_of, spelt
 from tests.support.viewer import STEP, Viewer, Watch, enrol
-
-CHECK, BATCH, VERIFY = "/permissions/check", "/permissions/check/batch", "/auth/verify"
-# The ordinary route is asked by a cookie that nobody reads.
-ORDINARY = {"cookie": "theme=dark"}
-JSON = {"content-type": "application/json"}
-
-
-@dataclass
-class Cast:
-    """`callers`: an Authorization header each; `codes` and `users`: what may be asked about."""
-
-    api: Api
-    callers: dict[str, str]
-    codes: list[str]
-    users: list[str]
-
-
-async def cast_of(api: Api) -> Cast:
-    _, root = await api.as_role("superuser")
-    granted, ended, marked = [await create_permission(api, root) for _ in range(3)]
-    body = {"step_up": True}
-    assert (await api.http.patch(f"{V1}/permissions/{marked}", json=body, headers=root.bearer)).status_code == 200
-    role, old = await create_role(api, root, granted, marked), await create_role(api, root, ended)
-    holder, holding = await api.as_role()
-    await grant(api, root, holder.id, role, valid_until=moment(days=1))
-    await grant(api, root, holder.id, old, valid_from=moment(days=-2), valid_until=moment(days=-1))
-    other, away = await api.as_role()
-    assert (await api.http.post(f"{V1}/auth/logout", headers=away.bearer)).status_code == 204
-    service = await api.service_token(*await api.create_service(root))
-    poor = await api.service_token(*await api.create_service(root, ["roles:read"]))
-    callers = {
-        "holder": f"Bearer {holding.access}",
-        "root": f"Bearer {root.access}",
-        "service": service["Authorization"],
-        "poor service": poor["Authorization"],
-        "logged out": f"Bearer {away.access}",
-        "forged": f"Bearer {holding.access[:-8]}AAAAAAAA",
-        "expired": f"Bearer {forged(api, holding, iat=1, exp=600)}",
-        "junk": "Bearer junk",
-        "basic": "Basic dXNlcjpwYXNz",
-        "lower": f"bearer {holding.access}",
-        "spaces": f"Bearer  {holding.access}",
-        "none": "",
-    }
-    codes = [granted, ended, marked, "films:watch", "no-such:thing", "permissions:check", "users:write"]
-    return Cast(api, callers, codes, [str(holder.id), str(other.id), str(uuid4())])
-
-
-async def both(cast: Cast, caller: str, method: str, path: str, body: bytes | None = None) -> httpx.Response:
-    """The answer, which is the same on both ways."""
-    given = cast.callers[caller]
-    headers = {"x-request-id": "of-a-comparison", **({"authorization": given} if given else {})}
-    if body is not None:
-        headers |= JSON
-    quick = await cast.api.http.request(method, f"{V1}{path}", content=body, headers=headers)
-    ordinary = await cast.api.http.request(method, f"{V1}{path}", content=body, headers=headers | ORDINARY)
-    assert quick.status_code == ordinary.status_code
-    assert quick.headers.raw == ordinary.headers.raw
-    assert quick.content == ordinary.content
-    return quick
 
 
 @pytest.fixture
-async def cast(api: Api) -> Cast:
-    return await cast_of(api)
+async def cast(fresh: Fresh, shared_settings: Settings) -> Cast:
+    """Where nothing is kept in memory: that is test_hits.py."""
+    return await cast_of(await fresh.on(shared_settings.model_copy(update={"check_cache_bytes": 0})))
 
 
 @pytest.fixture
@@ -129,32 +67,6 @@ async def test_a_batch_is_answered_in_its_order(cast: Cast, handled: list[str]) 
     assert handled.count(BATCH) == 6
 
 
-TEXTS = some.sampled_from([*ODD_TEXTS, "films:watch", "films:*", "*", "", "a" * 128, "a" * 129, "FILMS:Watch"])
-IDS = some.sampled_from(["holder", "HOLDER", "{holder}", "urn:uuid:holder", "holder with no dashes", "junk", ""])
-WRONG = some.sampled_from([None, True, False, 0, 1, 1.5, [], {}, "true", ["films:watch"], {"a": 1}])
-FIELDS = some.fixed_dictionaries(
-    {},
-    optional={
-        "permission": some.one_of(TEXTS, WRONG),
-        "user_id": some.one_of(IDS, WRONG),
-        "session_id": some.one_of(IDS, WRONG),
-        "explain": some.one_of(some.booleans(), WRONG),
-        "more": WRONG,
-    },
-)
-
-
-def spelt(cast: Cast, value: Any) -> Any:
-    """With the id of the holder, in the spelling that was drawn."""
-    if isinstance(value, dict):
-        return {name: spelt(cast, item) for name, item in value.items()}
-    if value == "HOLDER":
-        return cast.users[0].upper()
-    if value == "holder with no dashes":
-        return cast.users[0].replace("-", "")
-    return value.replace("holder", cast.users[0]) if isinstance(value, str) else value
-
-
 async def test_edg_5_whatever_is_sent_is_answered_as_ever(cast: Cast) -> None:
     bodies: list[Any] = []
 
@@ -171,11 +83,6 @@ async def test_edg_5_whatever_is_sent_is_answered_as_ever(cast: Cast) -> None:
             await both(cast, caller, "POST", BATCH, text)
     for text in (b"", b" ", b"{", b"\xff", b'{"permission": "a:b", "permission": "films:watch"}', b"[" * 5000, b"NaN"):
         await both(cast, "holder", "POST", CHECK, text)
-
-
-QUERIES = ["?", "?permission", "?permission=", "?permission=a%20b", "?permission=%00", "?permission=a;b", "?other=1"]
-QUERIES += ["?permission=films:watch&x=1", "?permission=%D0%B0:b", "?permission=a+b", f"?permission={'a' * 129}"]
-QUERIES += [f"?permission=a:b{'&permission=a:b' * more}" for more in (9, 10)]
 
 
 @pytest.mark.parametrize("query", QUERIES)

@@ -83,7 +83,8 @@ async def _schema(url: str) -> dict[str, list[str]]:
         " WHERE schemaname = 'public' AND tablename !~ '^login_history_|^alembic_'",
         "sequences": "SELECT relname FROM pg_class WHERE relkind = 'S'",
         "types": "SELECT typname FROM pg_type WHERE typnamespace = 'public'::regnamespace AND typtype = 'e'",
-        "functions": "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace",
+        "functions": "SELECT proname, prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace",
+        "triggers": "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal",
     }
     async with _connected(url) as connection:
         return {

@@ -63,6 +63,9 @@ BAD = {
     "REDIS_TIMEOUT_MS": ["9", "10001"],
     "POOL_QUEUE": ["0", "100001"],
     "POOL_WAIT_SECONDS": ["0", "61", "nan", CANARY],
+    "CHECK_CACHE_BYTES": ["-1", "17179869185", CANARY],
+    "CHECK_GRACE_SECONDS": ["-1", "301", "nan", CANARY],
+    "LOG_CACHED_CHECKS": [CANARY],
     "HISTORY_MONTHS_AHEAD": ["2", "25"],
     "KAFKA_BOOTSTRAP": [CANARY, "broker", f"kafka://{CANARY}:9092", "a:9092,", "a:9092;b:9092"],
     "ALLOWED_HOSTS": [

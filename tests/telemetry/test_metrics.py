@@ -316,7 +316,7 @@ async def test_pools_are_of_all_workers_that_live_and_stores_are_not_summed(fres
 
 
 async def test_a_denylist_that_was_rebuilt_is_counted(fresh: Fresh) -> None:
-    settings = await fresh.settings()
+    settings = await fresh.settings(check_cache_bytes=0)  # so that Redis is asked
     api = await fresh.on(settings)
     _, tokens = await api.as_role()
     assert (await api.me(tokens)).status_code == 200

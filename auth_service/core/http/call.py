@@ -4,21 +4,23 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
-    """Both are None outside of a request, such as at the command line."""
+    """The first two are None outside of a request, such as at the command line."""
 
     request_id: str | None = None
     client_address: str | None = None
+    changed: bool = False  # something that a decision may rest on: every worker must have heard before the answer
+    met_ended: bool = False  # the caller's token is a genuine one of something that has ended
 
 
 _NO_CALL = Call()
 _current: ContextVar[Call] = ContextVar("call", default=_NO_CALL)
 
 
-def begin_call(request_id: str, client_address: str | None) -> Token[Call]:
+def begin_call(call: Call) -> Token[Call]:
     """For the task at hand and what it starts, until `end_call`."""
-    return _current.set(Call(request_id, client_address))
+    return _current.set(call)
 
 
 def end_call(token: Token[Call]) -> None:
@@ -27,3 +29,13 @@ def end_call(token: Token[Call]) -> None:
 
 def current_call() -> Call:
     return _current.get()
+
+
+def note_change() -> None:
+    """The answer to this request, or the end of this command, waits until no worker answers from what was before."""
+    _current.get().changed = True
+
+
+def note_ended() -> None:
+    """That the token is dead may be the answer to a try before, such as a logout, which was lost on its way."""
+    _current.get().met_ended = True

@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import structlog
 
@@ -19,19 +20,28 @@ _warned = False
 
 def client_address(peer: str, headers: Iterable[tuple[bytes, bytes]], proxies: Sequence[Network]) -> str | None:
     """The rightmost hop that is no listed proxy; the peer where a header is absent, junk, or not to be trusted."""
-    own = nearest = _parse(peer)
-    if own is None:
-        return None
+    own, written = _peer(peer)
     hops = [hop for name, value in headers if name == b"x-forwarded-for" for hop in value.split(b",")]
+    if own is None or not hops:
+        return written
+    nearest = own
     while hops and any(nearest in network for network in proxies):
         hop = _parse_hop(hops.pop().decode("latin-1").strip())
         if hop is None:
             _warn()
-            return str(own)
+            return written
         nearest = hop
     return str(nearest)
 
 
+@lru_cache(maxsize=1024)
+def _peer(peer: str) -> tuple[Address | None, str | None]:
+    """With how it is written; the same proxies and clients come again and again."""
+    parsed = _parse(peer)
+    return parsed, None if parsed is None else str(parsed)
+
+
+@lru_cache(maxsize=1024)
 def rate_limit_bucket(address: str | None) -> str:
     """One IPv4 address, or one IPv6 /64, which is what one subscriber has."""
     parsed = _parse(address or "")

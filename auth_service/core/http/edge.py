@@ -3,7 +3,8 @@
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import lru_cache, partial
 from ipaddress import ip_address
 from urllib.parse import unquote_to_bytes
 
@@ -13,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from auth_service.config import Settings
 from auth_service.core.errors import AppError, BadRequest, Unavailable, is_store_failure, render
-from auth_service.core.http.call import begin_call, end_call
+from auth_service.core.http.call import Call, begin_call, end_call
 from auth_service.core.http.client_address import client_address
 from auth_service.core.http.strict_json import NotStrictJson, check_strict_json
 from auth_service.core.telemetry.log import loggable_path
@@ -30,10 +31,27 @@ HEADER_LIMIT = 16 * 1024
 PATHS_BY_ADDRESS = frozenset({"/metrics", "/health/live", "/health/ready"})  # what machines ask of one replica
 FORM_PATH = "/api/v1/auth/token"  # RFC 6749 section 4.4.2 asks by form
 FORM = b"application/x-www-form-urlencoded"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+# They change nothing that a decision rests on, and so wait for no other worker. Where one ends something all the same,
+# as a login does that is a session too many, the denylist notes it.
+QUIET_PATHS = frozenset(
+    f"/api/v1/{path}"
+    for path in (
+        "permissions/check",
+        "permissions/check/batch",
+        "auth/login",
+        "auth/login/mfa",
+        "auth/password/forgot",
+        "auth/refresh",
+        "auth/register",
+        "auth/token",
+    )
+)
+TELLING = frozenset({403, 404, 409})  # refusals that may say that a try before, whose answer was lost, has worked
 _TRACEPARENT = re.compile(
     r"(?P<version>[0-9a-f]{2})-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?P<more>-.*)?"
 )
-_REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
+REQUEST_ID = re.compile(rb"[A-Za-z0-9_.-]{8,64}")
 
 ANSWER_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -105,6 +123,9 @@ class Edge:
         self._metrics = metrics
         self._trace_id = trace_id
         self._hosts = frozenset(host.lower() for host in settings.allowed_hosts)
+        self._is_listed = lru_cache(maxsize=64)(
+            partial(host_is_allowed, self._hosts)
+        )  # nearly everybody writes the same Host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -119,7 +140,8 @@ class Edge:
         structlog.contextvars.clear_contextvars()
         trace_id = self._trace_id() if self._trace_id else _trace_id(headers.get(b"traceparent"))
         structlog.contextvars.bind_contextvars(request_id=request_id, **({"trace_id": trace_id} if trace_id else {}))
-        call = begin_call(request_id, state["client_address"])
+        call = Call(request_id, state["client_address"])
+        begun = begin_call(call)
         started = time.perf_counter()
         status = 0
 
@@ -127,10 +149,13 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if call.changed or (may_change and (status < 400 or status in TELLING or call.met_ended)):
+                    await scope["app"].state.resources.coherence.settled()
                 _add_headers(message, request_id, self._settings.production)
             await send(message)
 
         method = scope["method"]
+        may_change = method not in SAFE_METHODS and scope["path"] not in QUIET_PATHS
         if method == "HEAD":
             send, scope = _without_body(send), {**scope, "method": "GET"}  # the server keeps the scope that it gave
         try:
@@ -150,7 +175,7 @@ class Edge:
                 log.exception("unhandled_error", path=loggable_path(scope["path"]))
                 await _send_error(send_with_headers, request_id, InternalError())
         finally:
-            end_call(call)
+            end_call(begun)
             seconds = time.perf_counter() - started
             self._metrics.count_request(method, _route_of(scope), status, seconds)
             log.info(
@@ -162,22 +187,32 @@ class Edge:
             )
 
     def _check_head(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
-        address = len(scope["path"]) + len(scope["query_string"])
-        if address + sum(len(name) + len(value) for name, value in scope["headers"]) > HEADER_LIMIT:
+        size, hosts = len(scope["path"]) + len(scope["query_string"]), 0
+        for name, value in scope["headers"]:
+            size += len(name) + len(value)
+            hosts += name == b"host"
+        if size > HEADER_LIMIT:
             raise HeadersTooLarge
-        if sum(name == b"host" for name, _ in scope["headers"]) != 1:
+        host = headers.get(b"host", b"")
+        by_address = scope["path"] in PATHS_BY_ADDRESS
+        if hosts != 1 or not (self._is_listed(host) or host_is_allowed(self._hosts, host, by_address=by_address)):
             raise HostNotAllowed
-        host = headers.get(b"host", b"").decode("latin-1").lower()
-        name = host[: host.rfind("]") + 1] if host.startswith("[") else host.partition(":")[0]
-        port = host[len(name) :]
-        well_formed = port == "" or re.fullmatch(r":\d{1,5}", port) is not None
-        listed = name in self._hosts or "*" in self._hosts
-        # Prometheus and probes find replicas by address. No page of another site can ask so: it has a name (DNS
-        # rebinding).
-        if not well_formed or not (listed or (scope["path"] in PATHS_BY_ADDRESS and _is_address(name))):
-            raise HostNotAllowed
-        if _has_bad_text(scope["path"].encode()) or _has_bad_text(unquote_to_bytes(scope["query_string"])):
+        path: str = scope["path"]
+        if not (path.isascii() and path.isprintable()) and _has_bad_text(path.encode()):
             raise InvalidPath
+        if scope["query_string"] and _has_bad_text(unquote_to_bytes(scope["query_string"])):
+            raise InvalidPath
+
+
+def host_is_allowed(allowed: Collection[str], header: bytes, *, by_address: bool = False) -> bool:
+    """`allowed`: names in lower case, or *. Prometheus and probes find replicas `by_address`. No page of another site
+    can ask so: it has a name (DNS rebinding).
+    """
+    host = header.decode("latin-1").lower()
+    name = host[: host.rfind("]") + 1] if host.startswith("[") else host.partition(":")[0]
+    port = host[len(name) :]
+    well_formed = port == "" or re.fullmatch(r":\d{1,5}", port) is not None
+    return well_formed and (name in allowed or "*" in allowed or (by_address and _is_address(name)))
 
 
 def _is_address(name: str) -> bool:
@@ -195,8 +230,7 @@ def _route_of(scope: Scope) -> str:
 
 def _request_id(given: bytes | None) -> str:
     """The caller's own id where it is harmless in a log line, else a new one."""
-    text = (given or b"").decode("latin-1")
-    return text if _REQUEST_ID.fullmatch(text) else secrets.token_hex(8)
+    return given.decode() if given and REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
 
 def _trace_id(given: bytes | None) -> str | None:
@@ -216,7 +250,10 @@ def _has_bad_text(raw: bytes) -> bool:
 
 
 def _limit_for(path: str) -> int:
-    return next((limit for prefix, limit in BODY_LIMITS.items() if path.startswith(prefix)), BODY_LIMIT)
+    for prefix, limit in BODY_LIMITS.items():
+        if path.startswith(prefix):
+            return limit
+    return BODY_LIMIT
 
 
 async def _checked_body(path: str, headers: dict[bytes, bytes], receive: Receive) -> Receive:

@@ -11,6 +11,7 @@ from slowapi import Limiter
 from auth_service.config import Settings
 from auth_service.core.errors import TooManyRequests, may_answer
 from auth_service.core.http.client_address import rate_limit_bucket
+from auth_service.core.http.limit_counters import SweptCounters
 
 LimitName = Literal["login", "register", "refresh", "token"]
 
@@ -30,7 +31,10 @@ class EdgeLimits:
 
 
 def create_edge_limits(settings: Settings) -> EdgeLimits:
-    limiter = Limiter(key_func=lambda request: rate_limit_bucket(client_of(request)), storage_uri="memory://")
+    limiter = Limiter(
+        key_func=lambda request: rate_limit_bucket(client_of(request)),
+        storage_uri=f"{SweptCounters.STORAGE_SCHEME[0]}://",
+    )
     rates: dict[LimitName, RateLimitItem] = {
         "login": parse(settings.rate_limit_login),
         "register": parse(settings.rate_limit_register),

@@ -22,13 +22,7 @@ def check_strict_json(body: bytes) -> None:
         raise NotStrictJson("The body is not UTF-8.") from None
     _check_depth(body)
     try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_object,
-            parse_constant=_refuse_constant,
-            parse_int=_integer,
-            parse_float=_number,
-        )
+        value = _DECODER.decode(text)
     except NotStrictJson:
         raise
     except ValueError:
@@ -85,3 +79,8 @@ def _check_text(value: Any) -> None:
     elif isinstance(value, list):
         for item in value:
             _check_text(item)
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_refuse_constant, parse_int=_integer, parse_float=_number
+)

@@ -1,7 +1,9 @@
 """Hash, verify and upgrade passwords in a bounded pool; the only file that imports passlib (as libpass)."""
 
 import asyncio
+import os
 import re
+import sys
 import unicodedata
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +18,7 @@ from auth_service.core.priority_slots import PrioritySlots
 MIN_LENGTH, MAX_LENGTH, MAX_BYTES = 8, 256, 1024
 SHORTEST_WORD = 3  # a mailbox called "a" must not take every a out of a password
 BCRYPT_BYTES = 72
+HASHING_NICENESS = 10
 # About a second of one core each; a dearer hash would let a wrong login hold a hashing thread.
 MAX_BCRYPT_COST, MAX_ARGON2_KIB, MAX_ARGON2_PASSES = 14, 256 * 1024, 10
 
@@ -96,11 +99,19 @@ def _verify_now(password: str, stored: str) -> tuple[bool, str | None]:
     return bool(matches), upgraded
 
 
+def _give_way() -> None:
+    """This thread alone: whoever answers a request, in this process or another one, goes before a hash. Linux knows
+    priorities of threads; elsewhere it would be the whole process.
+    """
+    if sys.platform == "linux":
+        os.nice(HASHING_NICENESS)
+
+
 class PasswordHasher:
     """As many hashes at once as cores, a bounded queue behind them, Busy (503) beyond (PWD-6)."""
 
     def __init__(self, workers: int, queue: int) -> None:
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="password")
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="password", initializer=_give_way)
         self._slots = PrioritySlots(workers, queue)
         # Verified for unknown users, so that they take as long as known ones (LOG-1).
         self._nobody = hash_now("nobody has this password")

@@ -59,6 +59,11 @@ class Primary:
         self._timeline = 0
         self._open: WeakSet[asyncpg.Connection] = WeakSet()
 
+    @property
+    def timeline(self) -> int:
+        """It rises when a newer primary is found; 0 where only one host is listed."""
+        return self._timeline
+
     async def connect(self, *_dsn: Any, **options: Any) -> asyncpg.Connection:
         """With asyncpg's options; raises what asyncpg raises. A killed primary that was started again takes writes
         too, and loses them: of two the newer timeline counts, and what was seen is never left for an older one.
@@ -122,6 +127,8 @@ class Primary:
         if chosen.timeline > self._timeline:
             log.info("postgres_primary", host=chosen.host, timeline=chosen.timeline)
             self._timeline = chosen.timeline
+            # They lead to the primary of before, which may be alive: what it says would be put into memory, and stay.
+            self.cut_all()
         return chosen.connection
 
     async def _choose(self, attempts: list[asyncio.Task[_Found]]) -> _Found:

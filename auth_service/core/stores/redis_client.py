@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, cast
 
 from redis.asyncio import Redis, RedisCluster
@@ -11,6 +12,7 @@ from redis.asyncio.connection import Connection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MaxConnectionsError, NoScriptError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeout
 from redis.maint_notifications import MaintNotificationsConfig
@@ -53,6 +55,7 @@ def open_redis(settings: Settings) -> Redis:
             Redis,
             sentinels.master_for(
                 address.service,
+                redis_class=_Client,
                 connection_pool_class=SentinelStorePool,
                 slots=slots,
                 pulse=pulse,
@@ -60,7 +63,7 @@ def open_redis(settings: Settings) -> Redis:
                 **address.options,
             ),
         )
-    return Redis.from_pool(StorePool(slots=slots, pulse=pulse, **address.options, **pool))
+    return _Client.from_pool(StorePool(slots=slots, pulse=pulse, **address.options, **pool))
 
 
 def slots_of(redis: Redis) -> StoreSlots:
@@ -117,13 +120,33 @@ async def fullest_memory(redis: Redis) -> tuple[int, int]:
     return max(both, key=lambda one: (one[0] / one[1] if one[1] else 0.0, one[0]))
 
 
+class _Client(Redis):
+    """Asks once and keeps no account of it: redis-py's ways to repeat and to count are an eighth of a command."""
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        pool = self.connection_pool
+        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        try:
+            return await self._send_command_parse_response(connection, args[0], *args, **options)  # type: ignore[no-untyped-call]
+        except (RedisConnectionError, RedisTimeout):
+            await connection.disconnect()
+            raise
+        finally:
+            await pool.release(connection)
+
+
+@cache
+def _sha_of(script: str) -> str:
+    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+
+
 class Script:
     """A Lua script. redis-py's own loads a missing one into every master of a cluster, and one of them may be down."""
 
     def __init__(self, redis: Redis, text: str) -> None:
         self._redis = redis
         self._text = text
-        self._sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+        self._sha = _sha_of(text)
 
     async def __call__(self, keys: Sequence[str], args: Sequence[Any]) -> Any:
         try:

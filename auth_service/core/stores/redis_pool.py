@@ -13,6 +13,8 @@ from auth_service.core.stores.deadline import Deadline
 from auth_service.core.stores.pulse import Pulse
 from auth_service.core.stores.waiting import StoreSlots
 
+AT_ONCE_BYTES = 32 * 1024  # half of what a transport takes before it lets writers wait
+
 
 class _Watched(AbstractConnection):
     """Comes before one of redis-py's connections: its `socket_timeout` is a Deadline, and a store's pulse is felt."""
@@ -50,17 +52,27 @@ class _Watched(AbstractConnection):
             raise
         self._generation = generation
 
-    async def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
+    async def send_packed_command(self, command: Any, *args: Any, **kwargs: Any) -> None:
         asked_at = monotonic()
         try:
+            if self._takes_at_once(command):  # then nothing is waited for, and a deadline is a tenth of the whole
+                await super().send_packed_command(command, *args, **kwargs)
+                return
             async with Deadline(self._seconds):
-                await super().send_packed_command(*args, **kwargs)
+                await super().send_packed_command(command, *args, **kwargs)
         except TimeoutError:
             self.pulse.missed(asked_at, self._generation)
             raise RedisTimeout("Redis did not take the command in time.") from None
         except RedisConnectionError as error:
             self._judge(error)
             raise
+
+    def _takes_at_once(self, command: Any) -> bool:
+        """Whether the transport has room for it, as it has for all that a request asks."""
+        if self._writer is None or not isinstance(command, list):
+            return False
+        transport = self._writer.transport
+        return sum(map(len, command)) + transport.get_write_buffer_size() < AT_ONCE_BYTES
 
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
         asked_at = monotonic()

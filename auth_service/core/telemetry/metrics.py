@@ -56,8 +56,16 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self._registry,
         )
+        self._of_requests: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}  # looked up with each request
+        self.change_waits = Histogram(
+            "auth_change_wait_seconds",
+            "Time a change waited until every worker had heard of it",
+            buckets=(*_BUCKETS[:-2], 1.5, *_BUCKETS[-2:]),  # nothing waits much longer than a lease
+            registry=self._registry,
+        )
         self.logins = self._counter("auth_logins", "Logins by outcome: right, wrong_password, locked …", "outcome")
         self.checks = self._counter("auth_permission_checks", "Decisions by their reason", "reason")
+        self.check_hits = self._counter("auth_check_hits", "Checks that were answered from memory", "route")
         self.refreshes = self._counter(
             "auth_refreshes", "Refreshes: advanced, same_successor, refuse, reuse", "outcome"
         )
@@ -66,10 +74,13 @@ class Metrics:
         self.busy = self._counter("auth_busy", "Requests answered 503 busy, by the pool that was full", "pool")
         self._in_use = self._gauge("auth_pool_in_use", "Connections, or hashes running and waiting, by pool")
         self._limit = self._gauge("auth_pool_limit", "How many a pool takes")
+        self.tallies: list[Callable[[], None]] = []  # of who counts by plain numbers, where a counter costs too much
         # From the start those that an alarm counts: one that is born with 1 has not risen.
         for outcome in ("right", "wrong_password", "unknown_login", "locked"):
             self.logins.labels(outcome)
         self.checks.labels("unknown_permission")
+        for route in ("/permissions/check", "/permissions/check/batch", "/auth/verify"):
+            self.check_hits.labels(route)
         self.refreshes.labels("reuse")
         for pool in ("redis", "postgres", "postgres_hot", "hashing"):
             self.busy.labels(pool)
@@ -85,10 +96,21 @@ class Metrics:
         self._in_use.labels(pool).set(in_use)
         self._limit.labels(pool).set(limit)
 
+    def tally(self) -> None:
+        """Takes over what was counted elsewhere; called every few seconds, and before this worker is scraped."""
+        for take_over in self.tallies:
+            take_over()
+
     def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """`status` 0: the client went away before there was an answer."""
-        self.requests.labels(method if method in _METHODS else "other", route, str(status)).inc()
-        self.seconds.labels(route).observe(seconds)
+        key = (method if method in _METHODS else "other", route, status)
+        counters = self._of_requests.get(key)
+        if counters is None:
+            counters = self.requests.labels(key[0], route, str(status)), self.seconds.labels(route)
+            self._of_requests[key] = counters
+        answers, time_taken = counters
+        answers.inc()
+        time_taken.observe(seconds)
 
     def render(self, measured: Mapping[str, float], accept: str = "", accept_encoding: str = "") -> "Exposition":
         """Of all workers of this `serve`, whichever of them is asked. `measured`: some of MEASURED.

@@ -26,6 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from auth_service.config import Settings
 from auth_service.core.clock import Clock
 from auth_service.core.errors import AppError, Unavailable, is_store_failure
+from auth_service.core.http.call import note_change
 from auth_service.core.priority_slots import going_first
 from auth_service.core.stores.redis_client import Script, ping_masters
 from auth_service.core.telemetry.metrics import Metrics
@@ -183,6 +184,7 @@ class Denylist:
         raises a store failure (503) where that is not certain. None where nobody knows any more whose it was: all
         that this worker has not seen published.
         """
+        note_change()
         if subject is None:
             await self._publish_recent()
         else:
@@ -234,6 +236,13 @@ class Denylist:
             return True
         return await self._known_to_refuse(keys, claims)
 
+    async def is_recorded(self, claims: AccessClaims) -> bool:
+        """Whether Postgres has a denial of the token, published or not."""
+        rows = await self._pool.fetch(_OF_SUBJECT, f"auth:{{{claims.subject}", self._clock())
+        ended = {_session_key(claims.subject, claims.session_id), _token_key(claims.subject, claims.token_id)}
+        epoch = _epoch_key(claims.subject)
+        return any(row["key"] in ended or (row["key"] == epoch and claims.epoch < row["value"]) for row in rows)
+
     async def _known_to_refuse(self, keys: list[str], claims: AccessClaims) -> bool:
         """Redis says no denial; but a replica that was promoted has perhaps not heard of the last ones, or whoever
         recorded it could not publish it. Then it is published first: a 401 here, and a 200 at the next worker, would
@@ -281,7 +290,7 @@ class Denylist:
             self._restoring_failed_at = monotonic()
             raise
 
-    async def _rebuild(self, wanted: int) -> None:
+    async def _rebuild(self, wanted: int, *, counts: bool = True) -> None:
         """Every bucket that a flush, an empty restart or another master has lost is published again, before anyone
         of it is let in. Raises a store failure if the wanted one cannot be.
         """
@@ -317,11 +326,15 @@ class Denylist:
                 )
                 await self._publish_rows([row for row in rows if bucket_of_record(row["key"]) in begun])
                 done = await self._where_possible(begun, finish)
-            self._metrics.denylist_rebuilds.inc()
+            self._metrics.denylist_rebuilds.inc(counts)
             log.warning("denylist_rebuilt", denials=len(rows), buckets=sum(map(bool, done.values())), lost=len(lost))
 
     async def catch_up(self) -> None:
-        """Publishes what other workers committed and perhaps could not publish; forgets what has expired."""
+        """Publishes what other workers committed and perhaps could not publish; forgets what has expired. The first
+        time it sees to it that Redis has its memory: requests may not ask it before Postgres is away, and need it then.
+        """
+        if self._generation is None:
+            await self._rebuild(0, counts=False)  # an empty one is what a new deployment begins with
         now = self._clock()
         self._known = {key: known for key, known in self._known.items() if known[1] > now}
         await self._publish_recent()

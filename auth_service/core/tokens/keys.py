@@ -1,6 +1,7 @@
 """The signing keys of this deployment: kept sealed in Postgres, held in memory, rotated without a 401 (JWT-7)."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ import orjson
 
 from auth_service.config import Settings
 from auth_service.core.clock import Clock
-from auth_service.core.errors import Unavailable
+from auth_service.core.errors import Unavailable, is_store_failure
 from auth_service.core.secrets import Secrets
 from auth_service.core.tokens.access_tokens import (
     AccessClaims,
@@ -28,6 +29,7 @@ from auth_service.locks import Advisory, hold
 
 RELOAD_SECONDS = 15
 UNKNOWN_KEY_RELOAD_SECONDS = 5
+DEAF_RELOAD_SECONDS = 0.5  # less than what a change of keys waits for
 JWKS_MAX_AGE_SECONDS = 300
 # A key signs only after every worker has had a reload to learn of it, even in an emergency.
 SHORTEST_OVERLAP = timedelta(seconds=RELOAD_SECONDS + 5)
@@ -36,8 +38,14 @@ SHORTEST_OVERLAP = timedelta(seconds=RELOAD_SECONDS + 5)
 class KeyRing:
     """`load` before use and every RELOAD_SECONDS; without a key it answers Unavailable (503)."""
 
-    def __init__(self, pool: asyncpg.Pool, secrets: Secrets, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, secrets: Secrets, settings: Settings, clock: Clock, hears: Callable[[], bool]
+    ) -> None:
+        """`hears`: whether `distrust` has been called for every change of keys that was answered."""
         self._pool = pool
+        self._hears = hears
+        self._told = 0  # how often keys were said to have changed
+        self._read = 0  # of that, what the last reading knew
         self._secrets = secrets
         self._clock = clock
         self._overlap = timedelta(seconds=settings.key_overlap_seconds)
@@ -58,12 +66,14 @@ class KeyRing:
 
     async def load(self) -> None:
         """Reads the live keys; makes the first one of a new deployment."""
+        # Both of before the reading: what is told meanwhile is read again, and a slow answer is old when it comes.
+        told, asked_at = self._told, asyncio.get_running_loop().time()
         rows = await self._live_rows()
         if not any(row["signs_from"] <= self._clock() for row in rows):
             await self._create_first()
             rows = await self._live_rows()
         self._keys = {row["kid"]: self._opened(row) for row in rows}
-        self._loaded_at = asyncio.get_running_loop().time()
+        self._loaded_at, self._read = asked_at, told
 
     def mint(
         self, *, subject: Any, kind: SubjectKind, session_id: Any, epoch: int, scopes: tuple[str, ...] = ()
@@ -82,6 +92,7 @@ class KeyRing:
 
     async def verify(self, token: str, *, expired_too: bool = False) -> AccessClaims:
         """Raises InvalidToken; asks Postgres for newer keys at an unknown kid, at most every five seconds."""
+        await self.look_again()
         now = self._clock()
         live = self._live(now)
         if not live:
@@ -95,9 +106,47 @@ class KeyRing:
         except UnknownKey:
             # One reload for all who wait here, however many kids are made up at once.
             async with self._reloading:
-                if asyncio.get_running_loop().time() - (self._loaded_at or 0) >= UNKNOWN_KEY_RELOAD_SECONDS:
+                if self._age() >= UNKNOWN_KEY_RELOAD_SECONDS:
                     await self.load()
         return self._verify(self._live(now), token, now, expired_too=expired_too)
+
+    def distrust(self) -> None:
+        """Keys have changed, or may have: the next token is verified with keys that are read after this."""
+        self._told += 1
+
+    def good_until(self, token: str) -> float | None:
+        """The Unix time at which a token that was verified expires, or its key retires; None if it is not known."""
+        known = self._verified.find(token)
+        key = None if known is None else self._keys.get(known[0])
+        if known is None or key is None or self._distrusted:
+            return None
+        expires_at = float(known[1].expires_at + self.rules.leeway_seconds)
+        return expires_at if key.retires_at is None else min(expires_at, key.retires_at.timestamp())
+
+    async def look_again(self) -> None:
+        """Reads the keys where they have changed, or may have; to be asked before one is believed, or signs. One
+        reading for all who come. Where nobody tells of new keys, twice a second, and not at all if it fails.
+        """
+        if not self._distrusted and (self._hears() or self._age() < DEAF_RELOAD_SECONDS):
+            return
+        async with self._reloading:
+            if self._distrusted:
+                await self.load()
+            elif self._age() >= DEAF_RELOAD_SECONDS:
+                self._loaded_at = asyncio.get_running_loop().time()
+                try:
+                    await self.load()
+                except Exception as error:
+                    if not is_store_failure(error):
+                        raise
+
+    @property
+    def _distrusted(self) -> bool:
+        return self._told != self._read
+
+    def _age(self) -> float:
+        """Seconds since the keys were read."""
+        return asyncio.get_running_loop().time() - (self._loaded_at or float("-inf"))
 
     def _verify(self, live: dict[str, KeyPair], token: str, now: datetime, *, expired_too: bool) -> AccessClaims:
         kid, claims = verify(self.rules, live, token, now, expired_too=expired_too)
