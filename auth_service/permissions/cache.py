@@ -24,6 +24,7 @@ from uuid import UUID
 from auth_service.core.clock import utc_now
 from auth_service.core.coherence import boot_seconds
 from auth_service.core.connections import Resources
+from auth_service.core.http.fast_routes import Headers, json_head
 from auth_service.core.principal import Principal
 from auth_service.core.telemetry.metrics import Metrics
 from auth_service.permissions.codes import CHECK_OTHERS
@@ -31,7 +32,6 @@ from auth_service.permissions.decision import Decision, Reason
 from auth_service.permissions.patterns import covers
 from auth_service.permissions.schemas import check_body
 
-Headers = list[tuple[bytes, bytes]]
 ALWAYS = float("inf")
 SUBJECT_BYTES, ANSWER_BYTES, CALLER_BYTES = 420, 130, 2600  # tests/permissions/test_cache.py measures them
 MOST_REPLIES = 1024
@@ -80,9 +80,7 @@ class Caller:
     about itself, as the bytes that came, with the answer.
     """
 
-    __slots__ = (
-        *("checks", "id", "named", "principal", "queries", "scoped", "service", "session", "subject", "until"),
-    )
+    __slots__ = ("checks", "id", "named", "principal", "queries", "scoped", "service", "session", "subject", "until")
 
     def __init__(self, principal: Principal, subject: Subject, until: float) -> None:
         self.principal = principal
@@ -184,8 +182,7 @@ class CheckCache:
         reply = self._replies.get((decision.reason, decision.valid_until))
         if reply is None:
             body = check_body(decision)
-            head = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
-            reply = Reply(decision.allowed, str(decision.reason), head, body)
+            reply = Reply(decision.allowed, str(decision.reason), json_head(body), body)
             if len(self._replies) >= MOST_REPLIES:
                 self._replies = {}
             self._replies[decision.reason, decision.valid_until] = reply
@@ -246,10 +243,6 @@ class CheckCache:
         self._callers, self._old_callers, self._subjects, self._old_subjects = {}, {}, {}, {}
         self._replies = {}
         self._spent = 0
-
-    def sizes(self) -> tuple[int, int]:
-        """Tokens and subjects that are kept."""
-        return len(self._callers) + len(self._old_callers), len(self._subjects) + len(self._old_subjects)
 
     def _subject(self, user: str) -> Subject | None:
         found = self._subjects.get(user)

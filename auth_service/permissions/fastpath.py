@@ -19,8 +19,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from auth_service.core.connections import Resources
 from auth_service.core.http.edge import replayed
-from auth_service.core.http.error_answers import answer_to
-from auth_service.permissions.cache import CheckCache, Headers, Reply
+from auth_service.core.http.fast_routes import VARY, Headers, json_head, plain_head, refused
+from auth_service.permissions.cache import CheckCache, Reply
 from auth_service.permissions.callers import caller_of
 from auth_service.permissions.checks import answer_checks
 from auth_service.permissions.schemas import MAX_CHECKS, BatchAnswer, check_answer, check_body
@@ -28,12 +28,10 @@ from auth_service.permissions.schemas import MAX_CHECKS, BatchAnswer, check_answ
 Check = tuple[str, UUID | None, UUID | None]
 ForwardAuth = Callable[..., Awaitable[dict[str, str]]]  # as auth.forward_auth.verify
 
-_BEARER = re.compile(rb"Bearer ([A-Za-z0-9_.-]+)")
 _CODE = re.compile(r"[A-Za-z0-9_.:*-]{1,128}")
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _ONE = {"permission", "user_id", "session_id"}
 MOST_CODES = 10
-VARY = (b"vary", b"Origin")  # as of every answer behind CORS
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +58,8 @@ class FastPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = _ROUTES.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
-        token = None if route is None else _plain_token(scope["headers"])
-        if route is None or token is None:
+        head = None if route is None else plain_head(scope)
+        if route is None or head is None or head.token is None:
             await self._app(scope, receive, send)
             return
         if route is _VERIFY:
@@ -74,7 +72,7 @@ class FastPath:
             await self._app(scope, receive, send)
             return
         scope["route"] = route
-        status, headers, body = await self._answer(route, token, asked, scope)
+        status, headers, body = await self._answer(route, head.token, asked, scope)
         await send({"type": "http.response.start", "status": status, "headers": [*headers, VARY]})
         await send({"type": "http.response.body", "body": body})
 
@@ -90,10 +88,9 @@ class FastPath:
                     return 200, reply.head, reply.body
                 return 200, *await self._loaded(route, resources, cache, token, asked)
         except Exception as error:
-            refusal = await answer_to(scope, error)
-            if refusal is None:
+            if (refusal := await refused(scope, error)) is None:
                 raise
-            return refusal.status_code, refusal.raw_headers, bytes(refusal.body)
+            return refusal
 
     async def _loaded(
         self, route: _Route, resources: Resources, cache: CheckCache, token: str, asked: Any
@@ -111,7 +108,7 @@ class FastPath:
         else:
             answer = BatchAnswer(results=[check_answer(decision) for decision in decisions])
             body = answer.__pydantic_serializer__.to_json(answer, exclude_none=True)
-        return [(b"content-length", str(len(body)).encode()), (b"content-type", b"application/json")], body
+        return json_head(body), body
 
 
 def _kept(cache: CheckCache, token: str, check: Check) -> Reply | None:
@@ -123,20 +120,6 @@ def _kept(cache: CheckCache, token: str, check: Check) -> Reply | None:
     code, user, session = check
     kept = cache.find(caller, code, str(user) if user else None, str(session) if session else None, now)
     return None if kept is None else kept.reply
-
-
-def _plain_token(headers: Headers) -> str | None:
-    """Of the one Authorization header; None where anything in the head asks for more than that."""
-    token = None
-    for name, value in headers:
-        if name == b"authorization":
-            match = _BEARER.fullmatch(value)
-            if match is None or token is not None:
-                return None
-            token = match[1].decode()
-        elif name in {b"cookie", b"origin"} or (name == b"content-type" and value != b"application/json"):
-            return None
-    return token
 
 
 def codes_in(query: bytes) -> list[str] | None:

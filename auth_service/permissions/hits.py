@@ -8,7 +8,7 @@ LOG_CACHED_CHECKS asks for it.
 
 import re
 import secrets
-from collections.abc import Sequence
+from functools import lru_cache
 from itertools import count
 from time import perf_counter
 from typing import Any
@@ -20,15 +20,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from auth_service.config import Settings
 from auth_service.core.http.edge import (
     ANSWER_HEADERS,
+    BODY_LIMITS,
     HEADER_LIMIT,
     HSTS,
     NO_STORE,
     REQUEST_ID,
-    host_is_allowed,
+    host_check,
     replayed,
 )
+from auth_service.core.http.fast_routes import VARY, json_head
 from auth_service.permissions.cache import ALWAYS, MOST_ASKED, Asked, Caller, CheckCache, Reply
-from auth_service.permissions.fastpath import VARY, codes_in
+from auth_service.permissions.fastpath import codes_in
 from auth_service.permissions.patterns import covers
 from auth_service.permissions.schemas import MAX_CHECKS
 
@@ -37,7 +39,7 @@ log = structlog.get_logger(__name__)
 CHECK, BATCH, VERIFY = "/api/v1/permissions/check", "/api/v1/permissions/check/batch", "/api/v1/auth/verify"
 METHODS = {CHECK: "POST", BATCH: "POST", VERIFY: "GET"}
 _COUNTED = {path: (method, path.removeprefix("/api/v1")) for path, method in METHODS.items()}
-BATCH_LIMIT = 256 * 1024
+BATCH_LIMIT = BODY_LIMITS[BATCH]
 # Headers that the ordinary way goes by (True), and those whose value changes nothing that the answer shows.
 _PLAIN = dict.fromkeys(
     b"accept accept-encoding accept-language cache-control connection forwarded keep-alive pragma priority te"
@@ -52,7 +54,7 @@ _USER_FIRST = re.compile(rb'\{"user_id": ?"(%b)", ?%b\}' % (_ID, _CODE))
 _ITEM = {"permission", "user_id", "session_id"}
 LONGEST_NAME = max(map(len, _PLAIN))
 LONGEST_QUERY = 2048
-MOST_KNOWN = 256  # hosts, and queries
+MOST_QUERIES = 256
 MOST_HEADS = 512
 
 
@@ -63,12 +65,11 @@ class Hits:
         self._app = app
         self._state = state
         self._logs = settings.log_cached_checks
-        self._allowed = frozenset(host.lower() for host in settings.allowed_hosts)
         start = secrets.randbits(63)  # of this worker's numbers: an id only has to be another one each time
         self._ids = (b"%016x" % number for number in count(start))
         self._heads: dict[str, dict[tuple[tuple[bytes, bytes], ...], tuple[bytes, None]]] = {p: {} for p in METHODS}
-        self._hosts: set[bytes] = set()
-        self._queries: dict[bytes, Sequence[str] | None] = {}
+        self._is_allowed = host_check(settings)
+        self._codes = lru_cache(maxsize=MOST_QUERIES)(codes_in)
         self._tail = [NO_STORE, *([HSTS] if settings.production else [])]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,7 +100,8 @@ class Hits:
             await self._app(scope, receive, send)
             return
         if known is None and head[1] is None:
-            self._remember(path, given, authorization)
+            # A client that asks again and again sends the same head each time; this one was good for an answer.
+            _remember(self._heads[path], given, (authorization, None), MOST_HEADS)
         headers = [*reply.head, VARY, *ANSWER_HEADERS, (b"x-request-id", request_id), *self._tail]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
@@ -125,25 +127,10 @@ class Hits:
             fits = b"content-length" not in given and b"content-type" not in given
         else:
             fits = given.get(b"content-type") == b"application/json" and len(given.get(b"content-length", b"")) <= 12
-        if not fits or (host not in self._hosts and not self._is_allowed(host)):
+        if not fits or not self._is_allowed(host):
             return None
         request_id = given.get(b"x-request-id")
         return authorization, request_id if request_id and REQUEST_ID.fullmatch(request_id) else None
-
-    def _remember(self, path: str, headers: tuple[tuple[bytes, bytes], ...], authorization: bytes) -> None:
-        """A client that asks again and again sends the same head each time; this one was good for an answer."""
-        known = self._heads[path]
-        if len(known) >= MOST_HEADS:
-            known.clear()
-        known[headers] = authorization, None
-
-    def _is_allowed(self, host: bytes) -> bool:
-        if not host_is_allowed(self._allowed, host):
-            return False
-        if len(self._hosts) >= MOST_KNOWN:
-            self._hosts.clear()
-        self._hosts.add(host)
-        return True
 
     def _reply(self, scope: Scope, path: str, authorization: bytes, message: Message | None) -> Reply | None:
         """The lease is looked at here, when all of the request has come, and nothing waits until the answer goes."""
@@ -184,23 +171,15 @@ class Hits:
             until, granted = min(until, kept.until), granted + 1
         if granted:
             cache.decided["granted"] += granted
-        _remember(caller.queries, query, Asked(caller.named, until, granted))
+        _remember(caller.queries, query, Asked(caller.named, until, granted), MOST_ASKED)
         return caller.named
 
-    def _codes(self, query: bytes) -> Sequence[str] | None:
-        try:
-            return self._queries[query]
-        except KeyError:
-            if len(self._queries) >= MOST_KNOWN:
-                self._queries.clear()
-            codes = self._queries[query] = codes_in(query)
-            return codes
 
-
-def _remember(known: dict[bytes, Asked], question: bytes, asked: Asked) -> None:
-    if len(known) >= MOST_ASKED:
+def _remember(known: dict[Any, Any], key: Any, value: Any, most: int) -> None:
+    """What is full begins anew: whoever asks again and again is soon back."""
+    if len(known) >= most:
         known.clear()
-    known[question] = asked
+    known[key] = value
 
 
 async def _joined(message: Message, receive: Receive) -> tuple[Message, Receive]:
@@ -235,7 +214,7 @@ def _one(cache: CheckCache, caller: Caller, body: bytes, now: float) -> Reply | 
     if kept is None:
         return None
     if user is None:
-        _remember(caller.checks, body, Asked(kept.reply, kept.until, 0))
+        _remember(caller.checks, body, Asked(kept.reply, kept.until, 0), MOST_ASKED)
     cache.decided[kept.reply.reason] += 1
     return kept.reply
 
@@ -258,8 +237,7 @@ def _batch(cache: CheckCache, caller: Caller, body: bytes, now: float) -> Reply 
     for reply in replies:
         cache.decided[reply.reason] += 1
     answer = b'{"results":[%b]}' % b",".join([reply.body for reply in replies])
-    head = [(b"content-length", b"%d" % len(answer)), (b"content-type", b"application/json")]
-    return Reply(True, "", head, answer)
+    return Reply(True, "", json_head(answer), answer)
 
 
 def _items_in(body: bytes) -> list[Any] | None:

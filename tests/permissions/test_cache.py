@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import tracemalloc
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,40 +13,23 @@ from pydantic import SecretStr
 
 from auth_service.core import leases
 from auth_service.core.coherence import CHANNEL
-from auth_service.permissions import hits
 from auth_service.permissions.cache import ANSWER_BYTES, SUBJECT_BYTES, CheckCache
 from auth_service.permissions.decision import Decision, Reason
 from tests.conftest import Fresh
 from tests.support.access import create_permission, create_role, grant, revoke
 from tests.support.api import PASSWORD, V1, Api, Tokens, tokens_of
+from tests.support.check_cast import CHECK
 from tests.support.command import Command
 from tests.support.scrape import read, value
 from tests.support.tcp_gate import gate_to
 
-CHECK = f"{V1}/permissions/check"
 PATIENCE_SECONDS = 30
-
-
-@pytest.fixture
-def found(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The paths that were answered from memory, in their order."""
-    answered: list[str] = []
-    reply = hits.Hits._reply
-
-    def noted(self: Any, scope: Any, path: str, *more: Any) -> Any:
-        answer = reply(self, scope, path, *more)
-        if answer is not None:
-            answered.append(path)
-        return answer
-
-    monkeypatch.setattr(hits.Hits, "_reply", noted)
-    return answered
 
 
 async def says(api: Api, headers: dict[str, str], code: str, user: UUID | None = None) -> str:
     """The reason; the error's code where there is none."""
     about = {} if user is None else {"user_id": str(user)}
-    answer = await api.http.post(CHECK, json={"permission": code, **about}, headers=headers)
+    answer = await api.http.post(f"{V1}{CHECK}", json={"permission": code, **about}, headers=headers)
     body = answer.json()
     return str(body.get("reason", body.get("error")))
 
@@ -160,10 +143,10 @@ async def test_jwt_7_a_retired_key_ends_for_every_worker(pair: Pair) -> None:
     assert await says(pair.there, again.bearer, pair.code) == "granted"
 
 
-async def test_what_was_read_before_a_change_is_not_kept(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The load has its answer from Postgres, and is held up until the change has been answered."""
+def hold_up_the_first_load(api: Api, monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]:
+    """The first event: it has its answer from Postgres. It goes on with that after the second one."""
     read_it, go_on = asyncio.Event(), asyncio.Event()
-    fetch = pair.there.resources.hot.fetch
+    fetch = api.resources.hot.fetch
 
     async def held_up(query: str, *args: Any, **options: Any) -> Any:
         rows = await fetch(query, *args, **options)
@@ -172,7 +155,13 @@ async def test_what_was_read_before_a_change_is_not_kept(pair: Pair, monkeypatch
             await go_on.wait()
         return rows
 
-    monkeypatch.setattr(pair.there.resources.hot, "fetch", held_up)
+    monkeypatch.setattr(api.resources.hot, "fetch", held_up)
+    return read_it, go_on
+
+
+async def test_what_was_read_before_a_change_is_not_kept(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The load has its answer from Postgres, and is held up until the change has been answered."""
+    read_it, go_on = hold_up_the_first_load(pair.there, monkeypatch)
     began_before = asyncio.create_task(pair.about())
     await read_it.wait()
     assert (await revoke(pair.here, pair.root, pair.user.id, pair.role)).status_code == 204
@@ -184,17 +173,7 @@ async def test_what_was_read_before_a_change_is_not_kept(pair: Pair, monkeypatch
 async def test_who_asks_after_the_change_does_not_join_who_asked_before(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read_it, go_on = asyncio.Event(), asyncio.Event()
-    fetch = pair.there.resources.hot.fetch
-
-    async def held_up(query: str, *args: Any, **options: Any) -> Any:
-        rows = await fetch(query, *args, **options)
-        if "FROM lineage" in query and not read_it.is_set():
-            read_it.set()
-            await go_on.wait()
-        return rows
-
-    monkeypatch.setattr(pair.there.resources.hot, "fetch", held_up)
+    read_it, go_on = hold_up_the_first_load(pair.there, monkeypatch)
     before = asyncio.create_task(pair.about())
     await read_it.wait()
     assert (await revoke(pair.here, pair.root, pair.user.id, pair.role)).status_code == 204
@@ -355,7 +334,7 @@ async def test_what_is_kept_stays_within_its_bytes(fresh: Fresh) -> None:
     for _ in range(20_000):
         granted(cache, often)
         granted(cache, uuid4())
-    _, subjects = cache.sizes()
+    subjects = len(cache._subjects) + len(cache._old_subjects)
     assert 1000 < subjects <= 2_000_000 / SUBJECT_BYTES
     assert str(often) in cache._subjects or str(often) in cache._old_subjects
 

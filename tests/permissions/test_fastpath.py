@@ -6,8 +6,6 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as some
 
 from auth_service.config import Settings
 from auth_service.permissions import fastpath
@@ -15,7 +13,18 @@ from auth_service.permissions.step_up import FRESH
 from tests.conftest import Fresh
 from tests.support.access import create_permission, create_role, grant
 from tests.support.api import V1
-from tests.support.check_cast import BATCH, CHECK, FIELDS, QUERIES, VERIFY, WRONG, Cast, both, cast_of, spelt
+from tests.support.check_cast import (
+    BATCH,
+    CHECK,
+    QUERIES,
+    VERIFY,
+    Cast,
+    both,
+    cast_of,
+    drawn_bodies,
+    spelt,
+    statuses_of_all,
+)
 from tests.support.viewer import STEP, Viewer, Watch, enrol
 
 
@@ -40,14 +49,7 @@ def handled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 async def test_chk_1_every_caller_is_answered_as_ever(cast: Cast, handled: list[str]) -> None:
-    seen = set()
-    for caller in cast.callers:
-        for user in [None, *cast.users]:
-            for code in cast.codes:
-                body = {"permission": code, **({} if user is None else {"user_id": user})}
-                seen.add((await both(cast, caller, "POST", CHECK, orjson.dumps(body))).status_code)
-        for query in ("", f"?permission={cast.codes[0]}", "?permission=films%3Awatch&permission=users:write"):
-            seen.add((await both(cast, caller, "GET", f"{VERIFY}{query}")).status_code)
+    seen = await statuses_of_all(cast)
     assert seen == {200, 401, 403}
     assert len(handled) > 100
     assert {CHECK, VERIFY} <= set(handled)
@@ -68,14 +70,7 @@ async def test_a_batch_is_answered_in_its_order(cast: Cast, handled: list[str]) 
 
 
 async def test_edg_5_whatever_is_sent_is_answered_as_ever(cast: Cast) -> None:
-    bodies: list[Any] = []
-
-    @settings(max_examples=150, database=None, suppress_health_check=[HealthCheck.too_slow])
-    @given(some.one_of(FIELDS, some.fixed_dictionaries({"checks": some.lists(FIELDS, max_size=3)}), WRONG))
-    def draw(value: Any) -> None:
-        bodies.append(value)
-
-    draw()
+    bodies = drawn_bodies(150)
     for value in bodies:
         text = orjson.dumps(spelt(cast, value))
         for caller in ("holder", "service"):

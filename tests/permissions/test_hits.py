@@ -1,7 +1,6 @@
 """What is answered from memory is what the stores would say, to the byte, whoever asks and whatever is sent."""
 
 import asyncio
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -9,16 +8,24 @@ import httpx
 import orjson
 import pytest
 import structlog
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as some
 
 from auth_service.config import Settings
-from auth_service.permissions import hits
 from auth_service.permissions.step_up import FRESH
 from tests.conftest import Fresh
 from tests.support.access import create_permission, create_role, grant
 from tests.support.api import V1, Api, StoppedClock, Tokens
-from tests.support.check_cast import BATCH, CHECK, FIELDS, QUERIES, VERIFY, WRONG, Cast, both, cast_of, spelt
+from tests.support.check_cast import (
+    BATCH,
+    CHECK,
+    QUERIES,
+    VERIFY,
+    Cast,
+    both,
+    cast_of,
+    drawn_bodies,
+    spelt,
+    statuses_of_all,
+)
 from tests.support.logged import until_logged
 from tests.support.scrape import read, value
 from tests.support.viewer import STEP, Viewer, Watch, enrol
@@ -29,35 +36,12 @@ async def cast(api: Api) -> Cast:
     return await cast_of(api)
 
 
-@pytest.fixture
-def found(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The paths that were answered from memory, in their order."""
-    answered: list[str] = []
-    reply = hits.Hits._reply
-
-    def noted(self: Any, scope: Any, path: str, *more: Any) -> Any:
-        answer = reply(self, scope, path, *more)
-        if answer is not None:
-            answered.append(path.removeprefix(V1))
-        return answer
-
-    monkeypatch.setattr(hits.Hits, "_reply", noted)
-    return answered
-
-
 async def asks(api: Api, tokens: Tokens, code: str) -> httpx.Response:
     return await api.http.post(f"{V1}{CHECK}", json={"permission": code}, headers=tokens.bearer)
 
 
 async def test_chk_1_every_caller_is_answered_as_ever(cast: Cast, found: list[str]) -> None:
-    seen = set()
-    for caller in cast.callers:
-        for user in [None, *cast.users]:
-            for code in cast.codes:
-                body = {"permission": code, **({} if user is None else {"user_id": user})}
-                seen.add((await both(cast, caller, "POST", CHECK, orjson.dumps(body), times=2)).status_code)
-        for query in ("", f"?permission={cast.codes[0]}", "?permission=films%3Awatch&permission=users:write"):
-            seen.add((await both(cast, caller, "GET", f"{VERIFY}{query}", times=2)).status_code)
+    seen = await statuses_of_all(cast, times=2)
     assert seen == {200, 401, 403}
     assert found.count(CHECK) > 20
     assert found.count(VERIFY) > 3
@@ -87,14 +71,7 @@ async def test_a_batch_is_answered_in_its_order(cast: Cast, found: list[str], sp
 
 async def test_edg_5_whatever_is_sent_is_answered_as_ever(cast: Cast) -> None:
     """After what it might be taken for was kept."""
-    bodies: list[Any] = []
-
-    @settings(max_examples=60, database=None, suppress_health_check=[HealthCheck.too_slow])
-    @given(some.one_of(FIELDS, some.fixed_dictionaries({"checks": some.lists(FIELDS, max_size=3)}), WRONG))
-    def draw(body: Any) -> None:
-        bodies.append(body)
-
-    draw()
+    bodies = drawn_bodies(60)
     for caller in ("holder", "service"):
         await both(cast, caller, "POST", CHECK, b'{"permission":"films:watch","user_id":"%b"}' % cast.users[0].encode())
     for drawn in bodies:

@@ -5,6 +5,8 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import orjson
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from tests.support.access import create_permission, create_role, grant, moment
@@ -106,3 +108,29 @@ def spelt(cast: Cast, value: Any) -> Any:
 QUERIES = ["?", "?permission", "?permission=", "?permission=a%20b", "?permission=%00", "?permission=a;b", "?other=1"]
 QUERIES += ["?permission=films:watch&x=1", "?permission=%D0%B0:b", "?permission=a+b", f"?permission={'a' * 129}"]
 QUERIES += [f"?permission=a:b{'&permission=a:b' * more}" for more in (9, 10)]
+
+
+async def statuses_of_all(cast: Cast, *, times: int = 1) -> set[int]:
+    """Of every caller's question about everybody, by each code, and at the forward authentication."""
+    seen = set()
+    for caller in cast.callers:
+        for user in [None, *cast.users]:
+            for code in cast.codes:
+                body = {"permission": code, **({} if user is None else {"user_id": user})}
+                seen.add((await both(cast, caller, "POST", CHECK, orjson.dumps(body), times=times)).status_code)
+        for query in ("", f"?permission={cast.codes[0]}", "?permission=films%3Awatch&permission=users:write"):
+            seen.add((await both(cast, caller, "GET", f"{VERIFY}{query}", times=times)).status_code)
+    return seen
+
+
+def drawn_bodies(examples: int) -> list[Any]:
+    """Of checks and batches, right and wrong in many ways."""
+    bodies: list[Any] = []
+
+    @settings(max_examples=examples, database=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(some.one_of(FIELDS, some.fixed_dictionaries({"checks": some.lists(FIELDS, max_size=3)}), WRONG))
+    def draw(body: Any) -> None:
+        bodies.append(body)
+
+    draw()
+    return bodies

@@ -32,7 +32,7 @@ def current_call() -> Call:
 
 
 def note_change() -> None:
-    """The answer to this request, or the end of this command, waits until no worker answers from what was before."""
+    """The answer to this request waits until no worker answers from what was before."""
     _current.get().changed = True
 
 

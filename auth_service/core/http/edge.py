@@ -122,10 +122,8 @@ class Edge:
         self._settings = settings
         self._metrics = metrics
         self._trace_id = trace_id
-        self._hosts = frozenset(host.lower() for host in settings.allowed_hosts)
-        self._is_listed = lru_cache(maxsize=64)(
-            partial(host_is_allowed, self._hosts)
-        )  # nearly everybody writes the same Host
+        self._hosts = _names(settings)
+        self._is_listed = host_check(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -202,6 +200,15 @@ class Edge:
             raise InvalidPath
         if scope["query_string"] and _has_bad_text(unquote_to_bytes(scope["query_string"])):
             raise InvalidPath
+
+
+def host_check(settings: Settings) -> Callable[[bytes], bool]:
+    """Whether a Host header names one of ALLOWED_HOSTS; it remembers, since nearly everybody writes the same."""
+    return lru_cache(maxsize=64)(partial(host_is_allowed, _names(settings)))
+
+
+def _names(settings: Settings) -> frozenset[str]:
+    return frozenset(host.lower() for host in settings.allowed_hosts)
 
 
 def host_is_allowed(allowed: Collection[str], header: bytes, *, by_address: bool = False) -> bool:

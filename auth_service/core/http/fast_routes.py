@@ -19,7 +19,7 @@ Asked = TypeVar("Asked")
 Headers = list[tuple[bytes, bytes]]
 
 _BEARER = re.compile(rb"Bearer ([A-Za-z0-9_.-]+)")
-_VARY = (b"vary", b"Origin")  # as of every answer behind CORS
+VARY = (b"vary", b"Origin")  # as of every answer behind CORS
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class FastRoutes:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self._routes.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
-        head = None if route is None or scope["query_string"] else _plain_head(scope)
+        head = None if route is None or scope["query_string"] else plain_head(scope)
         if route is None or head is None:
             await self._app(scope, receive, send)
             return
@@ -67,7 +67,7 @@ class FastRoutes:
             return
         scope["route"] = route
         status, headers, answer = await _answered(route, asked, scope)
-        await send({"type": "http.response.start", "status": status, "headers": [*headers, _VARY]})
+        await send({"type": "http.response.start", "status": status, "headers": [*headers, VARY]})
         await send({"type": "http.response.body", "body": answer})
 
 
@@ -75,14 +75,24 @@ async def _answered(route: FastRoute[Any], asked: Any, scope: Scope) -> tuple[in
     try:
         body = await route.answer(scope["app"].state, asked)
     except Exception as error:
-        refusal = await answer_to(scope, error)
-        if refusal is None:
+        if (refusal := await refused(scope, error)) is None:
             raise
-        return refusal.status_code, refusal.raw_headers, bytes(refusal.body)
-    return 200, [(b"content-length", str(len(body)).encode()), (b"content-type", b"application/json")], body
+        return refusal
+    return 200, json_head(body), body
 
 
-def _plain_head(scope: Scope) -> Head | None:
+async def refused(scope: Scope, error: Exception) -> tuple[int, Headers, bytes] | None:
+    """What the ordinary route would say of it; None for what is no error of ours and no failure of a store."""
+    refusal = await answer_to(scope, error)
+    return None if refusal is None else (refusal.status_code, refusal.raw_headers, bytes(refusal.body))
+
+
+def json_head(body: bytes) -> Headers:
+    return [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
+
+
+def plain_head(scope: Scope) -> Head | None:
+    """None where anything in the head asks for more than one bearer token and JSON."""
     token = agent = None
     for name, value in scope["headers"]:
         if name == b"authorization":
