@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from fastapi import APIRouter, FastAPI
@@ -21,6 +21,7 @@ from auth_service.auth.fast_refresh import REFRESH
 from auth_service.auth.forward_auth import verify
 from auth_service.auth.forward_auth_router import router as forward_auth_router
 from auth_service.auth.router import router as auth_router
+from auth_service.changes.router import router as changes_router
 from auth_service.config import Settings, load_settings
 from auth_service.core import health
 from auth_service.core.clock import Clock, utc_now
@@ -95,7 +96,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     tracing = _tracing(settings)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         await asyncio.to_thread(warm_up)
         async with (
             open_resources(settings, clock, metrics) as resources,
@@ -106,7 +107,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
             app.state.resources = resources
             if not settings.has_mail:
                 log.warning("mail_not_configured", remedy="set SMTP_URL, or nobody can reset a forgotten password")
-            yield
+            yield {"draining": asyncio.Event()}
         forget_worker()
 
     app = Service(
@@ -160,6 +161,7 @@ def _api() -> APIRouter:
     # The order of the documentation; with tracing also that in which they are tried, so what is asked most comes first.
     for router in (
         permissions_router,
+        changes_router,
         forward_auth_router,
         auth_router,
         sessions_router,

@@ -82,7 +82,7 @@ class DrainingServer(uvicorn.Server):
 
     def _drain(self) -> None:
         log.info("draining", seconds=self.config.drain_seconds)
-        self.lifespan.state["draining"] = True
+        self.lifespan.state["draining"].set()
         # Each answer takes its connection out of the proxy's pool: none is left to be used just as it is closed.
         self.config.encoded_headers = [*self.config.encoded_headers, _CLOSE]
         self.server_state.default_headers.append(_CLOSE)  # the list that requests in hand have already

@@ -17,6 +17,7 @@ import structlog
 
 from auth_service.config import Settings
 from auth_service.core import leases
+from auth_service.core.change_log import ChangeLog
 from auth_service.core.errors import AppError, is_store_failure
 from auth_service.core.leases import Leases, read_message
 from auth_service.core.stores.postgres import Primary
@@ -58,6 +59,7 @@ class Coherence:
         self._forget: Callable[[], None] = lambda: None
         self._changed: Callable[[str], None] = lambda _what: None
         self.until = _NEVER  # by `boot_seconds`: what was kept may be answered until then
+        self.log = ChangeLog()
         self.hearing = asyncio.Event()  # whether changes are heard of, so that something may be kept
         if self._off:
             self.hearing.set()
@@ -134,6 +136,7 @@ class Coherence:
         finally:
             self._leases = None
             self.hearing.clear()
+            self.log.end()
             self._askers, self._asked = [], {}  # who waits is let go by its own time
             self.until = mine.held_until + self._grace
             if (task := asyncio.current_task()) is not None and task.cancelling():
@@ -161,12 +164,16 @@ class Coherence:
         message = read_message(text)
         if message is None:
             self._changed(text)
+            self.log.hear_change(text)
             return
         now = boot_seconds()
         mine.hear(message, now)
         if self._leases is not mine:
             return
         self.until = mine.held_until
+        self.log.hear_message(message.worker, message.number)
+        if message.worker == mine.me:
+            self.log.prove(mine.held_until - mine.lease)
         if mine.owes:
             self._speak.set()
         if self._asked:

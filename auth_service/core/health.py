@@ -70,6 +70,12 @@ class NotMigrated(AppError):
     code, detail = "not_migrated", "the schema is missing: run auth-service migrate"
 
 
+def is_draining(request: Request) -> bool:
+    """Asked of a request that goes on, too: the event is the server's, the state a copy of when it came (REL-7)."""
+    draining: asyncio.Event | None = getattr(request.state, "draining", None)
+    return draining is not None and draining.is_set()
+
+
 def create_router(concerns: Mapping[str, Concern], of_postgres: Sequence[Measure] = ()) -> APIRouter:
     """`concerns`: parts whose trouble degrades the service and stops nothing; each answers "ok" or in words.
     `of_postgres`: what is measured there for /metrics.
@@ -103,7 +109,7 @@ def create_router(concerns: Mapping[str, Concern], of_postgres: Sequence[Measure
 
         "draining", also 503: it is being stopped, and requests that come all the same are still answered (REL-7).
         """
-        if getattr(request.state, "draining", False):
+        if is_draining(request):
             return JSONResponse({"status": "draining"}, 503, {"Retry-After": "1"})
         nonlocal connected
         with going_first():

@@ -82,6 +82,8 @@ async def current_principal(request: Request, resources: Res) -> Principal:
         check_csrf(request, resources.settings, resources.secrets, principal.session_id)
         return principal
     principal = await authenticate(resources, bearer)
+    if "no-cache" in request.headers.get("cache-control", "").lower():
+        await _not_recorded(resources, principal)
     if cookie is not None:
         try:
             other = await authenticate(resources, cookie)
@@ -90,6 +92,13 @@ async def current_principal(request: Request, resources: Res) -> Principal:
         if other.session_id != principal.session_id:
             raise AmbiguousCredentials
     return principal
+
+
+async def _not_recorded(resources: Resources, principal: Principal) -> None:
+    """For whoever has heard of a change and asks again: Redis may not have been told of it yet."""
+    if await resources.denylist.is_recorded(principal.claims):
+        note_ended()
+        raise Unauthenticated
 
 
 async def current_user(principal: Annotated[Principal, Depends(current_principal)]) -> Principal:

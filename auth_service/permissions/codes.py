@@ -6,6 +6,7 @@ OWN_CODES = frozenset(
     {
         CHECK_OTHERS,
         "audit:read",
+        "changes:read",
         "permissions:read",
         "permissions:write",
         "roles:read",

@@ -59,7 +59,7 @@ class FastPath:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = _ROUTES.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
         head = None if route is None else plain_head(scope)
-        if route is None or head is None or head.token is None:
+        if route is None or head is None or head.token is None or head.fresh:
             await self._app(scope, receive, send)
             return
         if route is _VERIFY:

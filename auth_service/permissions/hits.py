@@ -28,7 +28,7 @@ from auth_service.core.http.edge import (
     host_check,
     replayed,
 )
-from auth_service.core.http.fast_routes import VARY, json_head
+from auth_service.core.http.fast_routes import VARY, json_head, wants_fresh
 from auth_service.permissions.cache import ALWAYS, MOST_ASKED, Asked, Caller, CheckCache, Reply
 from auth_service.permissions.fastpath import codes_in
 from auth_service.permissions.patterns import covers
@@ -116,6 +116,8 @@ class Hits:
         for name, value in headers:
             counts = _PLAIN.get(name)
             if counts is None or name in given:
+                return None
+            if name == b"cache-control" and wants_fresh(value):
                 return None
             size += LONGEST_NAME + len(value)  # more than it is
             if counts:

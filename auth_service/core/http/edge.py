@@ -31,6 +31,7 @@ HEADER_LIMIT = 16 * 1024
 PATHS_BY_ADDRESS = frozenset({"/metrics", "/health/live", "/health/ready"})  # what machines ask of one replica
 FORM_PATH = "/api/v1/auth/token"  # RFC 6749 section 4.4.2 asks by form
 FORM = b"application/x-www-form-urlencoded"
+STREAM_PATHS = frozenset({"/api/v1/changes"})  # answers that go on: what they take is how long they lasted
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # They change nothing that a decision rests on, and so wait for no other worker. Where one ends something all the same,
 # as a login does that is a session too many, the denylist notes it.
@@ -141,12 +142,12 @@ class Edge:
         call = Call(request_id, state["client_address"])
         begun = begin_call(call)
         started = time.perf_counter()
-        status = 0
+        status, begun_after = 0, 0.0
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
+            nonlocal status, begun_after
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, begun_after = message["status"], time.perf_counter() - started
                 if call.changed or (may_change and (status < 400 or status in TELLING or call.met_ended)):
                     await scope["app"].state.resources.coherence.settled()
                 _add_headers(message, request_id, self._settings.production)
@@ -175,7 +176,8 @@ class Edge:
         finally:
             end_call(begun)
             seconds = time.perf_counter() - started
-            self._metrics.count_request(method, _route_of(scope), status, seconds)
+            counted = begun_after if scope["path"] in STREAM_PATHS else seconds
+            self._metrics.count_request(method, _route_of(scope), status, counted)
             log.info(
                 "request",
                 method=method,
@@ -327,10 +329,18 @@ def replayed(first: Message, receive: Receive) -> Receive:
 
 
 def _without_body(send: Send) -> Send:
-    """HEAD is a GET whose body stays here (RFC 9110 section 9.3.2): the same headers, Content-Length too."""
+    """HEAD is a GET whose body stays here (RFC 9110 section 9.3.2): the same headers, Content-Length too. One that
+    would go on ends as it begins: to its route the client has gone.
+    """
+    ended = False
 
     async def send_head(message: Message) -> None:
-        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+        nonlocal ended
+        if message["type"] != "http.response.body":
+            await send(message)
+        elif not ended:
+            ended = True
+            await send({"type": "http.response.body", "body": b""})
 
     return send_head
 

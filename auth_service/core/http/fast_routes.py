@@ -24,11 +24,12 @@ VARY = (b"vary", b"Origin")  # as of every answer behind CORS
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a plain call says of itself; `token` is the bearer's."""
+    """What a plain call says of itself; `token` is the bearer's, `fresh` that it wants nothing from a memory."""
 
     address: str | None
     token: str | None
     user_agent: str | None
+    fresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def json_head(body: bytes) -> Headers:
 
 def plain_head(scope: Scope) -> Head | None:
     """None where anything in the head asks for more than one bearer token and JSON."""
-    token = agent = None
+    token, agent, fresh = None, None, False
     for name, value in scope["headers"]:
         if name == b"authorization":
             match = _BEARER.fullmatch(value)
@@ -102,6 +103,13 @@ def plain_head(scope: Scope) -> Head | None:
             token = match[1].decode()
         elif name == b"user-agent":
             agent = value.decode("latin-1") if agent is None else agent
+        elif name == b"cache-control":
+            fresh = fresh or wants_fresh(value)
         elif name in {b"cookie", b"origin"} or (name == b"content-type" and value != b"application/json"):
             return None
-    return Head(scope["state"]["client_address"], token, agent)
+    return Head(scope["state"]["client_address"], token, agent, fresh)
+
+
+def wants_fresh(cache_control: bytes) -> bool:
+    """RFC 9111 section 5.2.1.4: no answer that is kept, which the stores have not confirmed."""
+    return b"no-cache" in cache_control.lower()

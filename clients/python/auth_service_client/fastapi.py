@@ -1,0 +1,32 @@
+"""The dependency behind AuthClient.require; only who calls it needs FastAPI."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Depends, HTTPException
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from auth_service_client.answers import Caller
+from auth_service_client.errors import AuthServiceError, NotAllowed
+from auth_service_client.http_auth import answer_of
+
+if TYPE_CHECKING:
+    from auth_service_client.client import AuthClient
+
+# The documentation gets its "Authorize" by it; what is missing or wrong is answered below.
+_bearer = HTTPBearer(auto_error=False, scheme_name="auth-service")
+
+
+def dependency(client: "AuthClient", permissions: Sequence[str]) -> Callable[..., Awaitable[Caller]]:
+    """The answers' `detail` is an object: error, detail, and with a 403 the reason."""
+
+    async def caller(bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None) -> Caller:
+        try:
+            return await client.authorize(bearer.credentials if bearer else None, *permissions)
+        except AuthServiceError as error:
+            if isinstance(error, NotAllowed):
+                raise  # an operator's case: it belongs into the log, as a 500
+            status, body, headers = answer_of(error)
+            raise HTTPException(status, body, headers) from None
+
+    return caller

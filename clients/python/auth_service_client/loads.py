@@ -1,0 +1,93 @@
+"""Asks the service about many subjects at once: whoever asks while others do goes with the next batch."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+from auth_service_client.answers import Decision, Question
+from auth_service_client.errors import InvalidRequest
+from auth_service_client.memory import Memory, Place
+
+MOST_IN_A_BATCH = 100
+MOST_BATCHES = 4  # at once; ten thousand subjects that are asked for together wait for each other, not for the service
+
+AskMany = Callable[[Sequence[Question]], Awaitable[list[Decision]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    question: Question
+    key: Hashable
+    place: Place
+    answer: asyncio.Future[Decision]
+
+
+def key_of(question: Question) -> Hashable:
+    """Under which a place keeps the answer."""
+    return question.permission if question.session_id is None else (question.permission, str(question.session_id))
+
+
+class Loads:
+    """Of one event loop. `ask_many` must ask the stores, not what a worker keeps: see Client."""
+
+    def __init__(self, memory: Memory, ask_many: AskMany) -> None:
+        self._memory, self._ask_many = memory, ask_many
+        self._waiting: deque[_Load] = deque()
+        self._batches: set[asyncio.Task[None]] = set()
+
+    async def load(self, question: Question) -> Decision:
+        """One question in flight for each subject and permission, until the subject changes; raises as `ask_many`."""
+        place, key = self._memory.place(question.user_id), key_of(question)
+        answer = place.loading.get(key)
+        if answer is None:
+            answer = place.loading[key] = asyncio.get_running_loop().create_future()
+            self._waiting.append(_Load(question, key, place, answer))
+            if len(self._batches) < MOST_BATCHES:
+                batch = asyncio.create_task(self._work())
+                self._batches.add(batch)
+                batch.add_done_callback(self._batches.discard)
+        return await asyncio.shield(answer)
+
+    async def close(self) -> None:
+        for batch in self._batches:
+            batch.cancel()
+        await asyncio.gather(*self._batches, return_exceptions=True)
+        while self._waiting:
+            self._waiting.popleft().answer.cancel()
+
+    async def _work(self) -> None:
+        await asyncio.sleep(0)  # whoever asks in the same turn of the loop comes along
+        while self._waiting:
+            loads = [self._waiting.popleft() for _ in range(min(MOST_IN_A_BATCH, len(self._waiting)))]
+            try:
+                await self._answer(loads)
+            finally:
+                for load in loads:
+                    load.place.loading.pop(load.key, None)
+                    if not load.answer.done():
+                        load.answer.cancel()
+
+    async def _answer(self, loads: list[_Load]) -> None:
+        try:
+            decisions = await self._ask_many([load.question for load in loads])
+        except InvalidRequest as error:
+            if len(loads) > 1:  # of one of them: the others must not suffer from it
+                for load in loads:
+                    await self._answer([load])
+                return
+            _fail(loads, error)
+        except Exception as error:  # noqa: BLE001  whoever waits is told, whatever it is
+            _fail(loads, error)
+        else:
+            for load, decision in zip(loads, decisions, strict=True):
+                self._memory.keep(load.place, load.key, decision)
+                if not load.answer.done():
+                    load.answer.set_result(decision)
+
+
+def _fail(loads: list[_Load], error: Exception) -> None:
+    for load in loads:
+        if not load.answer.done():
+            load.answer.set_exception(error)
+            load.answer.exception()  # looked at: whoever waited may have gone

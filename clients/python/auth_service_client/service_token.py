@@ -1,0 +1,66 @@
+"""The service's own access token: fetched once however many wait, and renewed before it ends (RFC 6749 section 4.4)."""
+
+import asyncio
+import random
+import time
+
+from auth_service_client.config import Config
+from auth_service_client.errors import InvalidToken, NotAllowed
+from auth_service_client.transport import Transport, refusal
+
+PATH = "/api/v1/auth/token"
+RENEW_AT = 0.75  # of its life, and up to a tenth earlier: a fleet that was started together does not renew together
+
+
+class ServiceToken:
+    """Of one event loop. Times are monotonic seconds."""
+
+    def __init__(self, config: Config, transport: Transport) -> None:
+        self._config, self._transport = config, transport
+        self._token = ""
+        self._renew_at = self._ends_at = float("-inf")
+        self._fetching: asyncio.Task[None] | None = None
+
+    async def get(self) -> str:
+        """Raises Unavailable, or NotAllowed for a wrong id or secret."""
+        now = time.monotonic()
+        if now < self._renew_at:
+            return self._token
+        fetching = self._fetch()
+        if now >= self._ends_at:
+            await asyncio.shield(fetching)
+        return self._token
+
+    def forget(self, token: str) -> None:
+        """For one that was refused: it is not given out again."""
+        if token == self._token:
+            self._renew_at = self._ends_at = float("-inf")
+
+    def _fetch(self) -> asyncio.Task[None]:
+        if self._fetching is None or self._fetching.done():
+            self._fetching = asyncio.create_task(self._load())
+            self._fetching.add_done_callback(_look_at)
+        return self._fetching
+
+    async def _load(self) -> None:
+        if self._config.client_id is None or self._config.client_secret is None:
+            raise NotAllowed("no_client_id", "this call needs a service account: set client_id and client_secret")
+        began = time.monotonic()
+        credentials = (self._config.client_id, self._config.client_secret)
+        answer = await self._transport.send("POST", PATH, data={"grant_type": "client_credentials"}, auth=credentials)
+        if answer.status_code != 200:
+            error = refusal(answer)
+            if isinstance(error, InvalidToken):
+                raise NotAllowed(error.code, error.detail, request_id=error.request_id)
+            raise error
+        body = answer.json()
+        life = float(body["expires_in"])
+        self._token = body["access_token"]
+        self._ends_at = began + life
+        self._renew_at = began + life * RENEW_AT * random.uniform(0.9, 1)  # noqa: S311  no secret
+
+
+def _look_at(task: asyncio.Task[None]) -> None:
+    """Nobody need wait for a renewal; while the token is good, a failure is tried again with the next call."""
+    if not task.cancelled():
+        task.exception()
