@@ -1,4 +1,4 @@
-"""Runs the migrations over asyncpg on DATABASE_URL, one process at a time."""
+"""Runs the migrations over asyncpg on DATABASE_DIRECT_URL or DATABASE_URL, one process at a time."""
 
 import asyncio
 
@@ -31,7 +31,7 @@ def run(connection: Connection) -> None:
 
 async def run_online() -> None:
     settings = context.config.attributes.get("settings") or load_settings()
-    primary = Primary(settings.postgres_address)
+    primary = Primary(settings.direct_address)
     engine = open_engine(primary, {"server_settings": {"application_name": "auth-service migrate"}}, ping_seconds=10)
     try:
         async with engine.connect() as connection:

@@ -63,6 +63,7 @@ class Settings(BaseSettings):
 
     app_env: Environment = Environment.DEVELOPMENT
     database_url: PostgresUrl = SecretStr(DEFAULT_DATABASE_URL)
+    database_direct_url: PostgresUrl | None = None
     redis_url: RedisUrl = SecretStr("redis://localhost:6379/0")
     secret_key: SecretStr = SecretStr(DEVELOPMENT_SECRET)
     secret_key_previous: SecretStr | None = None
@@ -173,11 +174,24 @@ class Settings(BaseSettings):
                 problems.append(f"{name.upper()} must have at least 32 bytes: openssl rand -base64 48")
         if self.session_idle_seconds > self.session_absolute_seconds:
             problems.append("SESSION_IDLE_SECONDS must not exceed SESSION_ABSOLUTE_SECONDS")
+        problems += self._pooler_problems()
         if self.production:
             problems += self._production_problems()
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def _pooler_problems(self) -> list[str]:
+        if not self.pooled:
+            if self.postgres_address.says_pooler:
+                return [
+                    "DATABASE_DIRECT_URL must be the server's own address, since DATABASE_URL says that a pooler is in"
+                    " front: locks and news of changes need a session of their own"
+                ]
+            return []
+        if len(self.postgres_address.hosts) > 1:
+            return ["DATABASE_URL must name one pooler where DATABASE_DIRECT_URL is set; that one may list hosts"]
+        return []
 
     def _production_problems(self) -> list[str]:
         problems = []
@@ -263,6 +277,16 @@ class Settings(BaseSettings):
         return read_postgres_url(self.database_url.get_secret_value())
 
     @property
+    def pooled(self) -> bool:
+        """DATABASE_URL leads to a pooler, which may give each transaction to another connection of the server."""
+        return self.database_direct_url is not None
+
+    @property
+    def direct_address(self) -> PostgresAddress:
+        """For what needs a session: migrations, locks that belong to a connection, LISTEN."""
+        return read_postgres_url((self.database_direct_url or self.database_url).get_secret_value())
+
+    @property
     def asyncpg_dsn(self) -> str:
         return self.postgres_address.dsn
 
@@ -274,6 +298,8 @@ class Settings(BaseSettings):
     def options_left_out(self) -> list[tuple[str, str, str]]:
         """Setting, option and reason of what the stores' URLs ask for and the service does without."""
         left_out = {"DATABASE_URL": self.postgres_address.left_out, "REDIS_URL": self.redis_address.left_out}
+        if self.pooled:
+            left_out["DATABASE_DIRECT_URL"] = self.direct_address.left_out
         return [(name, option, why) for name, reasons in left_out.items() for option, why in reasons.items()]
 
 

@@ -1,6 +1,7 @@
 """Real Postgres and Redis for every test: DATABASE_URL and REDIS_URL if set, else throw-away servers of our own.
 
-TEST_REDIS=cluster or TEST_REDIS=sentinel runs the tests on a Redis of that kind.
+TEST_REDIS=cluster or TEST_REDIS=sentinel runs the tests on a Redis of that kind, TEST_POSTGRES=pgbouncer behind a pooler
+in transaction mode.
 """
 
 import asyncio
@@ -30,6 +31,7 @@ from auth_service.core.passwords import hashing as passwords
 from auth_service.core.telemetry.log import as_dicts
 from auth_service.main import create_app
 from tests.support.api import Api
+from tests.support.pgbouncer import PgBouncer, pgbouncer
 from tests.support.redis_topologies import Topology, cluster, flush, sentinel_set
 from tests.support.service_process import ServiceProcess, running_service
 
@@ -90,10 +92,18 @@ class Servers:
     database_url: str
     redis_url: str
     worker: str
+    pooler: PgBouncer | None = None
     second_redis_url: str = ""  # a cluster has no databases, so there is another one for tests that flush
 
     def database(self, name: str) -> str:
         return urlunsplit(urlsplit(self.database_url)._replace(path=f"/{name}"))
+
+    def database_settings(self, name: str) -> dict[str, str]:
+        """For an app on it."""
+        direct = self.database(name)
+        if self.pooler is None:
+            return {"database_url": direct}
+        return {"database_url": self.pooler.url(direct), "database_direct_url": direct}
 
     def redis_db(self, offset: int) -> str:
         """Two Redis databases for each xdist worker: 0 the shared app's, 1 for tests that flush."""
@@ -116,16 +126,20 @@ def servers(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterato
     with ExitStack() as stack:
         postgres = start_postgres(folder / "postgres", durable=False)
         stack.callback(postgres.stop)
+        pooler = None
+        if os.environ.get("TEST_POSTGRES") == "pgbouncer":
+            pooler = stack.enter_context(pgbouncer(folder / "pgbouncer", postgres.url))
         match os.environ.get("TEST_REDIS", ""):
             case "cluster":
                 first, second = (stack.enter_context(cluster(folder / name)) for name in ("first", "second"))
-                yield Servers(postgres.url, first.url, worker_id, second.url)
+                yield Servers(postgres.url, first.url, worker_id, pooler, second.url)
             case "sentinel":
-                yield Servers(postgres.url, stack.enter_context(sentinel_set(folder / "redis")).url, worker_id)
+                sentinels = stack.enter_context(sentinel_set(folder / "redis"))
+                yield Servers(postgres.url, sentinels.url, worker_id, pooler)
             case "":
                 redis = start_redis(folder / "redis", durable=False)
                 stack.callback(redis.stop)
-                yield Servers(postgres.url, redis.url, worker_id)
+                yield Servers(postgres.url, redis.url, worker_id, pooler)
             case other:
                 raise pytest.UsageError(f"TEST_REDIS is cluster or sentinel, not {other}")
 
@@ -217,7 +231,7 @@ async def shared_settings(servers: Servers, template: str) -> Settings:
     name = f"auth_shared_{servers.worker}"
     await _recreate(servers, name, template)
     flush(servers.redis_db(0))
-    return test_settings(database_url=servers.database(name), redis_url=servers.redis_db(0))
+    return test_settings(**servers.database_settings(name), redis_url=servers.redis_db(0))
 
 
 @pytest.fixture(scope="session")
@@ -242,7 +256,7 @@ class Fresh:
         name = f"auth_fresh_{self._servers.worker}_{self._count}"
         await _recreate(self._servers, name, self._template)
         flush(self._servers.redis_db(1))
-        urls = {"database_url": self._servers.database(name), "redis_url": self._servers.redis_db(1)}
+        urls = {**self._servers.database_settings(name), "redis_url": self._servers.redis_db(1)}
         return test_settings(**(urls | overrides))
 
     async def api(self, clock: Clock = utc_now, **overrides: Any) -> Api:

@@ -183,7 +183,7 @@ def _cell(value: Any) -> str:
 
 
 async def _with_resources(settings: Settings, action: Callable[[Resources], Awaitable[Result]]) -> Result:
-    async with open_resources(settings) as resources, sitting_out(resources.primary, settings):
+    async with open_resources(settings) as resources, sitting_out(resources.direct, settings):
         return await action(resources)
 
 

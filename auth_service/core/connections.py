@@ -35,7 +35,8 @@ class Resources:
     settings: Settings
     clock: Clock
     secrets: Secrets
-    primary: Primary  # for who needs a connection of their own
+    primary: Primary  # what both pools connect to
+    direct: Primary  # for who needs a session of their own; the same where no pooler is in front
     engine: AsyncEngine
     db: Database
     hot: HotPool  # the check and the refresh: no ORM, and no queue behind a login flood
@@ -66,7 +67,9 @@ async def open_resources(
         "command_timeout": timeout,
         "server_settings": server_settings,
     }
-    primary = Primary(settings.postgres_address)
+    direct = primary = Primary(settings.direct_address)
+    if settings.pooled:
+        primary = Primary(settings.postgres_address, pooled=True)
     engine = open_engine(
         primary,
         connect,
@@ -91,13 +94,14 @@ async def open_resources(
     secrets = Secrets(settings)
     hasher = PasswordHasher(settings.hash_workers, settings.hash_queue)
     metrics = metrics or Metrics()
-    coherence = Coherence(primary, settings, metrics)
+    coherence = Coherence(direct, settings, metrics)
     try:
         yield Resources(
             settings=settings,
             clock=clock,
             secrets=secrets,
             primary=primary,
+            direct=direct,
             engine=engine,
             db=async_sessionmaker(engine, expire_on_commit=False),
             hot=hot,

@@ -225,6 +225,8 @@ STORE_FAILURES: tuple[type[Exception], ...] = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.UndefinedTableError,  # not migrated yet
     asyncpg.InvalidSchemaNameError,  # not even a schema
+    asyncpg.InvalidSQLStatementNameError,  # a pooler that does not know our statements, or knows
+    asyncpg.DuplicatePreparedStatementError,  # somebody else's
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a connection that died while it was being reset
     ConnectionError,

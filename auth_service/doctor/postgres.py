@@ -119,7 +119,7 @@ async def postgres_connections(resources: Resources, *, replicas: int) -> list[F
 async def postgres_changes(resources: Resources) -> list[Finding]:
     """Whether notifications come through, by which the workers hear of changes."""
     heard: list[object] = []
-    connection = await resources.primary.connect(timeout=resources.settings.database_timeout_seconds)
+    connection = await resources.direct.connect(timeout=resources.settings.database_timeout_seconds)
     try:
         await connection.add_listener(CHANNEL, lambda *told: heard.append(told))
         await connection.execute(f"NOTIFY {CHANNEL}")

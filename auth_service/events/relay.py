@@ -145,7 +145,7 @@ def _waves(events: Sequence[Positioned]) -> Iterator[list[Positioned]]:
 async def connected(resources: Resources, name: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection of its own for as long as a relay lives: advisory locks belong to a connection."""
     timeout = max(resources.settings.database_timeout_seconds, 10.0)
-    connection = await resources.primary.connect(
+    connection = await resources.direct.connect(
         timeout=resources.settings.database_timeout_seconds,
         command_timeout=timeout,
         server_settings={

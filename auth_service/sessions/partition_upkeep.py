@@ -62,7 +62,7 @@ async def list_old_months(resources: Resources) -> list[str]:
 @asynccontextmanager
 async def _connected(resources: Resources) -> AsyncIterator[Connection]:
     """A connection of its own: the pools' give up after DATABASE_TIMEOUT_SECONDS, which a copy may exceed."""
-    connection = await resources.primary.connect(
+    connection = await resources.direct.connect(
         timeout=resources.settings.database_timeout_seconds,
         command_timeout=LONGEST_STATEMENT_SECONDS,
         statement_cache_size=0,

@@ -89,6 +89,7 @@ class PostgresAddress:
     tls: ssl.SSLContext | None = None  # where the machine's own authorities verify: a dsn cannot say so
     server_settings: dict[str, str] = field(default_factory=dict, repr=False)
     left_out: dict[str, str] = field(default_factory=dict)
+    says_pooler: bool = False  # by the option pgbouncer, as other drivers want it
 
     def __str__(self) -> str:
         """Where it is, without user or password."""
@@ -135,7 +136,8 @@ def _read(url: str) -> PostgresAddress:
         kept = {name: value for name, value in kept.items() if on_sockets or name not in {"host", "port"}}
     options = f"?{urlencode(kept, quote_via=quote)}" if kept else ""
     dsn = f"postgresql://{netloc}{parts.path}{options}"
-    return PostgresAddress(dsn, hosts, tls if system else None, server_settings, left_out)
+    says_pooler = as_bool("pgbouncer", given.get("pgbouncer") or "false")
+    return PostgresAddress(dsn, hosts, tls if system else None, server_settings, left_out, says_pooler)
 
 
 def _hosts(listed: str, given: dict[str, str]) -> tuple[tuple[str, int], ...]:
@@ -173,14 +175,8 @@ def _left_out(given: dict[str, str]) -> dict[str, str]:
     for name, harmless in _DEFAULTS.items():
         if name in given and given[name].lower() not in harmless:
             raise BadOption(f"the option {name} asks for what asyncpg cannot do: leave it out")
-    if as_bool("pgbouncer", given.get("pgbouncer") or "false"):
-        # Sessions change under our feet there, and with them advisory locks and prepared statements.
-        raise BadOption(
-            "the option pgbouncer says that a pooler in transaction mode is in front, and the service needs sessions "
-            "of its own: write the server's direct address, without this option"
-        )
     reasons = _LEFT_OUT | dict.fromkeys(_DEFAULTS, "that is so anyway")
-    reasons["pgbouncer"] = "no pooler in transaction mode is wanted"
+    reasons["pgbouncer"] = "DATABASE_DIRECT_URL says so"
     return {name: reasons[name] for name in given if name in reasons}
 
 

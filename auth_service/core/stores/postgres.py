@@ -24,6 +24,13 @@ FIRST_LOOK_SECONDS = 0.5
 # The first eight digits of a WAL file's name; it rises with each promotion, at once and not with a checkpoint.
 _TIMELINE = "SELECT ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int"
 
+# In milliseconds, as it is set.
+_LIMIT = "SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'"
+# What a pooler hands on to the connection of the moment, PgBouncer of every version.
+_POOLERS_KNOW = frozenset({"application_name", "timezone"})
+_PROBE = "auth_service_probe"
+_PROBED = "SELECT count(*) = 0 FROM pg_prepared_statements WHERE name = $1"
+
 _NO_LONGER_PRIMARY = (asyncpg.ReadOnlySQLTransactionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)
 
 # Classes of SQLSTATE: connection, login, database, resources, operator; each has a class of errors of its own.
@@ -41,6 +48,10 @@ class OldTimeline(asyncpg.TargetServerAttributeNotMatched):
     """All that takes writes is a server from before a promotion that this process has seen."""
 
 
+class IgnoresSettings(asyncpg.PostgresConnectionError):
+    """Of a pooler that is not known as one: DATABASE_DIRECT_URL is missing."""
+
+
 class NotLetIn(asyncpg.PostgresConnectionError):
     """Refused while connecting, with an error that stands for a mistake of ours anywhere else; it is the cause."""
 
@@ -48,9 +59,14 @@ class NotLetIn(asyncpg.PostgresConnectionError):
 class Primary:
     """No host or one: that server, whatever it is. Several: all are asked at once, so that one that is down,
     frozen or unreachable costs nothing, and the one that takes writes is taken.
+
+    `pooled`: a pooler, of which each transaction may get another connection to the server. It takes no settings of
+    ours but those that it knows itself, and what is prepared may be elsewhere a moment later.
     """
 
-    def __init__(self, address: PostgresAddress) -> None:
+    def __init__(self, address: PostgresAddress, *, pooled: bool = False) -> None:
+        self.pooled = pooled
+        self._prepares = True  # until it is seen that the pooler does not
         self._dsn = address.dsn
         self._hosts = address.hosts
         self._tls = {} if address.tls is None else {"ssl": address.tls}
@@ -73,9 +89,12 @@ class Primary:
         server_settings = {**self._server_settings, **options.get("server_settings", {})}
         options = {**options, **self._tls, "server_settings": server_settings}
         try:
-            connection = await (
-                self._newest(options) if len(self._hosts) > 1 else asyncpg.connect(self._dsn, **options)
-            )
+            if self.pooled:
+                connection = await self._pooled(options)
+            elif len(self._hosts) > 1:
+                connection = await self._newest(options)
+            else:
+                connection = await self._checked(await asyncpg.connect(self._dsn, **options), options)
         except TimeoutError:
             self.pulse.missed(asked_at, self.pulse.generation)
             raise
@@ -96,7 +115,7 @@ class Primary:
             return False
         older, asked_at = list(self._open), monotonic()
         try:
-            await connection.fetchval("SELECT 1", timeout=seconds)
+            await connection.execute("SELECT 1", timeout=seconds)
         except TimeoutError:
             self.pulse.missed(asked_at, self.pulse.generation)
             log.warning("postgres_frozen", connections=len(older))
@@ -112,6 +131,35 @@ class Primary:
         """Of both pools, used ones too."""
         for connection in list(self._open):
             connection.terminate()
+
+    async def _pooled(self, options: dict[str, Any]) -> asyncpg.Connection:
+        known = {name: value for name, value in options["server_settings"].items() if name in _POOLERS_KNOW}
+        options = {**options, "server_settings": known}
+        if self._prepares:
+            connection = await asyncpg.connect(self._dsn, **options)
+            try:
+                self._prepares = await prepares_everywhere(connection, options.get("timeout"))
+            except BaseException:
+                connection.terminate()
+                raise
+            if self._prepares:
+                return connection
+            connection.terminate()
+        # asyncpg then sends a statement with each of its uses, in one go with its arguments.
+        return await asyncpg.connect(self._dsn, **options, statement_cache_size=0)
+
+    async def _checked(self, connection: asyncpg.Connection, options: dict[str, Any]) -> asyncpg.Connection:
+        """Raises IgnoresSettings where our limits do not hold: a pooler that was told to leave them out is in front,
+        and would hand prepared statements of others to us.
+        """
+        limit = options["server_settings"].get("statement_timeout")
+        try:
+            if limit is not None and await connection.fetchval(_LIMIT, timeout=options.get("timeout")) != int(limit):
+                raise IgnoresSettings("the settings of a session are ignored")
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
 
     async def _newest(self, options: dict[str, Any]) -> asyncpg.Connection:
         attempts = [asyncio.create_task(self._try(host, port, options)) for host, port in self._hosts]
@@ -155,10 +203,26 @@ class Primary:
             self._dsn, host=host, port=port, target_session_attrs=SessionAttribute.read_write, **options
         )
         try:
+            await self._checked(connection, options)
             return _Found(connection, host, await connection.fetchval(_TIMELINE, timeout=options.get("timeout")))
         except BaseException:
             connection.terminate()
             raise
+
+
+async def prepares_everywhere(connection: asyncpg.Connection, timeout: float | None) -> bool:
+    """Whether the pooler prepares a statement by itself wherever it is used next, as PgBouncer 1.21 and newer with
+    max_prepared_statements do. It has names of its own for that.
+    """
+    try:
+        async with connection.transaction():
+            probe = await connection.prepare(_PROBED, name=_PROBE, timeout=timeout)
+            renamed = bool(await probe.fetchval(_PROBE, timeout=timeout))
+            if not renamed:
+                await connection.execute(f"DEALLOCATE {_PROBE}", timeout=timeout)
+            return renamed
+    except (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError):
+        return False  # of somebody else
 
 
 def stays_read_only(connection: asyncpg.Connection) -> bool:
@@ -174,8 +238,14 @@ def open_engine(primary: Primary, connect: dict[str, Any], *, ping_seconds: floa
     """Its connections are tried before each use; one that is dead takes along all that were opened before it, since
     they led to the same server.
     """
-    creator = partial(primary.connect, **connect)
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=creator, **options)
+    connect_one = partial(primary.connect, **connect)
+
+    def connected() -> Any:
+        """Behind a pooler each statement is prepared anew, in its transaction and without a name."""
+        unnamed = {"prepared_statement_cache_size": 0, "prepared_statement_name_func": str} if primary.pooled else {}
+        return engine.sync_engine.dialect.dbapi.connect(async_creator_fn=connect_one, **unnamed)  # type: ignore[union-attr]
+
+    engine = create_async_engine("postgresql+asyncpg://", creator=connected, **options)
 
     @event.listens_for(engine.sync_engine, "checkout")
     def _is_alive(adapted: Any, record: Any, _proxy: Any) -> None:

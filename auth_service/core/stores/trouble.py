@@ -24,7 +24,7 @@ from redis.exceptions import TimeoutError as RedisTimeout
 from redis.sentinel import MasterNotFoundError
 from sqlalchemy.exc import DBAPIError
 
-from auth_service.core.stores.postgres import NotLetIn
+from auth_service.core.stores.postgres import IgnoresSettings, NotLetIn
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,12 @@ _POSTGRES: tuple[Reason, ...] = (
     (
         asyncpg.ProtocolViolationError,
         "does not take the service's settings for a session: a pooler may be in front",
-        "write the server's direct address, or one of a pooler in session mode",
+        "set DATABASE_DIRECT_URL to the server's own address",
+    ),
+    (
+        IgnoresSettings,
+        "ignores the service's settings for a session: a pooler is in front",
+        "set DATABASE_DIRECT_URL to the server's own address",
     ),
     (
         asyncpg.TargetServerAttributeNotMatched,
