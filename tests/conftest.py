@@ -1,7 +1,7 @@
 """Real Postgres and Redis for every test: DATABASE_URL and REDIS_URL if set, else throw-away servers of our own.
 
-TEST_REDIS=cluster or TEST_REDIS=sentinel runs the tests on a Redis of that kind, TEST_POSTGRES=pgbouncer behind a pooler
-in transaction mode.
+TEST_REDIS=cluster or TEST_REDIS=sentinel runs the tests on a Redis of that kind, TEST_POSTGRES=pgbouncer behind a
+pooler in transaction mode.
 """
 
 import asyncio

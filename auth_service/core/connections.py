@@ -67,7 +67,7 @@ async def open_resources(
         "command_timeout": timeout,
         "server_settings": server_settings,
     }
-    direct = primary = Primary(settings.direct_address)
+    direct = primary = Primary(settings.direct_address, has_sessions=settings.pooled)
     if settings.pooled:
         primary = Primary(settings.postgres_address, pooled=True)
     engine = open_engine(

@@ -8,7 +8,7 @@ from auth_service.config import ConfigError, load_settings
 from auth_service.core.clock import Clock, utc_now
 from auth_service.core.connections import Resources, open_resources
 from auth_service.core.errors import is_store_failure
-from auth_service.doctor import machine, neighbours, postgres, redis, schema, settings
+from auth_service.doctor import machine, neighbours, pooler, postgres, redis, schema, settings
 from auth_service.doctor.finding import Finding, Severity
 
 # Longer than a request waits, so that a slow store is told from one that is away.
@@ -82,11 +82,13 @@ def _checks(revisions: Sequence[str], replicas: int) -> list[Check]:
         Check("port", machine.port),
         Check("file_descriptors", machine.file_descriptors),
         Check("postgres", postgres.postgres),
+        Check("postgres_direct", pooler.postgres_direct, server),
+        Check("postgres_limits", pooler.postgres_limits, server),
         Check("postgres_version", postgres.postgres_version, server),
         Check("postgres_writable", postgres.postgres_writable, server),
         Check("postgres_tls", postgres.postgres_tls, server),
         Check("postgres_clock", postgres.postgres_clock, server),
-        Check("postgres_changes", postgres.postgres_changes, server),
+        Check("postgres_changes", postgres.postgres_changes, ("postgres_direct",)),
         Check("postgres_connections", partial(postgres.postgres_connections, replicas=replicas), server),
         Check("postgres_rights", postgres.postgres_rights, server),
         Check("schema", partial(schema.schema, revisions=revisions), ("postgres_rights",)),

@@ -10,7 +10,7 @@ from auth_service.doctor.finding import Finding, Severity
 from auth_service.models import Base
 
 OLDEST_VERSION = 15
-SETTING = "DATABASE_URL"
+SETTING, DIRECT = "DATABASE_URL", "DATABASE_DIRECT_URL"
 EXTRA_CONNECTIONS = 3  # of each process: those of the changes, the relay and the partitions
 CHANNEL = "auth_doctor"  # not the workers' own, who would hear it
 
@@ -129,8 +129,9 @@ async def postgres_changes(resources: Resources) -> list[Finding]:
     if heard or resources.settings.check_cache_bytes == 0:
         return []
     problem = "does not pass on notifications, so no check is answered from memory, and each change waits for a second"
-    fix = "connect to PostgreSQL itself, not to a pooler in transaction mode; or set CHECK_CACHE_BYTES=0 everywhere"
-    return [Finding("postgres_changes", SETTING, problem, fix, Severity.WARNING)]
+    fix = "set DATABASE_DIRECT_URL to the server's own address, not a pooler's; or CHECK_CACHE_BYTES=0 everywhere"
+    setting = DIRECT if resources.settings.pooled else SETTING
+    return [Finding("postgres_changes", setting, problem, fix, Severity.WARNING)]
 
 
 async def postgres_clock(resources: Resources) -> list[Finding]:

@@ -111,7 +111,6 @@ REFUSED = {
     "sslmode=prefer&sslnegotiation=direct": "sslnegotiation=direct",
     "target_session_attrs=standby": "target_session_attrs",
     f"target_session_attrs={CANARY}": "target_session_attrs",
-    "pgbouncer=true": "pgbouncer",
     "gssencmode=require": "gssencmode",
     "client_encoding=latin1": "client_encoding",
     f"require_auth={CANARY}": "require_auth",

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
+
 from tests.support.service_process import free_port
 
 PROGRAM = os.environ.get("PGBOUNCER") or shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
@@ -48,6 +50,14 @@ class PgBouncer:
             self.process.kill()
             self.process.wait()
 
+    async def admin(self, command: str) -> None:
+        """PAUSE, RESUME and the like, at its console, which speaks simple queries only."""
+        console = await asyncpg.connect(f"postgresql://admin:@127.0.0.1:{self.port}/pgbouncer", statement_cache_size=0)
+        try:
+            await console.execute(command)
+        finally:
+            console.terminate()
+
     def log(self) -> str:
         return (self.folder / "pgbouncer.log").read_text(encoding="utf-8", errors="replace")
 
@@ -68,6 +78,7 @@ def pgbouncer(folder: Path, server_url: str, *, mode: str = "transaction", **opt
         "pool_mode": mode,
         "default_pool_size": "4",
         "max_client_conn": "500",
+        "admin_users": "admin",
         "server_login_retry": "0.5",
         "server_idle_timeout": "5",
         **options,

@@ -61,11 +61,13 @@ class Primary:
     frozen or unreachable costs nothing, and the one that takes writes is taken.
 
     `pooled`: a pooler, of which each transaction may get another connection to the server. It takes no settings of
-    ours but those that it knows itself, and what is prepared may be elsewhere a moment later.
+    ours but those that it knows itself, and what is prepared may be elsewhere a moment later. `has_sessions`: the
+    operator says that connections are sessions, whatever becomes of settings that are sent at their start.
     """
 
-    def __init__(self, address: PostgresAddress, *, pooled: bool = False) -> None:
+    def __init__(self, address: PostgresAddress, *, pooled: bool = False, has_sessions: bool = False) -> None:
         self.pooled = pooled
+        self._has_sessions = has_sessions
         self._prepares = True  # until it is seen that the pooler does not
         self._dsn = address.dsn
         self._hosts = address.hosts
@@ -135,6 +137,7 @@ class Primary:
     async def _pooled(self, options: dict[str, Any]) -> asyncpg.Connection:
         known = {name: value for name, value in options["server_settings"].items() if name in _POOLERS_KNOW}
         options = {**options, "server_settings": known}
+        connection: asyncpg.Connection
         if self._prepares:
             connection = await asyncpg.connect(self._dsn, **options)
             try:
@@ -146,16 +149,21 @@ class Primary:
                 return connection
             connection.terminate()
         # asyncpg then sends a statement with each of its uses, in one go with its arguments.
-        return await asyncpg.connect(self._dsn, **options, statement_cache_size=0)
+        connection = await asyncpg.connect(self._dsn, **options, statement_cache_size=0)
+        return connection
 
     async def _checked(self, connection: asyncpg.Connection, options: dict[str, Any]) -> asyncpg.Connection:
         """Raises IgnoresSettings where our limits do not hold: a pooler that was told to leave them out is in front,
-        and would hand prepared statements of others to us.
+        and might hand prepared statements of others to us.
         """
-        limit = options["server_settings"].get("statement_timeout")
+        wanted: dict[str, str] = options["server_settings"]
+        limit, timeout = wanted.get("statement_timeout"), options.get("timeout")
         try:
-            if limit is not None and await connection.fetchval(_LIMIT, timeout=options.get("timeout")) != int(limit):
-                raise IgnoresSettings("the settings of a session are ignored")
+            if limit is not None and await connection.fetchval(_LIMIT, timeout=timeout) != int(limit):
+                if not self._has_sessions:
+                    raise IgnoresSettings("the settings of a session are ignored")
+                for setting in wanted.items():
+                    await connection.execute("SELECT set_config($1, $2, false)", *setting, timeout=timeout)
         except BaseException:
             connection.terminate()
             raise
@@ -210,16 +218,16 @@ class Primary:
             raise
 
 
-async def prepares_everywhere(connection: asyncpg.Connection, timeout: float | None) -> bool:
+async def prepares_everywhere(connection: asyncpg.Connection, seconds: float | None) -> bool:
     """Whether the pooler prepares a statement by itself wherever it is used next, as PgBouncer 1.21 and newer with
     max_prepared_statements do. It has names of its own for that.
     """
     try:
         async with connection.transaction():
-            probe = await connection.prepare(_PROBED, name=_PROBE, timeout=timeout)
-            renamed = bool(await probe.fetchval(_PROBE, timeout=timeout))
+            probe = await connection.prepare(_PROBED, name=_PROBE, timeout=seconds)
+            renamed = bool(await probe.fetchval(_PROBE, timeout=seconds))
             if not renamed:
-                await connection.execute(f"DEALLOCATE {_PROBE}", timeout=timeout)
+                await connection.execute(f"DEALLOCATE {_PROBE}", timeout=seconds)
             return renamed
     except (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError):
         return False  # of somebody else

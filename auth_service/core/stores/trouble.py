@@ -99,6 +99,11 @@ _POSTGRES: tuple[Reason, ...] = (
         "wait until it takes connections; its log says more",
     ),
     (
+        lambda error: "statement pooling mode" in str(error),
+        "is a pooler in statement mode, which knows no transactions",
+        "set pool_mode = transaction there",
+    ),
+    (
         asyncpg.ProtocolViolationError,
         "does not take the service's settings for a session: a pooler may be in front",
         "set DATABASE_DIRECT_URL to the server's own address",
