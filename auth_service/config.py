@@ -6,6 +6,7 @@ from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -52,6 +53,10 @@ class Environment(StrEnum):
     DEVELOPMENT = "development"
     TEST = "test"
     PRODUCTION = "production"
+
+
+# First parts of the service's own paths: below one of them, a proxy that strips it could not be told from another.
+OWN_PATHS = frozenset({".well-known", "access", "api", "auth", "dev", "health", "pages"})
 
 
 class Settings(BaseSettings):
@@ -175,6 +180,8 @@ class Settings(BaseSettings):
         if self.session_idle_seconds > self.session_absolute_seconds:
             problems.append("SESSION_IDLE_SECONDS must not exceed SESSION_ABSOLUTE_SECONDS")
         problems += self._pooler_problems()
+        if self.path_prefix[1:].partition("/")[0] in OWN_PATHS:
+            problems.append("ISSUER must not have a path that the service has itself, such as /auth: take another one")
         if self.production:
             problems += self._production_problems()
         if problems:
@@ -238,6 +245,11 @@ class Settings(BaseSettings):
     def prints_mails(self) -> bool:
         """On the console and at /dev/mails: for the eyes of a developer, links included."""
         return self.keeps_mails and self.app_env is Environment.DEVELOPMENT
+
+    @property
+    def path_prefix(self) -> str:
+        """The path of ISSUER, below which the service stands; empty where it has a host of its own."""
+        return unquote(urlsplit(self.issuer).path).rstrip("/")
 
     @property
     def mail_base(self) -> str:
