@@ -21,6 +21,7 @@ from auth_service.auth.fast_refresh import REFRESH
 from auth_service.auth.forward_auth import verify
 from auth_service.auth.forward_auth_router import router as forward_auth_router
 from auth_service.auth.router import router as auth_router
+from auth_service.authzen.router import router as authzen_router
 from auth_service.config import Settings, load_settings
 from auth_service.core import health
 from auth_service.core.clock import Clock, utc_now
@@ -177,6 +178,7 @@ def _api() -> APIRouter:
         webhooks_router,
     ):
         api.include_router(router, prefix=API)
+    api.include_router(authzen_router)  # whose paths are those of its specification
     return api
 
 
