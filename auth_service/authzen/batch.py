@@ -1,6 +1,6 @@
 """POST /access/v1/evaluations: what its items ask, and where its answer ends (section 7)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,7 +12,6 @@ from auth_service.authzen.schemas import (
     EvaluationsAnswer,
     EvaluationsBody,
     ItemError,
-    Options,
     Semantic,
     evaluation_answer,
 )
@@ -44,8 +43,8 @@ async def evaluate_all(
     asked = [item.asked() for item in items if isinstance(item, EvaluationBody)]
     decisions = iter(await evaluate(resources, caller, asked))
     answers = [item if isinstance(item, EvaluationAnswer) else evaluation_answer(next(decisions)) for item in items]
-    semantic = (body.options or Options()).evaluations_semantic
-    return EvaluationsAnswer(evaluations=list(_until_decided(answers, semantic)))
+    semantic = body.options.evaluations_semantic if body.options else None
+    return EvaluationsAnswer(evaluations=_until_decided(answers, semantic))
 
 
 def _item(item: Any, defaults: Mapping[str, Any]) -> EvaluationBody | EvaluationAnswer:
@@ -68,8 +67,8 @@ def _failed(message: str) -> EvaluationAnswer:
     return EvaluationAnswer(decision=False, context=DecisionContext(error=ItemError(status=400, message=message)))
 
 
-def _until_decided(answers: Sequence[EvaluationAnswer], semantic: Semantic) -> Sequence[EvaluationAnswer]:
-    if semantic == "execute_all":
+def _until_decided(answers: list[EvaluationAnswer], semantic: Semantic | None) -> list[EvaluationAnswer]:
+    if semantic in {None, "execute_all"}:
         return answers
     ends = semantic == "permit_on_first_permit"
     last = next((place for place, answer in enumerate(answers) if answer.decision is ends), len(answers))

@@ -73,7 +73,9 @@ class EvaluationBody(_Open):
 
 
 class Options(_Open):
-    evaluations_semantic: Semantic = "execute_all"
+    """Without a semantic it is `execute_all`."""
+
+    evaluations_semantic: Semantic | None = None
 
 
 class EvaluationsBody(_Open):
