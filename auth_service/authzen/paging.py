@@ -39,7 +39,9 @@ def read_page(question: Any, *, token: str | None, limit: int | None) -> Page:
     if not (type(given) is int and 0 <= given <= MOST_RESULTS and isinstance(after, str | None)):
         raise not_ours()
     if question_then != asked or wanted not in {None, given}:
-        raise InvalidAuthZenRequest("belongs to another question or limit; they stay the same.", field="page.token")
+        raise InvalidAuthZenRequest(
+            "belongs to another question or limit; they stay the same.", field="body.page.token"
+        )
     return Page(given, after, asked)
 
 
@@ -49,4 +51,4 @@ def next_token(page: Page, last: str | None) -> str:
 
 
 def not_ours() -> InvalidAuthZenRequest:
-    return InvalidAuthZenRequest("is not one that this service gave", field="page.token")
+    return InvalidAuthZenRequest("is not one that this service gave", field="body.page.token")

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from auth_service.core.connections import Resources
 from auth_service.core.principal import Principal
+from auth_service.permissions.cache import CheckCache
 from auth_service.permissions.checks import answer_about_services, answer_checks
 from auth_service.permissions.decision import Decision
 from auth_service.permissions.patterns import is_code
@@ -32,10 +33,13 @@ def code_of(resource_type: str, action_name: str) -> str:
     return code if is_code(code) else NO_CODE
 
 
-async def evaluate(resources: Resources, caller: Principal, asked: Sequence[Asked]) -> list[Decision]:
+async def evaluate(
+    resources: Resources, caller: Principal, asked: Sequence[Asked], cache: CheckCache | None = None
+) -> list[Decision]:
     """Of each, in their order; those about users on one snapshot. An unknown subject, or type of subject, has no grant.
 
-    Raises PermissionDenied or StepUpRequired where POST /permissions/check would.
+    Raises PermissionDenied or StepUpRequired where POST /permissions/check would. What the stores say of users is put
+    into `cache`.
     """
     names = {one.subject_id for one in asked if one.subject_type == USER}
     ids = await user_ids(resources, caller, names)
@@ -45,7 +49,7 @@ async def evaluate(resources: Resources, caller: Principal, asked: Sequence[Aske
         for one in asked
         if one.subject_type != SERVICE
     ]
-    users = iter(await answer_checks(resources, caller, of_users) if of_users else ())
+    users = iter(await answer_checks(resources, caller, of_users, cache) if of_users else ())
     services = iter(await answer_about_services(resources, caller, of_services) if of_services else ())
     return [next(services if one.subject_type == SERVICE else users) for one in asked]
 

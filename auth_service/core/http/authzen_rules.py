@@ -7,6 +7,7 @@ import re
 from auth_service.core.errors import ValidationFailed
 
 AUTHZEN = "/access/v1"
+_BELOW = f"{AUTHZEN}/"
 LOGGED_CHARACTERS = 64
 # A field value of RFC 9110 section 5.5, which the HTTP parser has seen to already: no line end, nothing that ends it.
 _FIELD_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]+")
@@ -19,7 +20,7 @@ class InvalidAuthZenRequest(ValidationFailed):
 
 
 def is_authzen(path: str) -> bool:
-    return path.startswith(f"{AUTHZEN}/")
+    return path.startswith(_BELOW)
 
 
 def kept_request_id(given: bytes | None) -> str | None:
