@@ -7,10 +7,8 @@ import orjson
 import pytest
 
 from auth_service.authzen import fast_evaluation
-from auth_service.config import Settings
 from auth_service.permissions.cache import Reply
-from tests.conftest import Fresh
-from tests.support.api import V1
+from tests.support.api import V1, Api
 from tests.support.authzen_world import ACCESS
 from tests.support.check_cast import Cast, both, cast_of
 from tests.support.hostile import BROKEN_JSON
@@ -18,9 +16,9 @@ from tests.support.hostile import BROKEN_JSON
 EVALUATION = f"{ACCESS}/evaluation"
 
 
-@pytest.fixture
-async def cast(fresh: Fresh, shared_settings: Settings) -> Cast:
-    return await cast_of(await fresh.on(shared_settings))
+@pytest.fixture(scope="module")
+async def cast(api: Api) -> Cast:
+    return await cast_of(api)
 
 
 @pytest.fixture
@@ -48,13 +46,13 @@ def question(user: str, code: str, **more: Any) -> bytes:
 async def test_chk_1_every_caller_is_answered_as_ever(cast: Cast, kept: list[bool]) -> None:
     seen = set()
     for caller in cast.callers:
-        for user in cast.users:
-            for code in cast.codes:
+        for user in cast.users[:2]:
+            for code in cast.codes[:4]:
                 answer = await both(cast, caller, "POST", EVALUATION, question(user, code), times=2)
                 seen.add(answer.status_code)
     assert seen == {200, 401, 403}
-    assert kept.count(True) > 50
-    assert kept.count(False) > 50
+    assert kept.count(True) > 20
+    assert kept.count(False) > 20
 
 
 @pytest.mark.parametrize("subject", [{"type": "service", "id": "nobody"}, {"type": "spaceship", "id": "x"}])
@@ -74,7 +72,8 @@ async def test_edg_5_whatever_is_sent_is_answered_as_ever(cast: Cast) -> None:
         await both(cast, "service", "POST", EVALUATION, body, times=2)
 
 
-async def test_rbac_6_a_change_counts_at_once(cast: Cast, kept: list[bool]) -> None:
+async def test_rbac_6_a_change_counts_at_once(api: Api, kept: list[bool]) -> None:
+    cast = await cast_of(api)
     user, code = cast.users[0], cast.codes[0]
     body = question(user, code)
     for _ in range(2):

@@ -79,7 +79,7 @@ async def test_edg_5_other_types_are_a_400(world: World, path: str) -> None:
             if not isinstance(value, dict) or body is value:
                 answer = await world.ask(path, body)
                 assert error_of(answer) == (400, "validation_error"), (name, answer.text)
-        for entity, key in TEXTS:
+        for entity, key in TEXTS[:: 1 if path == "evaluation" else 2]:
             searched = (path, entity) in {("search/subject", "subject"), ("search/resource", "resource")}
             if (searched and key == "id") or (path, entity) == ("search/action", "action"):
                 continue  # which is ignored
