@@ -21,6 +21,8 @@ from auth_service.auth.fast_refresh import REFRESH
 from auth_service.auth.forward_auth import verify
 from auth_service.auth.forward_auth_router import router as forward_auth_router
 from auth_service.auth.router import router as auth_router
+from auth_service.authzen.fast_evaluation import EVALUATION
+from auth_service.authzen.router import router as authzen_router
 from auth_service.changes.router import router as changes_router
 from auth_service.config import Settings, load_settings
 from auth_service.core import health
@@ -136,6 +138,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     )
     if tracing is None:  # which begins a span in FastAPI's own layers
         app.add_middleware(FastRoutes, prefix=API, routes=(REFRESH, OWN_ACCOUNT))
+        app.add_middleware(FastRoutes, prefix="", routes=(EVALUATION,))
         app.add_middleware(FastPath, forward_auth=verify)
     trace_id = tracing.trace_id if tracing else None
     app.add_middleware(Edge, settings=settings, metrics=metrics, trace_id=trace_id)
@@ -185,6 +188,7 @@ def _api() -> APIRouter:
         webhooks_router,
     ):
         api.include_router(router, prefix=API)
+    api.include_router(authzen_router)  # whose paths are those of its specification
     return api
 
 

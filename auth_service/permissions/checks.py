@@ -1,7 +1,7 @@
 """HOT. Answers checks: loads what a decision needs, and lets decision.py decide."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from auth_service.core.principal import Principal
 from auth_service.permissions import repository
 from auth_service.permissions.cache import CheckCache
 from auth_service.permissions.codes import CHECK_OTHERS, OWN_CODES
-from auth_service.permissions.decision import Decision, Grant, Reason, decide
+from auth_service.permissions.decision import Decision, Grant, Reason, Subject, decide
 from auth_service.permissions.patterns import covering, covers
 from auth_service.permissions.step_up import Demand, demand_of, judged
 
@@ -68,9 +68,35 @@ async def answer_checks(
     if caller.is_service and any(user_id is None for _, user_id, _ in checks):
         raise PermissionDenied("A service account names the user it asks about: user_id.")
     questions = [_question(caller, *check) for check in checks]
-    if any(question.user_id != caller.subject for question in questions) or caller.is_service:
+    await may_ask_about(resources, caller, {question.user_id for question in questions}, cache)
+    return _counted(resources, await _decide(resources, questions, cache))
+
+
+async def may_ask_about(
+    resources: Resources, caller: Principal, user_ids: Collection[UUID], cache: CheckCache | None = None
+) -> None:
+    """A user about the user alone, whoever has permissions:check about anyone (CHK-1); raises PermissionDenied."""
+    if caller.is_service or any(user_id != caller.subject for user_id in user_ids):
         await allows(resources, caller, CHECK_OTHERS, cache)
-    decisions = await _decide(resources, questions, cache)
+
+
+async def answer_about_services(
+    resources: Resources, caller: Principal, checks: Sequence[tuple[str, str]]
+) -> list[Decision]:
+    """Of (code, client id or name of a service account), in their order: whether its scopes cover the code.
+
+    A service has no session, so a step-up is not asked of it, as it is not where it calls us itself.
+    """
+    await allows(resources, caller, CHECK_OTHERS)
+    services = await repository.load_services(resources.hot, {name for _, name in checks})
+    _, known = await repository.load_facts(resources.hot, (), patterns=(), codes={code for code, _ in checks})
+    now = resources.clock()
+    nobody = Subject()
+    decisions = [decide(code, known[code] is not None, services.get(name, nobody), now) for code, name in checks]
+    return _counted(resources, decisions)
+
+
+def _counted(resources: Resources, decisions: list[Decision]) -> list[Decision]:
     for reason, count in Counter(decision.reason for decision in decisions).items():
         resources.metrics.checks.labels(reason).inc(count)
     return decisions
@@ -95,11 +121,7 @@ async def _decide(
     if cache:
         cache.seen(now.timestamp())
     decisions = [decide(q.code, known[q.code] is not None, subjects[q.user_id], now) for q in questions]
-    admin_mfa = resources.settings.admin_mfa_required
-    demands = {
-        code: demand_of(code, marked=bool(known[code]), administrative=admin_mfa and code in OWN_CODES)
-        for code in codes
-    }
+    demands = {code: demand_in(resources, code, marked=bool(known[code])) for code in codes}
     if any(demand is not Demand.NOTHING for demand in demands.values()):
         sessions = {q.session_id for q in questions if q.session_id and demands[q.code] is not Demand.NOTHING}
         shown = await repository.second_factors_of(resources.hot, sessions) if sessions else {}
@@ -116,6 +138,11 @@ async def _decide(
                 of_session = demands[question.code] is not Demand.NOTHING
                 cache.keep(place, question.code, question.session_id, decision, of_session=of_session)
     return decisions
+
+
+def demand_in(resources: Resources, code: str, *, marked: bool) -> Demand:
+    """What the code asks of a session under the settings."""
+    return demand_of(code, marked=marked, administrative=resources.settings.admin_mfa_required and code in OWN_CODES)
 
 
 async def effective_permissions(resources: Resources, user_id: UUID) -> list[Grant]:

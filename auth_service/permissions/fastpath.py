@@ -83,7 +83,7 @@ class FastPath:
             if route is not _CHECK:
                 return 200, *await self._loaded(route, resources, cache, token, asked)
             async with cache.one_at_a_time((token, asked[0])) as alone:
-                if not alone and (reply := _kept(cache, token, asked[0])) is not None:
+                if not alone and (reply := kept_reply(cache, token, asked[0])) is not None:
                     resources.metrics.checks.labels(reply.reason).inc()
                     return 200, reply.head, reply.body
                 return 200, *await self._loaded(route, resources, cache, token, asked)
@@ -111,7 +111,7 @@ class FastPath:
         return json_head(body), body
 
 
-def _kept(cache: CheckCache, token: str, check: Check) -> Reply | None:
+def kept_reply(cache: CheckCache, token: str, check: Check) -> Reply | None:
     """What somebody has loaded who was waited for."""
     now = cache.current()
     caller = None if now is None else cache.caller(f"Bearer {token}".encode(), now)

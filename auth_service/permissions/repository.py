@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from auth_service.core.ids import read_id
 from auth_service.models import Permission, RolePermission, ServiceAccount
 from auth_service.permissions.decision import Grant, Subject
 
@@ -62,6 +63,22 @@ async def load_facts(
             grant = Grant(row["pattern"], row["granted"], row["via"], row["valid_from"], row["valid_until"])
             subjects[UUID(int=row["user_id"].int)].grants.setdefault(grant.pattern, []).append(grant)
     return subjects, known
+
+
+async def load_services(source: Fetches, names: Collection[str]) -> dict[str, Subject]:
+    """Those that there are, by the client id or name that was given; what reads as an id is no name."""
+    ids = {name: read_id(name) for name in names}
+    rows = await source.fetch(
+        "SELECT id, name, scopes, created_at FROM service_accounts"
+        " WHERE id = ANY($1::uuid[]) OR name = ANY($2::text[])",
+        [service_id for service_id in ids.values() if service_id],
+        [name for name, service_id in ids.items() if service_id is None and "\0" not in name],
+    )
+    found: dict[UUID | str, Subject] = {}
+    for row in rows:
+        grants = {scope: [Grant(scope, "", "", row["created_at"], None)] for scope in row["scopes"]}
+        found[UUID(int=row["id"].int)] = found[row["name"]] = Subject(True, grants)
+    return {name: found[service_id or name] for name, service_id in ids.items() if (service_id or name) in found}
 
 
 # All that accounts with any of the patterns have without an end; accounts that are alike are one row. `serving`: by
@@ -127,3 +144,11 @@ async def unknown_patterns(session: AsyncSession, patterns: Collection[str]) -> 
     codes = set((await session.scalars(select(Permission.code))).all())
     resources = {f"{code.partition(':')[0]}:*" for code in codes}
     return [pattern for pattern in patterns if pattern not in codes and pattern not in resources]
+
+
+async def codes_of(source: Fetches, resource: str) -> list[str]:
+    """Those of the catalogue that stand for something to do with `resource`."""
+    if "\0" in resource:
+        return []
+    rows = await source.fetch("SELECT code FROM permissions WHERE split_part(code, ':', 1) = $1", resource)
+    return [row["code"] for row in rows]

@@ -1,6 +1,6 @@
 """Who is meant: an account is named by its id, its login or its e-mail address, in the API as at the command line."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -39,6 +39,14 @@ async def find_named_id(resources: Resources, name: str) -> UUID | None:
     async with resources.db() as session:
         user = await find_named(session, name)
     return user.id if user else None
+
+
+async def find_named_ids(resources: Resources, names: Collection[str]) -> dict[str, UUID]:
+    """As `find_named_id`, of those names that somebody has; one query, and none where all are ids."""
+    ids = {name: read_id(name) for name in names}
+    keys = {name: lookup_key(name) for name, user_id in ids.items() if user_id is None}
+    found = await repository.find_ids(resources.hot, set(keys.values())) if keys else {}
+    return {name: user_id for name in names if (user_id := ids[name] or found.get(keys[name]))}
 
 
 async def may_name(resources: Resources, caller: Principal, name: str) -> None:

@@ -1,6 +1,6 @@
 """User rows."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,11 @@ SUPERUSER = "superuser"
 _ACCOUNT = """
 SELECT id, login, email, email_verified_at IS NOT NULL AS email_verified, full_name, is_active, created_at, updated_at
 FROM users WHERE id = $1
+"""
+_BY_KEY = """
+SELECT login_key AS key, false AS is_email, id FROM users WHERE login_key = ANY($1::text[])
+UNION ALL
+SELECT email_key, true, id FROM users WHERE email_key = ANY($2::text[])
 """
 _TAKEN = {
     "uq_users_login_key": LoginTaken,
@@ -61,6 +66,13 @@ async def find_by_id(session: AsyncSession, user_id: UUID) -> User | None:
 async def find_by_key(session: AsyncSession, key: str, *, is_email: bool) -> User | None:
     column = User.email_key if is_email else User.login_key
     return (await session.scalars(select(User).where(column == key))).one_or_none()
+
+
+async def find_ids(pool: asyncpg.Pool, keys: Collection[tuple[str, bool]]) -> dict[tuple[str, bool], UUID]:
+    """By key, and whether that is an e-mail address's. Postgres has no text with a NUL, and no account one."""
+    given = [[key for key, is_email in keys if is_email is wanted and "\0" not in key] for wanted in (False, True)]
+    rows = await pool.fetch(_BY_KEY, *given)
+    return {(row["key"], row["is_email"]): UUID(int=row["id"].int) for row in rows}
 
 
 async def count_superusers(session: AsyncSession, now: datetime) -> tuple[int, int]:

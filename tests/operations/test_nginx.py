@@ -217,6 +217,22 @@ async def test_a_request_has_one_id_from_the_client_to_the_log(site: Nginx, http
     assert "canary" not in site.log()
 
 
+async def test_the_request_id_of_an_authzen_client_comes_back_as_it_was_sent(
+    site: Nginx, http: httpx.AsyncClient
+) -> None:
+    """From the service and from nginx itself; what nginx writes into a body or a line of the log is its own."""
+    given = 'two "words", \u00fc'.encode()
+    for size, status in ((10, 401), (300_000, 413)):
+        url, content = "/access/v1/evaluations", b'{"padding": "%b"}' % (b"x" * size)
+        headers = [(b"x-request-id", given), (b"content-type", b"application/json")]
+        answer = await http.post(url, content=content, headers=headers)
+        assert answer.status_code == status
+        assert [value for name, value in answer.headers.raw if name.lower() == b"x-request-id"] == [given]
+        assert answer.json()["error"] in {"not_authenticated", "body_too_large"}
+    elsewhere = await http.get("/access/v1", headers={"X-Request-Id": "two words"})
+    assert elsewhere.headers["x-request-id"] != "two words"
+
+
 async def test_edg_1_what_clients_say_of_their_address_is_dropped(
     site: Nginx, http: httpx.AsyncClient, api: Api
 ) -> None:

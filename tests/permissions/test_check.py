@@ -364,11 +364,18 @@ async def test_chk_4_without_a_store_the_answer_is_503_and_never_yes_or_401(
         values["check_cache_bytes"] = 0  # what is kept in memory is answered without them: test_cache.py
         shaky = await fresh.on(shared_settings.model_copy(update=values))
         of_user = {"permission": "films:read", "user_id": str(account.id)}
+        in_authzen = {
+            "subject": {"type": "user", "id": str(account.id)},
+            "action": {"name": "read"},
+            "resource": {"type": "films", "id": "1"},
+        }
         calls: list[tuple[dict[str, str], str, dict[str, Any]]] = [
             (tokens.bearer, CHECK, {"permission": "films:read"}),
             (tokens.bearer, CHECK, {"permission": "never:heard"}),
             (service, CHECK, of_user),
             (service, BATCH, {"checks": [of_user] * 3}),
+            (service, "/access/v1/evaluation", in_authzen),
+            (service, "/access/v1/search/subject", in_authzen),
         ]
         for headers, path, body in calls:
             assert (await shaky.http.post(path, json=body, headers=headers)).status_code == 200
@@ -381,6 +388,7 @@ async def test_chk_4_without_a_store_the_answer_is_503_and_never_yes_or_401(
             assert error_of(response) == (503, "temporarily_unavailable"), path
             assert int(response.headers["retry-after"]) >= 1
             assert "allowed" not in response.text
+            assert "decision" not in response.text
         guarded = await shaky.http.get(f"{V1}/roles", headers=tokens.bearer)
         assert error_of(guarded) == (503, "temporarily_unavailable")
         await gate.open()

@@ -70,7 +70,8 @@ async def both(
     if body is not None:
         headers |= JSON
     ways = [headers] * times + [headers | ORDINARY]
-    answers = [await cast.api.http.request(method, f"{V1}{path}", content=body, headers=way) for way in ways]
+    url = path if path.startswith("/access/") else f"{V1}{path}"
+    answers = [await cast.api.http.request(method, url, content=body, headers=way) for way in ways]
     ordinary = answers[-1]
     for quick in answers[:-1]:
         assert quick.status_code == ordinary.status_code

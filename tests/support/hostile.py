@@ -307,7 +307,8 @@ def _operation(schema: dict[str, Any], method: str, path: str, operation: dict[s
         fields,
         sample,
         frozenset(name for answer in answers for name in _property_names(schema, answer)),
-        needs_token=path.startswith("/api/") and not re.search(r"/auth/(register|login|refresh|logout|token)$", path),
+        needs_token=path.startswith(("/api/", "/access/"))
+        and not re.search(r"/auth/(register|login|refresh|logout|token)$", path),
     )
 
 

@@ -13,10 +13,13 @@ USERS = "401 {0} {0} {0} {0} {0} 401"
 CALLERS = "401 {0} {0} {0} {0} {0} 403"
 ADMINS = "401 403 403 403 {0} {0} 403"
 READERS = "401 403 {0} 403 {0} {0} 403"  # moderators too
+AUTHZEN = ("evaluation", "evaluations", "search/subject", "search/resource", "search/action")  # about another
 TABLE: dict[tuple[str, str], str] = {
     ("GET", "/health/live"): EVERYONE.format(200),
     ("GET", "/health/ready"): EVERYONE.format(200),
     ("GET", "/.well-known/jwks.json"): EVERYONE.format(200),
+    ("GET", "/.well-known/authzen-configuration"): EVERYONE.format(200),
+    **{("POST", f"/access/v1/{path}"): "401 403 403 403 200 200 200" for path in AUTHZEN},
     ("POST", f"{V1}/auth/register"): EVERYONE.format(201),
     ("POST", f"{V1}/auth/login"): EVERYONE.format(200),
     ("POST", f"{V1}/auth/refresh"): EVERYONE.format(200),
@@ -128,6 +131,7 @@ def plain(path: str) -> str:
 
 async def body_for(api: Api, method: str, path: str, actor: Actor, other: Account) -> dict[str, Any] | None:
     route = path.removeprefix(V1)
+    may_read = {"action": {"name": "read"}, "resource": {"type": "films", "id": "1"}}
     fixed: dict[tuple[str, str], dict[str, Any]] = {
         ("POST", "/auth/login"): {"login": other.login, "password": PASSWORD},
         ("POST", "/auth/token"): {"grant_type": "client_credentials", "client_id": NOBODY, "client_secret": "wrong"},
@@ -165,6 +169,10 @@ async def body_for(api: Api, method: str, path: str, actor: Actor, other: Accoun
         ("POST", "/services/{service_id}/secrets"): {},
         ("POST", "/admin/webhooks"): {"url": "https://127.0.0.1/"},
         ("PATCH", "/admin/webhooks/{webhook_id}"): {"description": "x"},
+        **{
+            ("POST", f"/access/v1/{name}"): {"subject": {"type": "user", "id": str(other.id)}, **may_read}
+            for name in AUTHZEN
+        },
     }
     if (method, route) in fixed:
         return fixed[method, route]

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from auth_service.config import Settings
 from auth_service.core.errors import AppError, BadRequest, Unavailable, is_store_failure, render
+from auth_service.core.http.authzen_rules import is_authzen, kept_request_id, loggable_request_id
 from auth_service.core.http.call import Call, begin_call, end_call
 from auth_service.core.http.client_address import client_address
 from auth_service.core.http.strict_json import NotStrictJson, check_strict_json
@@ -26,6 +27,7 @@ BODY_LIMIT = 64 * 1024
 BODY_LIMITS = {
     "/api/v1/auth/": 16 * 1024,
     "/api/v1/permissions/check/batch": 256 * 1024,  # a thousand checks
+    "/access/v1/evaluations": 256 * 1024,
 }
 HEADER_LIMIT = 16 * 1024
 PATHS_BY_ADDRESS = frozenset({"/metrics", "/health/live", "/health/ready"})  # what machines ask of one replica
@@ -87,6 +89,12 @@ class NoTokenRequest(UnsupportedMediaType):
     headers = {"Accept": "application/x-www-form-urlencoded, application/json"}
 
 
+class NoAuthZenRequest(UnsupportedMediaType):
+    """400 by its certification scenario, section "Invalid content type"."""
+
+    status = 400
+
+
 class UnsupportedCharset(UnsupportedMediaType):
     detail = "Send the body in UTF-8, and no other charset in Content-Type."
 
@@ -131,15 +139,15 @@ class Edge:
             await self._app(scope, receive, send)
             return
         headers = dict(reversed(scope["headers"]))
-        request_id = _request_id(headers.get(b"x-request-id"))
+        request_id, logged_id = _request_ids(scope["path"], headers.get(b"x-request-id"))
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         peer = scope["client"][0] if scope.get("client") else ""
         state["client_address"] = client_address(peer, scope["headers"], self._settings.proxy_networks)
         structlog.contextvars.clear_contextvars()
         trace_id = self._trace_id() if self._trace_id else _trace_id(headers.get(b"traceparent"))
-        structlog.contextvars.bind_contextvars(request_id=request_id, **({"trace_id": trace_id} if trace_id else {}))
-        call = Call(request_id, state["client_address"])
+        structlog.contextvars.bind_contextvars(request_id=logged_id, **({"trace_id": trace_id} if trace_id else {}))
+        call = Call(logged_id, state["client_address"])
         begun = begin_call(call)
         started = time.perf_counter()
         status, begun_after = 0, 0.0
@@ -154,7 +162,7 @@ class Edge:
             await send(message)
 
         method = scope["method"]
-        may_change = method not in SAFE_METHODS and scope["path"] not in QUIET_PATHS
+        may_change = method not in SAFE_METHODS and not _is_quiet(scope["path"])
         if method == "HEAD":
             send, scope = _without_body(send), {**scope, "method": "GET"}  # the server keeps the scope that it gave
         try:
@@ -237,6 +245,18 @@ def _route_of(scope: Scope) -> str:
     return str(getattr(scope.get("route"), "path", "unmatched"))
 
 
+def _is_quiet(path: str) -> bool:
+    return path in QUIET_PATHS or is_authzen(path)
+
+
+def _request_ids(path: str, given: bytes | None) -> tuple[str, str]:
+    """As the client gets it back, and as it is logged."""
+    if is_authzen(path) and (kept := kept_request_id(given)) is not None:
+        return kept, loggable_request_id(kept)
+    request_id = _request_id(given)
+    return request_id, request_id
+
+
 def _request_id(given: bytes | None) -> str:
     """The caller's own id where it is harmless in a log line, else a new one."""
     return given.decode() if given and REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
@@ -275,7 +295,7 @@ async def _checked_body(path: str, headers: dict[bytes, bytes], receive: Receive
     body = await _read(receive, limit)
     if body and _media_type(path, headers) == b"application/json":
         try:
-            check_strict_json(body)
+            check_strict_json(body, controls=is_authzen(path))
         except NotStrictJson as error:
             raise InvalidJson(str(error)) from None
     return replayed({"type": "http.request", "body": body, "more_body": False}, receive)
@@ -291,12 +311,18 @@ def _media_type(path: str, headers: dict[bytes, bytes]) -> bytes:
     media_type, *parameters = given.lower().split(b";")
     media_type = media_type.strip()
     if media_type != b"application/json" and not (path == FORM_PATH and media_type == FORM):
-        raise NoTokenRequest if path == FORM_PATH else UnsupportedMediaType
+        raise _wrong_type(path)
     for parameter in parameters:
         name, _, value = parameter.partition(b"=")
         if name.strip() == b"charset" and value.strip(b' \t"') not in {b"utf-8", b"utf8"}:
             raise UnsupportedCharset
     return media_type
+
+
+def _wrong_type(path: str) -> UnsupportedMediaType:
+    if is_authzen(path):
+        return NoAuthZenRequest()
+    return NoTokenRequest() if path == FORM_PATH else UnsupportedMediaType()
 
 
 async def _read(receive: Receive, limit: int) -> bytes:
@@ -348,7 +374,7 @@ def _without_body(send: Send) -> Send:
 def _add_headers(message: Message, request_id: str, production: bool) -> None:
     headers = list(message.get("headers", []))
     headers += ANSWER_HEADERS
-    headers.append((b"x-request-id", request_id.encode()))
+    headers.append((b"x-request-id", request_id.encode("latin-1")))
     if not any(name == b"cache-control" for name, _ in headers):
         headers.append(NO_STORE)
     if production:

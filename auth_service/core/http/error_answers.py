@@ -25,6 +25,7 @@ from auth_service.core.errors import (
     is_store_failure,
     render,
 )
+from auth_service.core.http.authzen_rules import InvalidAuthZenRequest, is_authzen
 from auth_service.core.http.known_fields import fields_beside
 from auth_service.core.stores.postgres import forget_doubtful
 from auth_service.core.telemetry.log import loggable_path
@@ -136,7 +137,8 @@ async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     values = {*_texts(error.body), *request.query_params.values()}
     fields = [explain_field(item, fields_beside(route, item["loc"]), values) for item in problems]
     detail = "; ".join(f"{item['field']} {item['message']}" for item in fields[:5])
-    return answer_of(request.scope, ValidationFailed(detail), fields)
+    invalid = InvalidAuthZenRequest if is_authzen(request.scope["path"]) else ValidationFailed
+    return answer_of(request.scope, invalid(detail), fields)
 
 
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:

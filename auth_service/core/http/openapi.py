@@ -13,6 +13,7 @@ from fastapi.routing import iter_route_contexts
 from auth_service.core.errors import AppError, Busy, NotFound, Unavailable, ValidationFailed
 from auth_service.core.http.api_docs import ERROR_SCHEMA, PUBLIC, REQUEST_ID, add_refusals
 from auth_service.core.http.api_links import add_links
+from auth_service.core.http.authzen_rules import AUTHZEN, InvalidAuthZenRequest, is_authzen
 from auth_service.core.http.csrf import CsrfRefused
 from auth_service.core.http.edge import (
     BodyTooLarge,
@@ -20,6 +21,7 @@ from auth_service.core.http.edge import (
     HostNotAllowed,
     InvalidJson,
     InvalidPath,
+    NoAuthZenRequest,
     UnsupportedMediaType,
 )
 from auth_service.core.schemas import NO_CONTROLS
@@ -63,11 +65,11 @@ def _finish(app: FastAPI, document: dict[str, Any], prefix: str) -> None:
     raised = {key: set(errors) for key, errors in _raised_by_dependencies(app)}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            in_api = path.startswith(prefix)
+            in_api = path.startswith((prefix, AUTHZEN))
             if in_api and path.removeprefix(prefix) not in PUBLIC:
                 operation["security"] = [{name: []} for name in _SCHEMES]
             _replace_invalid(operation)
-            if not _is_validated(operation):
+            if not _is_validated(operation) or is_authzen(path):
                 operation["responses"].pop("422", None)
             errors = raised.get((path, method), set()) - ({CsrfRefused} if method in _SAFE else set())
             add_refusals(
@@ -95,7 +97,7 @@ def _by_shape(path: str, operation: Operation, *, asks_stores: bool) -> Iterator
     if "{" in path:
         yield NotFound
     if "422" in operation["responses"] or _is_validated(operation):
-        yield ValidationFailed
+        yield from (InvalidAuthZenRequest, NoAuthZenRequest) if is_authzen(path) else (ValidationFailed,)
     if asks_stores:
         yield Unavailable
         yield Busy

@@ -7,6 +7,8 @@ from typing import Any
 
 MAX_DEPTH = 32
 MAX_DIGITS = 20
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_BAD = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
@@ -14,8 +16,11 @@ class NotStrictJson(ValueError):
     """Says what is wrong without repeating any of it."""
 
 
-def check_strict_json(body: bytes) -> None:
-    """Raises NotStrictJson for all that a JSON parser, Python or Postgres could take amiss."""
+def check_strict_json(body: bytes, *, controls: bool = False) -> None:
+    """Raises NotStrictJson for all that a JSON parser, Python or Postgres could take amiss.
+
+    `controls`: texts may have control characters, as RFC 7493 lets them; whoever reads such a text looks out for NUL.
+    """
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
@@ -28,7 +33,7 @@ def check_strict_json(body: bytes) -> None:
     except ValueError:
         raise NotStrictJson("The body is not valid JSON.") from None
     if b"\\" in body or b"\x7f" in body:  # only an escape can smuggle the others into a parsed string
-        _check_text(value)
+        _check_text(value, _SURROGATE if controls else _BAD)
 
 
 def _check_depth(body: bytes) -> None:
@@ -68,17 +73,17 @@ def _number(digits: str) -> float:
     return value
 
 
-def _check_text(value: Any) -> None:
+def _check_text(value: Any, bad: re.Pattern[str]) -> None:
     if isinstance(value, str):
-        if any(ord(char) < 0x20 or ord(char) == 0x7F or 0xD800 <= ord(char) <= 0xDFFF for char in value):
+        if bad.search(value):
             raise NotStrictJson("The JSON has a text with control characters or lone surrogates.")
     elif isinstance(value, dict):
         for key, item in value.items():
-            _check_text(key)
-            _check_text(item)
+            _check_text(key, bad)
+            _check_text(item, bad)
     elif isinstance(value, list):
         for item in value:
-            _check_text(item)
+            _check_text(item, bad)
 
 
 _DECODER = json.JSONDecoder(

@@ -1,12 +1,15 @@
 """What JSON Schema cannot say: fields that fit the document and are refused all the same, with the reason for each.
 
-Only `positive_data_acceptance` is left out, and only for a 422 that names none but these fields.
+Only `positive_data_acceptance` is left out, and only for a 422 that names none but these fields. Below /access/v1 it is
+a 400, whose code may stand in place of a field.
 """
 
 CATALOGUE = "names what must exist, in the catalogue of this deployment"
 ORDER = "one moment must not lie after the other"
 INSIDE = "an address inside is refused, and what is inside is for the deployment to say"
 EITHER = "the token may also come in a cookie: one of the two is needed"
+DIGITS = "a number of more than 20 digits, in a field that is ignored"
+EVALUATIONS, SEARCHES = ("evaluation", "evaluations"), ("subject", "resource", "action")
 
 UNSAYABLE: dict[tuple[str, str], str] = {
     ("POST /api/v1/auth/refresh", "body.refresh_token"): EITHER,
@@ -21,4 +24,10 @@ UNSAYABLE: dict[tuple[str, str], str] = {
     ("POST /api/v1/admin/webhooks", "body.url"): INSIDE,
     ("PATCH /api/v1/admin/webhooks/{webhook_id}", "body.url"): INSIDE,
     ("POST /api/v1/services", "body"): f"scopes: {CATALOGUE}",
+    ("POST /access/v1/evaluations", "body"): "without items it has what one evaluation has",
+    **{(f"POST /access/v1/search/{kind}", "body.page.token"): "one that we gave" for kind in SEARCHES},
+    **{
+        (f"POST /access/v1/{path}", "invalid_json"): DIGITS
+        for path in (*EVALUATIONS, *(f"search/{k}" for k in SEARCHES))
+    },
 }

@@ -138,10 +138,13 @@ def after_call(_context: HookContext, case: Case, response: schemathesis.Respons
 
 @schemathesis.hook
 def filter_failure(_context: HookContext, failure: Failure, case: Case, response: schemathesis.Response) -> bool:
-    """False for what stands in exclusions.py: a 422 for those fields, and no other failure."""
-    if not isinstance(failure, RejectedPositiveData) or response.status_code != 422:
+    """False for what stands in exclusions.py: a 422, or AuthZEN's 400, for those fields, and no other failure."""
+    if not isinstance(failure, RejectedPositiveData) or response.status_code not in {400, 422}:
         return True
-    fields = [item["field"] for item in response.json().get("fields", [])] or ["body"]
+    told = response.json()
+    fields = [item["field"] for item in told.get("fields", [])] or ["body"]
+    if told["error"] != "validation_error":
+        fields = [told["error"]]
     return not all((case.operation.label, field) in UNSAYABLE for field in fields)
 
 

@@ -1,0 +1,76 @@
+"""The public interop scenarios of the AuthZEN working group, by their own decision files, as far as roles alone decide.
+
+What is asked is put into our names (see `World.ours`); in the Todo application what an editor may do to a todo depends
+on who owns it, which no role says, so those questions are left out.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.api import Api
+from tests.support.authzen_world import World, world_of
+
+FILES = Path(__file__).parent / "interop"
+RICK, MORTY, SUMMER, BETH, JERRY = (
+    f"CiRmZD{letter}2MTRkMy1jMzlhLTQ3ODEtYjdiZC04Yjk2ZjVhNTEwMGQSBWxvY2Fs" for letter in "AEIMQ"
+)
+EDITORS = {MORTY, SUMMER}
+
+
+def cases(name: str, kind: str) -> list[tuple[dict[str, Any], Any]]:
+    found = json.loads((FILES / name).read_text(encoding="utf-8"))[kind]
+    return [(case["request"], case["expected"]) for case in found]
+
+
+@pytest.fixture(scope="module")
+async def todo(api: Api) -> World:
+    viewer = ["todo:can-read-todos", "user:can-read-user"]
+    editor = [*viewer, "todo:can-create-todo"]
+    actions = ["can-read-todos", "can-create-todo", "can-update-todo", "can-delete-todo"]
+    return await world_of(
+        api,
+        {"todo": actions, "user": ["can-read-user"]},
+        {
+            RICK: [*editor, "todo:can-update-todo", "todo:can-delete-todo"],
+            MORTY: editor,
+            SUMMER: editor,
+            BETH: viewer,
+            JERRY: viewer,
+        },
+    )
+
+
+def by_role(request: dict[str, Any]) -> bool:
+    owned = {"can_update_todo", "can_delete_todo"}
+    return not (request["subject"]["id"] in EDITORS and request["action"]["name"] in owned)
+
+
+async def test_the_todo_application(todo: World) -> None:
+    asked = [case for case in cases("todo.json", "evaluation") if by_role(case[0])]
+    assert len(asked) == 32
+    for request, expected in asked:
+        assert await todo.decision("evaluation", request) is expected, request
+
+
+async def test_the_todo_application_in_one_call(todo: World) -> None:
+    asked = [case for case in cases("todo.json", "evaluations") if by_role(case[0])]
+    assert len(asked) == 2
+    for request, expected in asked:
+        assert await todo.decision("evaluations", request) == [item["decision"] for item in expected]
+
+
+async def test_api_gateways(api: Api) -> None:
+    viewer = ["route:get"]
+    editor = [*viewer, "route:post", "route:put", "route:delete"]
+    gateway = await world_of(
+        api,
+        {"route": ["get", "post", "put", "delete"]},
+        {RICK: ["route:*"], MORTY: editor, SUMMER: editor, BETH: viewer, JERRY: viewer},
+    )
+    asked = cases("api_gateway.json", "evaluation")
+    assert len(asked) == 25
+    for request, expected in asked:
+        assert await gateway.decision("evaluation", request) is expected, request
