@@ -102,6 +102,8 @@ def plain_head(scope: Scope) -> Head | None:
             token = match[1].decode()
         elif name == b"user-agent":
             agent = value.decode("latin-1") if agent is None else agent
-        elif name in {b"cookie", b"origin"} or (name == b"content-type" and value != b"application/json"):
+        elif name in {b"cookie", b"origin", b"x-token-transport"} or (
+            name == b"content-type" and value != b"application/json"
+        ):
             return None
     return Head(scope["state"]["client_address"], token, agent)
