@@ -17,6 +17,7 @@ from auth_service.admin.accounts_router import router as accounts_router
 from auth_service.admin.audit_router import router as audit_router
 from auth_service.admin.events_router import router as events_router
 from auth_service.admin.support_router import router as admin_router
+from auth_service.auth.fast_login import LOGIN
 from auth_service.auth.fast_refresh import REFRESH
 from auth_service.auth.forward_auth import verify
 from auth_service.auth.forward_auth_router import router as forward_auth_router
@@ -137,7 +138,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         expose_headers=["X-Request-Id", "Retry-After"],
     )
     if tracing is None:  # which begins a span in FastAPI's own layers
-        app.add_middleware(FastRoutes, prefix=API, routes=(REFRESH, OWN_ACCOUNT))
+        app.add_middleware(FastRoutes, prefix=API, routes=(LOGIN, REFRESH, OWN_ACCOUNT))
         app.add_middleware(FastRoutes, prefix="", routes=(EVALUATION,))
         app.add_middleware(FastPath, forward_auth=verify)
     trace_id = tracing.trace_id if tracing else None

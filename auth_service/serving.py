@@ -15,6 +15,8 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import multiprocess
 
+from auth_service.core.http.joined_writes import JoinedWrites
+
 log = structlog.get_logger(__name__)
 
 APP = "auth_service.main:create_app_from_environment"
@@ -32,6 +34,7 @@ class ServeConfig(uvicorn.Config):
             factory=True,
             host=host,
             port=port,
+            http=JoinedWrites,
             workers=workers,
             proxy_headers=False,  # the edge reads them, by TRUSTED_PROXIES
             server_header=False,

@@ -5,21 +5,22 @@ from uuid import UUID
 
 import structlog
 
+from auth_service.auth.claimant import find_claimant
 from auth_service.core.connections import Resources
 from auth_service.core.errors import InvalidCredentials, InvalidRefreshToken, ValidationFailed
 from auth_service.core.principal import Principal
 from auth_service.core.tokens.access_tokens import InvalidToken
 from auth_service.mfa.challenges import InvalidChallenge, OpenChallenge, answer_challenge, open_challenge
-from auth_service.mfa.service import check_code, is_enabled
-from auth_service.sessions import devices
+from auth_service.mfa.service import check_code
 from auth_service.sessions.client import Client
+from auth_service.sessions.devices import is_trusted
 from auth_service.sessions.history import record_failure
 from auth_service.sessions.refresh_token import read_refresh_token
 from auth_service.sessions.service import end_session
 from auth_service.sessions.start import IssuedTokens, Proof, replace_session, start_session
 from auth_service.users.credentials import Origin, Outcome, verify_password
 from auth_service.users.identifiers import lookup_key
-from auth_service.users.service import confirm_password, find_by_login_or_email, get_user
+from auth_service.users.service import confirm_password, get_user
 
 log = structlog.get_logger(__name__)
 
@@ -31,11 +32,8 @@ async def log_in(resources: Resources, identifier: str, password: str, client: C
     something of the address alone.
     """
     key, is_email = lookup_key(identifier)
-    user = await find_by_login_or_email(resources, key, is_email=is_email)
-    device = await devices.recognise(resources, client.device_token)
-    if user is None or device is None or device.user_id != user.id:
-        device = None
-    origin = Origin(client.ip, device.id if device else None)
+    user = await find_claimant(resources, key, client.device_token, is_email=is_email)
+    origin = Origin(client.ip, user.device_id if user else None)
     outcome = await verify_password(resources, user, key, password, origin)
     resources.metrics.logins.labels("unknown_login" if user is None else outcome).inc()
     if user is None or outcome is not Outcome.RIGHT:
@@ -43,9 +41,11 @@ async def log_in(resources: Resources, identifier: str, password: str, client: C
         await record_failure(resources, user.id if user else None, reason, client)
         raise InvalidCredentials
     proof = Proof(user.credentials_version, device_id=origin.device_id)
-    if await is_enabled(resources, user.id):
-        if not devices.is_trusted(device, resources.clock()):
-            return await open_challenge(resources, user, client.device_name, origin.device_id)
+    if user.has_second_factor:
+        if not is_trusted(user.trusted_until, resources.clock()):
+            return await open_challenge(
+                resources, user.id, user.credentials_version, client.device_name, origin.device_id
+            )
         proof = replace(proof, by_trust=True)
     return await start_session(resources, user.id, client, proof)
 

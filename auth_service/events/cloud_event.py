@@ -1,6 +1,7 @@
 """Events as messages: CloudEvents 1.0 in JSON, and `new_user` as the plain document its consumers expect. Pure."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import orjson
@@ -18,6 +19,14 @@ class Message:
     key: str
     value: bytes
     headers: tuple[tuple[str, str], ...]
+
+
+class Sent(StrEnum):
+    """`acknowledged`: by all in-sync replicas. `failed`: nothing is known of it, it may arrive yet."""
+
+    ACKNOWLEDGED = "acknowledged"
+    REFUSED = "refused"
+    FAILED = "failed"
 
 
 def to_cloud_event(source: str, event: Positioned) -> dict[str, Any]:

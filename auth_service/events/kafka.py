@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from enum import StrEnum
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -13,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 
 from auth_service.config import Settings
 from auth_service.core.errors import AppError
-from auth_service.events.cloud_event import Message
+from auth_service.events.cloud_event import Message, Sent
 
 log = structlog.get_logger(__name__)
 
@@ -36,14 +35,6 @@ class CannotAsk(AppError):
     def __init__(self, why: str) -> None:
         super().__init__()
         self.why = why
-
-
-class Sent(StrEnum):
-    """`acknowledged`: by all in-sync replicas. `failed`: nothing is known of it, it may arrive yet."""
-
-    ACKNOWLEDGED = "acknowledged"
-    REFUSED = "refused"
-    FAILED = "failed"
 
 
 class Kafka:

@@ -6,16 +6,19 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import insert, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.connections import Resources
+from auth_service.core.stores.postgres_pools import directly
 from auth_service.events.kinds import Event
-from auth_service.models import Outbox, new_id
+from auth_service.models import new_id
 
 BUCKETS = 64
 # What is put in the place of personal data when its user is deleted.
 ERASED = {"username": "deleted", "email": "deleted", "full_name": None}
+
+_RECORD = "INSERT INTO outbox (id, kind, key, bucket, user_id, data, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)"
 
 _ERASE = text(
     "UPDATE outbox SET data = data || (SELECT coalesce(jsonb_object_agg(key, value), '{}')"
@@ -37,7 +40,8 @@ async def record(resources: Resources, session: AsyncSession, *events: Event) ->
         return
     await session.flush()
     now = resources.clock()
-    await session.execute(insert(Outbox.__table__), [_row(event, now) for event in events])  # type: ignore[arg-type]
+    async with directly(session) as connection:
+        await connection.executemany(_RECORD, [_row(event, now) for event in events])
 
 
 async def record_nothing(session: AsyncSession) -> None:
@@ -56,13 +60,6 @@ def bucket_of(key: str) -> int:
     return zlib.crc32(key.encode()) % BUCKETS
 
 
-def _row(event: Event, now: datetime) -> dict[str, Any]:
-    return {
-        "id": new_id(),
-        "kind": event.kind,
-        "key": event.key,
-        "bucket": bucket_of(event.key),
-        "user_id": event.about_user,
-        "data": event.model_dump(mode="json"),
-        "created_at": now,
-    }
+def _row(event: Event, now: datetime) -> tuple[Any, ...]:
+    key = event.key
+    return new_id(), event.kind, key, bucket_of(key), event.about_user, event.model_dump_json(), now

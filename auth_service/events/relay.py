@@ -8,16 +8,19 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import asyncpg
 import structlog
 
 from auth_service.core.connections import CLOSE_SECONDS, Resources
-from auth_service.events.cloud_event import to_message
-from auth_service.events.kafka import Kafka, Sent
+from auth_service.events.cloud_event import Sent, to_message
 from auth_service.events.outbox import BUCKETS
 from auth_service.events.positions import Positioned, give_positions, positioned
 from auth_service.locks import TAKE_FREE_BUCKETS, Advisory
+
+if TYPE_CHECKING:
+    from auth_service.events.kafka import Kafka
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +56,8 @@ DELETE FROM outbox WHERE number IN (
 
 async def run_relay(resources: Resources) -> None:
     """Until cancelled; raises a store failure. A broker that is away is waited for, 1 to 30 s at a time."""
+    from auth_service.events.kafka import Kafka  # three MiB of a worker's memory, for those who have a broker
+
     pause = 0.0
     async with connected(resources, "auth-service relay") as connection:
         while True:
@@ -65,7 +70,7 @@ async def run_relay(resources: Resources) -> None:
             await asyncio.sleep(pause)
 
 
-async def publish_due(resources: Resources, connection: asyncpg.Connection, kafka: Kafka) -> bool:
+async def publish_due(resources: Resources, connection: asyncpg.Connection, kafka: "Kafka") -> bool:
     """All that no other relay is at; False where the broker could not be reached, which ends it early."""
     await give_positions(connection)
     if not await connection.fetchval(_ANY):
@@ -96,7 +101,7 @@ async def delete_old_events(resources: Resources) -> None:
 
 
 async def _send_in_order(
-    resources: Resources, connection: asyncpg.Connection, kafka: Kafka, events: Sequence[Positioned]
+    resources: Resources, connection: asyncpg.Connection, kafka: "Kafka", events: Sequence[Positioned]
 ) -> tuple[bool, bool]:
     """(the broker was there, something was refused). Of a key one event at a time is on its way, so that none can
     overtake one that failed before it.

@@ -10,7 +10,7 @@ from auth_service.core.row_tokens import new_secret, read_token, write_token
 from auth_service.locks import lock_user
 from auth_service.mfa import repository
 from auth_service.mfa.service import WrongCode, check_code
-from auth_service.models import LoginChallenge, User, new_id
+from auth_service.models import LoginChallenge, new_id
 from auth_service.sessions.client import Client
 from auth_service.sessions.devices import find_in
 from auth_service.sessions.history import record_failure
@@ -41,19 +41,22 @@ class OpenChallenge:
 
 
 async def open_challenge(
-    resources: Resources, user: User, device_name: str | None, device_id: UUID | None
+    resources: Resources, user_id: UUID, credentials_version: int, device_name: str | None, device_id: UUID | None
 ) -> OpenChallenge:
-    """Of its text only a hash is kept. Raises InvalidCredentials where the account was deleted meanwhile."""
+    """Of its text only a hash is kept; `credentials_version` is the one of before the check.
+
+    Raises InvalidCredentials where the account was deleted meanwhile.
+    """
     challenge_id, (secret, secret_hash), now = new_id(), new_secret(), resources.clock()
     async with resources.db.begin() as session:
-        if await lock_user(session, user.id) is None:
+        if await lock_user(session, user_id) is None:
             raise InvalidCredentials
-        device = await find_in(session, user.id, device_id)  # which may have been revoked
+        device = await find_in(session, user_id, device_id)  # which may have been revoked
         session.add(
             LoginChallenge(
                 id=challenge_id,
-                user_id=user.id,
-                credentials_version=user.credentials_version,
+                user_id=user_id,
+                credentials_version=credentials_version,
                 secret_hash=secret_hash,
                 device_id=device.id if device else None,
                 device_name=device_name,

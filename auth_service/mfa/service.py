@@ -76,11 +76,6 @@ async def state(resources: Resources, user_id: UUID) -> State:
     return State(row is not None, row.confirmed_at if row else None, left)
 
 
-async def is_enabled(resources: Resources, user_id: UUID) -> bool:
-    async with resources.db() as session:
-        return await repository.find_confirmed(session, user_id) is not None
-
-
 async def start_enrolment(
     resources: Resources, user_id: UUID, session_id: UUID, current_password: str
 ) -> StartedEnrolment:

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
@@ -15,6 +14,9 @@ from auth_service.core.accept import by_preference
 from auth_service.core.passwords.hashing import MAX_LENGTH, MIN_LENGTH
 from auth_service.pages.texts import LANGUAGES, TEXTS
 from auth_service.users.mailed_tokens import LIVES, Purpose
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 Policy = Mapping[str, str]
 STRICT: Policy = {
@@ -94,7 +96,9 @@ def _in_all_languages(name: str) -> Callable[[str], Markup]:
 
 
 @cache
-def _templates() -> Environment:
+def _templates() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # two MiB of a worker's memory, for who opens a page
+
     return Environment(
         loader=PackageLoader("auth_service.pages"),
         autoescape=True,

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.connections import Resources
 from auth_service.core.errors import NotFound
-from auth_service.core.row_tokens import new_secret, read_token, write_token
+from auth_service.core.row_tokens import new_secret, write_token
+from auth_service.core.stores.postgres_pools import directly
 from auth_service.events.kinds import DeviceAdded, DevicesRevoked
 from auth_service.events.outbox import record
 from auth_service.mail.outbox import enqueue
@@ -26,28 +27,35 @@ TRUST = timedelta(days=30)
 KEEP_UNSEEN = timedelta(days=180)
 MOST_DEVICES = 50
 
+# Every login asks one of them.
+_SEE_AGAIN = """
+UPDATE devices SET last_seen_at = $3, ip = $4::text::inet, user_agent = $5, name = coalesce(name, $6),
+    trusted_until = coalesce($7, trusted_until)
+WHERE id = $1 AND user_id = $2 RETURNING id, name, trusted_until
+"""
+# With the others there were before it, and how many of them look the same.
+_ADD = """
+WITH added AS (
+    INSERT INTO devices (id, user_id, created_at, last_seen_at, ip, user_agent, name, trusted_until, secret_hash)
+    VALUES ($1, $2, $3, $3, $4::text::inet, $5, $6, $7, $8)
+)
+SELECT count(*), count(*) FILTER (WHERE user_agent IS NOT DISTINCT FROM $5 AND ip IS NOT DISTINCT FROM $4::text::inet)
+FROM devices WHERE user_id = $2
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Registered:
     """`token` only for a new device: this once, and only a hash of it is kept."""
 
     id: UUID
-    token: str | None
+    name: str | None
+    trusted_until: datetime | None
+    token: str | None = None
 
 
-async def recognise(resources: Resources, token: str | None) -> Device | None:
-    """The device that was given this token, whoever's it is: asking takes as long for every user."""
-    named = None if token is None else read_token(token)
-    if named is None:
-        return None
-    device_id, secret_hash = named
-    async with resources.db() as session:
-        statement = select(Device).where(Device.id == device_id, Device.secret_hash == secret_hash)
-        return (await session.scalars(statement)).one_or_none()
-
-
-def is_trusted(device: Device | None, now: datetime) -> bool:
-    return device is not None and device.trusted_until is not None and now < device.trusted_until
+def is_trusted(trusted_until: datetime | None, now: datetime) -> bool:
+    return trusted_until is not None and now < trusted_until
 
 
 async def find_in(session: AsyncSession, user_id: UUID, device_id: UUID | None) -> Device | None:
@@ -59,26 +67,27 @@ async def find_in(session: AsyncSession, user_id: UUID, device_id: UUID | None) 
 
 
 async def register_in(
-    resources: Resources, session: AsyncSession, user: User, device: Device | None, client: Client, *, trust: bool
+    resources: Resources, session: AsyncSession, user: User, device_id: UUID | None, client: Client, *, trust: bool
 ) -> Registered:
     """The device as seen now, or a new one, of which the user is told; call it with the user's row locked."""
     now = resources.clock()
-    token = None
-    if device is None:
-        await _tell_of_new_device(resources, session, user, client)
-        secret, secret_hash = new_secret()
-        device = Device(id=new_id(), user_id=user.id, secret_hash=secret_hash, created_at=now)
-        session.add(device)
-        token = write_token(device.id, secret)
-    device.last_seen_at, device.ip, device.user_agent = now, client.ip, client.user_agent
-    device.name = device.name or client.device_name
-    if trust:
-        device.trusted_until = now + TRUST
-    await session.flush()
-    if token is not None:
-        await record(resources, session, DeviceAdded(user_id=user.id, device_id=device.id))
-        await _keep_most_recent(resources, session, user.id, device.id)
-    return Registered(device.id, token)
+    seen = (user.id, now, client.ip, client.user_agent, client.device_name, now + TRUST if trust else None)
+    if device_id is not None:
+        async with directly(session) as connection:
+            known = await connection.fetchrow(_SEE_AGAIN, device_id, *seen)
+        if known is not None:
+            return Registered(**known)
+    device_id, (secret, secret_hash) = new_id(), new_secret()
+    async with directly(session) as connection:
+        others, alike = await connection.fetchrow(_ADD, device_id, *seen, secret_hash)
+    # Not of the very first one, nor of a program that looks the same and only forgot its token.
+    if others and not alike:
+        words, ip = str(in_words(client.user_agent)), client.ip or "unknown"
+        await enqueue(resources, session, user, MailKind.NEW_DEVICE, device=words, ip=ip)
+    await record(resources, session, DeviceAdded(user_id=user.id, device_id=device_id))
+    if others >= MOST_DEVICES:
+        await _keep_most_recent(resources, session, user.id, device_id)
+    return Registered(device_id, client.device_name, seen[-1], write_token(device_id, secret))
 
 
 async def forget_in(
@@ -115,16 +124,6 @@ async def rename(resources: Resources, user_id: UUID, device_id: UUID, name: str
 async def delete_unseen(session: AsyncSession, before: datetime) -> None:
     """Forgets what nobody has logged in from since then."""
     await session.execute(delete(Device).where(Device.last_seen_at < before))
-
-
-async def _tell_of_new_device(resources: Resources, session: AsyncSession, user: User, client: Client) -> None:
-    """Not of the very first one, nor of a program that looks the same and only forgot its token."""
-    looks_known = Device.user_agent.is_not_distinct_from(client.user_agent) & Device.ip.is_not_distinct_from(client.ip)
-    statement = select(func.count(), func.count().filter(looks_known)).where(Device.user_id == user.id)
-    devices, alike = (await session.execute(statement)).one()
-    if devices and not alike:
-        device, ip = str(in_words(client.user_agent)), client.ip or "unknown"
-        await enqueue(resources, session, user, MailKind.NEW_DEVICE, device=device, ip=ip)
 
 
 async def _keep_most_recent(resources: Resources, session: AsyncSession, user_id: UUID, here: UUID) -> None:

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from auth_service.core.connections import Resources
 from auth_service.core.errors import NotFound, ValidationFailed
-from auth_service.models import LoginHistory, new_id
+from auth_service.core.stores.postgres_pools import lent_by
+from auth_service.models import LoginHistory
 from auth_service.sessions import repository
 from auth_service.sessions.client import Client
 from auth_service.sessions.repository import HistoryFilter
@@ -27,18 +28,8 @@ class HistoryPage:
 
 async def record_failure(resources: Resources, user_id: UUID | None, reason: str, client: Client) -> None:
     """An own transaction: it must survive the refusal that follows. Unknown logins have no user id."""
-    entry = {
-        "id": new_id(),
-        "login_at": resources.clock(),
-        "user_id": user_id,
-        "succeeded": False,
-        "reason": reason,
-        "device_name": client.device_name,
-        "user_agent": client.user_agent,
-        "ip": client.ip,
-    }
-    async with resources.db.begin() as session:
-        await repository.insert_failure(session, entry)
+    async with lent_by(resources.engine) as connection:
+        await repository.insert_failure(connection, user_id, reason, client, resources.clock())
 
 
 async def read_history(

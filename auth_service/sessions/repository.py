@@ -7,10 +7,11 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import delete, exists, insert, literal, null, or_, select, tuple_, update
+from sqlalchemy import delete, exists, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_service.models import LoginHistory, Session, User
+from auth_service.models import LoginHistory, Session, User, new_id
+from auth_service.sessions.client import Client
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,14 @@ _FIND = """
 SELECT s.user_id, u.epoch, u.is_active AS user_active, s.generation, s.rotated_at, s.last_seen_at, s.expires_at,
     s.revoked_at
 FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = $1
+"""
+
+
+# Not for a user who is gone.
+_INSERT_FAILURE = """
+INSERT INTO login_history (id, login_at, user_id, succeeded, reason, device_name, user_agent, ip)
+SELECT $1, $2, $3, false, $4, $5, $6, $7::text::inet
+WHERE $3::uuid IS NULL OR EXISTS (SELECT FROM users WHERE id = $3 FOR KEY SHARE)
 """
 
 
@@ -106,12 +115,6 @@ def _live(user_id: UUID, now: datetime, idle: timedelta) -> tuple[Any, ...]:
     )
 
 
-async def beyond_limit(session: AsyncSession, user_id: UUID, now: datetime, idle: timedelta, limit: int) -> list[UUID]:
-    """Ids of the user's live sessions but the `limit` most recently used ones."""
-    statement = select(Session.id).where(*_live(user_id, now, idle)).order_by(*_LAST_USED_FIRST).offset(limit)
-    return list((await session.scalars(statement)).all())
-
-
 async def live_sessions(session: AsyncSession, user_id: UUID, now: datetime, idle: timedelta) -> Sequence[Session]:
     """By stored times, the one used last first."""
     statement = select(Session).where(*_live(user_id, now, idle)).order_by(*_LAST_USED_FIRST)
@@ -135,17 +138,13 @@ async def user_exists(session: AsyncSession, user_id: UUID) -> bool:
     return bool(await session.scalar(select(exists().where(User.id == user_id))))
 
 
-async def insert_failure(session: AsyncSession, entry: dict[str, Any]) -> None:
+async def insert_failure(connection: Any, user_id: UUID | None, reason: str, client: Client, now: datetime) -> None:
     """Nothing for a user who is gone, whose row it holds: no foreign key tidies after a deleted one (decisions).
 
     One statement, the same for logins that nobody has (LOG-1).
     """
-    user_id = literal(entry["user_id"], LoginHistory.user_id.type)
-    held = select(User.id).where(User.id == user_id).with_for_update(read=True, key_share=True)
-    columns = LoginHistory.__table__.c
-    values = [literal(value, columns[name].type) for name, value in entry.items()]
-    chosen = select(*values).where(or_(user_id.is_(null()), held.exists()))
-    await session.execute(insert(LoginHistory).from_select(list(entry), chosen))
+    seen = (client.device_name, client.user_agent, client.ip)
+    await connection.execute(_INSERT_FAILURE, new_id(), now, user_id, reason, *seen)
 
 
 async def delete_history(session: AsyncSession, user_id: UUID) -> None:

@@ -85,6 +85,6 @@ def device_answer(row: Device, now: datetime, *, current: UUID | None) -> Device
         system=words.system,
         created_at=row.created_at,
         last_seen_at=row.last_seen_at,
-        trusted_until=row.trusted_until if is_trusted(row, now) else None,
+        trusted_until=row.trusted_until if is_trusted(row.trusted_until, now) else None,
         current=row.id == current,
     )

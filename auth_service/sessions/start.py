@@ -9,7 +9,7 @@ from auth_service.core.errors import InvalidCredentials, Unauthenticated
 from auth_service.events.kinds import SessionStarted
 from auth_service.events.outbox import record
 from auth_service.locks import lock_user
-from auth_service.models import LoginHistory, Session
+from auth_service.models import Session, new_id
 from auth_service.sessions import devices, repository, session_cap
 from auth_service.sessions.client import Client
 from auth_service.sessions.refresh_token import write_refresh_token
@@ -55,42 +55,24 @@ async def start_session(resources: Resources, user_id: UUID, client: Client, pro
         now = resources.clock()  # of one's turn, so that the last to start is the newest (SES-1)
         if user is None or not user.is_active or user.credentials_version != proof.credentials_version:
             raise InvalidCredentials
-        device = await devices.find_in(session, user_id, proof.device_id)
-        if proof.by_trust and not devices.is_trusted(device, now):
+        device = await devices.register_in(resources, session, user, proof.device_id, client, trust=proof.trust_device)
+        if proof.by_trust and not devices.is_trusted(device.trusted_until, now):
             raise InvalidCredentials
-        registered = await devices.register_in(resources, session, user, device, client, trust=proof.trust_device)
-        row = Session(
+        row = session_cap.NewSession(
+            id=new_id(),
             user_id=user_id,
-            device_id=registered.id,
-            device_name=client.device_name or (device.name if device else None),
+            now=now,
+            device_id=device.id,
+            device_name=client.device_name or device.name,
             user_agent=client.user_agent,
             ip=client.ip,
-            authenticated_at=now,
             second_factor_at=now if proof.second_factor else None,
-            created_at=now,
-            last_seen_at=now,
-            rotated_at=now,
             expires_at=now + timedelta(seconds=resources.settings.session_absolute_seconds),
         )
-        # Before it is in the table: whatever a clock says, a login never ends its own session.
-        surplus = await session_cap.surplus(resources, session, user_id, now)
-        session.add(row)
-        await session.flush()
+        surplus = await session_cap.insert(resources, session, row)
         ended = await repository.end(session, now, "session_limit", Session.id.in_(surplus)) if surplus else []
         await record_ended(resources, session, ended, "session_limit")
-        await record(resources, session, SessionStarted(user_id=user_id, session_id=row.id, device_id=registered.id))
-        session.add(
-            LoginHistory(
-                login_at=now,
-                user_id=user_id,
-                succeeded=True,
-                session_id=row.id,
-                device_id=registered.id,
-                device_name=row.device_name,
-                user_agent=client.user_agent,
-                ip=client.ip,
-            )
-        )
+        await record(resources, session, SessionStarted(user_id=user_id, session_id=row.id, device_id=device.id))
         # Before the commit: with Redis down a login that answers 503 leaves no session and ends no other one.
         await families(resources).restore(row.id, 0, 0)
     if ended:  # a try before, that was answered 503, is a session too, so this one ends another
@@ -101,7 +83,7 @@ async def start_session(resources: Resources, user_id: UUID, client: Client, pro
         epoch=user.epoch,
         session_id=row.id,
         generation=0,
-        device_token=registered.token,
+        device_token=device.token,
         ended_sessions=len(ended),
     )
 

@@ -40,6 +40,30 @@ WHERE a.failures < $4 OR a.last_at <= $3
 RETURNING failures
 """
 
+# Nothing is taken of the account where the address has none left. Whatever locks both rows has the address first, so
+# that no two wait for each other.
+_TAKE_OF_STRANGER = f"""
+WITH address AS ({_TAKE_IN_WINDOW}), account AS (
+    INSERT INTO login_attempts AS a (key, failures, unbroken, last_at) SELECT $5, 1, 1, $2 FROM address
+    ON CONFLICT (key) DO UPDATE SET last_at = $2,
+        failures = CASE WHEN a.last_at <= $6 THEN 1 ELSE a.failures + 1 END, unbroken = a.unbroken + 1
+    WHERE (a.failures < $7 OR a.last_at <= $6) AND a.unbroken < $8
+    RETURNING unbroken
+)
+SELECT EXISTS (SELECT FROM address) AS address_taken, (SELECT unbroken FROM account) AS unbroken
+"""  # noqa: S608  our own words, here and below
+
+_GIVE_BACK = "UPDATE login_attempts SET failures = greatest(failures - 1, 0) WHERE key = $1"
+
+_CLEAR_OF_STRANGER = f"""
+WITH address AS ({_GIVE_BACK} RETURNING key), given_back AS (SELECT count(*) FROM address)
+DELETE FROM login_attempts USING given_back WHERE key = $2
+"""  # noqa: S608
+
+
+class AddressOutOfTries(Exception):
+    """Whichever the accounts were that it failed at; nothing was taken of this one."""
+
 
 def nobody_key(resources: Resources, identifier: str) -> str:
     """What strangers type may be a password in the wrong field: it is kept only as a keyed hash."""
@@ -77,6 +101,19 @@ async def take_in_a_row(
     return taken
 
 
+async def take_of_stranger(
+    resources: Resources, key: str, address: str | None, *, limit: int, window: timedelta, unbroken_limit: int
+) -> int | None:
+    """`take_of_address` and then `take_in_a_row` in one atomic step; raises AddressOutOfTries."""
+    now, address_limit = resources.clock(), resources.settings.login_address_failure_limit
+    of_address = (address_key(address), now, now - ADDRESS_WINDOW, address_limit)
+    row = await resources.hot.fetchrow(_TAKE_OF_STRANGER, *of_address, key, now - window, limit, unbroken_limit)
+    if not row["address_taken"]:
+        raise AddressOutOfTries
+    taken: int | None = row["unbroken"]
+    return taken
+
+
 async def take_of_address(resources: Resources, address: str | None) -> bool:
     """Across all accounts (LOG-7); a success gives its own try back, and no more than that."""
     now, limit = resources.clock(), resources.settings.login_address_failure_limit
@@ -86,12 +123,17 @@ async def take_of_address(resources: Resources, address: str | None) -> bool:
 
 async def give_back(resources: Resources, key: str) -> None:
     """For a try that was no guess."""
-    await resources.hot.execute("UPDATE login_attempts SET failures = greatest(failures - 1, 0) WHERE key = $1", key)
+    await resources.hot.execute(_GIVE_BACK, key)
 
 
 async def clear(resources: Resources, *keys: str) -> None:
     """The whole budget again."""
     await resources.hot.execute("DELETE FROM login_attempts WHERE key = ANY($1)", list(keys))
+
+
+async def clear_of_stranger(resources: Resources, key: str, address: str | None) -> None:
+    """`clear` for the account, and `give_back` for the address, in one atomic step."""
+    await resources.hot.execute(_CLEAR_OF_STRANGER, address_key(address), key)
 
 
 async def clear_in(session: AsyncSession, *keys: str) -> None:
@@ -112,11 +154,14 @@ async def forget_user(session: AsyncSession, user_id: UUID) -> None:
 async def forget_old(resources: Resources, before: datetime) -> None:
     """Counts that no lock needs any more; failures in a row against a user's account are kept until it succeeds.
 
-    Not those of a user who was deleted while they were counted.
+    Not those of a user who was deleted while they were counted. What is being counted just now is left for next time:
+    waiting for it, with others in hand, could stop both.
     """
     await resources.hot.execute(
-        "DELETE FROM login_attempts WHERE last_at < $1 AND (unbroken = 0 OR (last_at < $2"
-        " AND NOT EXISTS (SELECT FROM users WHERE id = CASE WHEN key LIKE '%:%' THEN NULL ELSE key::uuid END)))",
+        "DELETE FROM login_attempts WHERE key IN (SELECT key FROM login_attempts"
+        " WHERE last_at < $1 AND (unbroken = 0 OR (last_at < $2"
+        " AND NOT EXISTS (SELECT FROM users WHERE id = CASE WHEN key LIKE '%:%' THEN NULL ELSE key::uuid END)))"
+        " FOR UPDATE SKIP LOCKED)",
         before,
         resources.clock() - KEEP_UNBROKEN,
     )

@@ -7,6 +7,7 @@ has its own, so that nobody can lock the owner out (LOG-4).
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from typing import Protocol
 from uuid import UUID
 
 import structlog
@@ -43,6 +44,19 @@ class TooManyFailures(TooManyRequests):
         super().__init__(headers={"Retry-After": str(int(attempts.ADDRESS_WINDOW.total_seconds()))})
 
 
+class HasPassword(Protocol):
+    """What is known of a user whose password is checked."""
+
+    @property
+    def id(self) -> UUID: ...
+
+    @property
+    def password_hash(self) -> str: ...
+
+    @property
+    def is_active(self) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Who tries: a device that the user is known from, or else a stranger at an address."""
@@ -52,7 +66,7 @@ class Origin:
 
 
 async def verify_password(
-    resources: Resources, user: User | None, identifier: str, password: str, origin: Origin
+    resources: Resources, user: HasPassword | None, identifier: str, password: str, origin: Origin
 ) -> Outcome:
     """The same work for a user and for nobody: one try, one hash. An old hash is replaced after a match (PWD-5).
 
@@ -63,9 +77,7 @@ async def verify_password(
     key = attempts.device_key(origin.device_id) if known and origin.device_id else account
     async with resources.hasher.slot(first=known) as slot:
         # Counted in the turn at the core: parallel right passwords never hold more tries than there are cores (LOG-6).
-        if not known:
-            await take_of_address(resources, origin.address)
-        failures = await _take_of_account(resources, key)
+        failures = await _take(resources, key, known, origin.address)
         if failures is None:
             await slot.verify_nobody(password)
             return Outcome.LOCKED
@@ -78,16 +90,16 @@ async def verify_password(
         matches, upgraded = await slot.verify(password, user.password_hash)
         if not matches:
             if closes:
-                await _tell_owner(resources, user)
+                await _tell_owner(resources, user.id)
             return Outcome.WRONG_PASSWORD
         if not user.is_active:
             return Outcome.INACTIVE
         # Still in the turn: a try that was right is given back before the next one is taken.
-        await attempts.clear(resources, key)
         if known:
+            await attempts.clear(resources, key)
             await attempts.break_row(resources, account)
         else:
-            await attempts.give_back(resources, attempts.address_key(origin.address))
+            await attempts.clear_of_stranger(resources, key, origin.address)
     if upgraded is not None:
         await _replace_hash(resources, user.id, user.password_hash, upgraded)
     return Outcome.RIGHT
@@ -96,27 +108,33 @@ async def verify_password(
 async def take_of_address(resources: Resources, address: str | None) -> None:
     """Raises TooManyFailures."""
     if not await attempts.take_of_address(resources, address):
-        log.warning(
-            "address_out_of_tries", address=attempts.address_key(address), see="TRUSTED_PROXIES, if it is a proxy"
-        )
-        raise TooManyFailures
+        raise _refused(address)
 
 
-async def _take_of_account(resources: Resources, key: str) -> int | None:
+async def _take(resources: Resources, key: str, known: bool, address: str | None) -> int | None:
+    """How many failures in a row this would make; None: locked. Raises TooManyFailures."""
     settings = resources.settings
-    return await attempts.take_in_a_row(
-        resources,
-        key,
-        limit=settings.login_failure_limit,
-        window=timedelta(seconds=settings.login_lock_seconds),
-        unbroken_limit=settings.login_total_failure_limit,
-    )
+    window = timedelta(seconds=settings.login_lock_seconds)
+    limit, unbroken_limit = settings.login_failure_limit, settings.login_total_failure_limit
+    if known:
+        return await attempts.take_in_a_row(resources, key, limit=limit, window=window, unbroken_limit=unbroken_limit)
+    try:
+        return await attempts.take_of_stranger(
+            resources, key, address, limit=limit, window=window, unbroken_limit=unbroken_limit
+        )
+    except attempts.AddressOutOfTries:
+        raise _refused(address) from None
 
 
-async def _tell_owner(resources: Resources, user: User) -> None:
-    log.warning("account_closed_to_strangers", user_id=str(user.id))
+def _refused(address: str | None) -> TooManyFailures:
+    log.warning("address_out_of_tries", address=attempts.address_key(address), see="TRUSTED_PROXIES, if it is a proxy")
+    return TooManyFailures()
+
+
+async def _tell_owner(resources: Resources, user_id: UUID) -> None:
+    log.warning("account_closed_to_strangers", user_id=str(user_id))
     async with resources.db.begin() as session:
-        owner = await lock_user(session, user.id)  # None: deleted during the hash
+        owner = await lock_user(session, user_id)  # None: deleted during the hash
         if owner is not None:
             await enqueue(resources, session, owner, MailKind.MANY_FAILURES)
             await record(resources, session, AccountClosedToStrangers(user_id=owner.id))

@@ -24,7 +24,7 @@ from auth_service.events.positions import Positioned, give_positions, positioned
 from auth_service.events.relay import connected
 from auth_service.locks import GIVE_WEBHOOK_BACK, TRY_WEBHOOK
 from auth_service.models import WebhookEndpoint
-from auth_service.webhooks.sender import CONNECTIONS, Answer, Sender, trusted
+from auth_service.webhooks.answer import Answer
 from auth_service.webhooks.service import disable_failed, keys_of
 from auth_service.webhooks.signature import signed_headers
 
@@ -110,6 +110,8 @@ async def run_webhooks(resources: Resources) -> None:
     """While any endpoint is enabled; raises a store failure."""
     if not await resources.hot.fetchval(_ANY):
         return
+    from auth_service.webhooks.sender import trusted  # with httpx two MiB of memory, for those who have a webhook
+
     tls = await trusted()
     async with connected(resources, "auth-service webhooks") as connection:
         line = _Line(resources, connection, tls)
@@ -191,6 +193,8 @@ async def _send(line: _Line, endpoint: WebhookEndpoint, events: Sequence[Positio
 
     The first failure is the last attempt: what has not been begun waits for the next time.
     """
+    from auth_service.webhooks.sender import CONNECTIONS, Sender
+
     if not events:
         return []
     try:

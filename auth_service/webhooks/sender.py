@@ -3,7 +3,6 @@
 import asyncio
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -11,30 +10,12 @@ import httpx
 
 from auth_service.config import Settings
 from auth_service.webhooks.addresses import Unreachable, resolve
+from auth_service.webhooks.answer import Answer
 
 TIMEOUT_SECONDS = 10.0  # for all of it: a receiver that drips its answer has no more
 CONNECTIONS = 8
 MOST_READ = 4096
 MOST_RETRY_AFTER = 86_400
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """`status`, or a code of what went wrong before there was one; `retry_after` in seconds."""
-
-    status: int | None
-    error: str | None
-    milliseconds: int
-    retry_after: int = 0
-
-    @property
-    def delivered(self) -> bool:
-        return self.status is not None and 200 <= self.status < 300
-
-    @property
-    def gone(self) -> bool:
-        """The receiver wants no more of it."""
-        return self.status == 410
 
 
 async def trusted() -> ssl.SSLContext:

@@ -27,7 +27,7 @@ from auth_service.models import WebhookDelivery, WebhookEndpoint, new_id
 from auth_service.permissions.actor import Actor, load_actor, who
 from auth_service.webhooks import repository
 from auth_service.webhooks.addresses import host_of, refusal_of
-from auth_service.webhooks.sender import Answer, Sender, trusted
+from auth_service.webhooks.answer import Answer
 from auth_service.webhooks.signature import as_text, new_secret, signed_headers
 
 MANAGE = "webhooks:write"
@@ -179,6 +179,8 @@ async def ping(resources: Resources, caller: Principal | Actor, endpoint_id: UUI
         }
     )
     keys = keys_of(resources, endpoint)
+    from auth_service.webhooks.sender import Sender, trusted
+
     async with Sender(resources.settings, await trusted(), endpoint.url) as sender:
         answer = await sender.post(signed_headers(keys, str(message_id), now, body), body)
     async with resources.db.begin() as session:

@@ -23,8 +23,8 @@ from auth_service.config import Settings
 from auth_service.core.confusables import look
 from auth_service.core.connections import Resources, open_resources
 from auth_service.core.upkeep import Job, running
-from auth_service.events.cloud_event import to_message
-from auth_service.events.kafka import BadKafkaOptions, Kafka, Sent
+from auth_service.events.cloud_event import Sent, to_message
+from auth_service.events.kafka import BadKafkaOptions, Kafka
 from auth_service.events.kinds import LoginChanged, NewUser, ProfileChanged
 from auth_service.events.outbox import record
 from auth_service.events.positions import Positioned

@@ -75,7 +75,7 @@ ONE_DOOR = {
     "passlib": {"core/passwords/hashing.py"},
     "pyotp": {"mfa/totp.py"},
     "slowapi": {"core/http/limits.py"},
-    "uvicorn": {"serving.py"},
+    "uvicorn": {"serving.py", "core/http/joined_writes.py"},
     "confluent_kafka": {"events/kafka.py"},
     "httpx": {"doctor/machine.py", "webhooks/addresses.py", "webhooks/sender.py"},
     "pickle": set(),

@@ -281,6 +281,30 @@ async def test_log_6_what_is_no_failure_takes_nothing(fresh: Fresh) -> None:
     assert left == 0
 
 
+async def test_log_7_an_address_without_tries_takes_none_of_an_account(fresh: Fresh) -> None:
+    api = await fresh.api(StoppedClock(), login_address_failure_limit=1)
+    account = await api.create_user()
+    assert error_of(await try_login(api, unique("nobody"), ip="192.0.2.1")) == (401, "invalid_credentials")
+    assert error_of(await try_login(api, account.login, ip="192.0.2.1")) == (429, "too_many_failures")
+    query = "SELECT count(*) FROM login_attempts WHERE key = $1"
+    assert await api.resources.hot.fetchval(query, str(account.id)) == 0
+
+
+async def test_tidying_waits_for_no_login(fresh: Fresh) -> None:
+    """A login holds two rows at once: who waits for one of them with the other in hand stops both."""
+    clock = StoppedClock()
+    api = await fresh.api(clock)
+    keys = [f"address:192.0.2.{number}" for number in range(2)]
+    for key in keys:
+        await attempts.take(api.resources, key, limit=5, window=timedelta(minutes=1))
+    clock.forward(hours=1)
+    async with api.resources.hot.acquire() as login, login.transaction():
+        await login.execute("SELECT FROM login_attempts WHERE key = $1 FOR UPDATE", keys[0])
+        await asyncio.wait_for(attempts.forget_old(api.resources, clock()), 2)
+    query = "SELECT key FROM login_attempts WHERE key = ANY($1)"
+    assert [row["key"] for row in await api.resources.hot.fetch(query, keys)] == keys[:1]
+
+
 # --- LOG-1: through all of it nothing tells who exists.
 
 

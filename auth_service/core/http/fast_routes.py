@@ -105,7 +105,9 @@ def plain_head(scope: Scope) -> Head | None:
             agent = value.decode("latin-1") if agent is None else agent
         elif name == b"cache-control":
             fresh = fresh or wants_fresh(value)
-        elif name in {b"cookie", b"origin"} or (name == b"content-type" and value != b"application/json"):
+        elif name in {b"cookie", b"origin", b"x-token-transport"} or (
+            name == b"content-type" and value != b"application/json"
+        ):
             return None
     return Head(scope["state"]["client_address"], token, agent, fresh)
 

@@ -1,13 +1,14 @@
 """The two pools of connections to Postgres: of asyncpg for the hot paths, of SQLAlchemy for all else."""
 
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from time import monotonic
 from types import TracebackType
 from typing import Any, ClassVar
 
 import asyncpg
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 from sqlalchemy.util import await_only
 
@@ -146,3 +147,32 @@ async def driver_of(session: AsyncSession) -> Any:
     if not driver.is_in_transaction():
         await session.execute(text("SELECT 1"))  # SQLAlchemy begins it with its first statement
     return driver
+
+
+@asynccontextmanager
+async def directly(session: AsyncSession) -> AsyncIterator[Any]:
+    """As `driver_of`: for statements that are asked often, each a fifth of what it costs by SQLAlchemy."""
+    driver = await driver_of(session)
+    with _cut_if_late(driver):
+        yield driver
+
+
+@asynccontextmanager
+async def lent_by(engine: AsyncEngine) -> AsyncIterator[Any]:
+    """An asyncpg connection of SQLAlchemy's pool, without a transaction: for a lone statement that a flood may send,
+    and that must not stand in the line of the hot paths.
+    """
+    async with engine.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        with _cut_if_late(driver):
+            yield driver
+
+
+@contextmanager
+def _cut_if_late(driver: Any) -> Iterator[None]:
+    """As the engine does with its own: after a timeout a rollback, and then a good-bye, would wait as long again."""
+    try:
+        yield
+    except TimeoutError:
+        driver.terminate()
+        raise
