@@ -40,6 +40,8 @@ from auth_service.jobs import jobs_of
 from auth_service.mail.backlog import measure_backlog as measure_mails
 from auth_service.mail.dev_router import router as dev_mails_router
 from auth_service.mfa.router import router as mfa_router
+from auth_service.oauth.router import create_metadata_router
+from auth_service.oauth.router import router as oauth_router
 from auth_service.pages.dev_mails_router import router as dev_mails_page_router
 from auth_service.pages.docs_router import router as docs_router
 from auth_service.pages.home_router import router as home_router
@@ -139,6 +141,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     install_error_handlers(app)
     app.router.routes.extend(_api().routes)
     app.include_router(health.create_router({"login_history": history_state}, MEASURES))
+    app.include_router(create_metadata_router(settings))
     app.include_router(home_router)
     if not settings.account_url:
         app.include_router(links_router)
@@ -162,6 +165,7 @@ def _api() -> APIRouter:
         permissions_router,
         forward_auth_router,
         auth_router,
+        oauth_router,
         sessions_router,
         history_router,
         users_router,

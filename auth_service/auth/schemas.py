@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, StrictBool
 
-from auth_service.core.schemas import NOT_NULL, Answer, Body, Typed
+from auth_service.core.schemas import Answer, Body, Typed
 from auth_service.mfa.schemas import TypedCode
 from auth_service.sessions.schemas import DeviceName
 from auth_service.users.schemas import TypedPassword
@@ -92,21 +92,3 @@ class MfaRequired(Answer):
     mfa_required: Literal[True] = True
     challenge: str
     expires_in: int
-
-
-class TokenRequestBody(Body):
-    """RFC 6749 section 4.4.2; id and secret here or by HTTP Basic. `scope`: words between spaces; none: all."""
-
-    grant_type: Literal["client_credentials"]
-    client_id: Annotated[str | None, NOT_NULL] = None
-    client_secret: Annotated[str | None, NOT_NULL] = None
-    scope: Annotated[str | None, NOT_NULL] = None
-
-
-class ServiceTokenAnswer(Answer):
-    """RFC 6749 section 4.4.3: no refresh token."""
-
-    access_token: str
-    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105
-    expires_in: int
-    scope: str

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from auth_service.core.http.oauth_paths import INTROSPECTION_PATH, OAUTH_PATHS
 from tests.support.api import V1, Api
 from tests.support.public_routes import PUBLIC
 
@@ -30,8 +31,10 @@ def test_whatever_needs_a_token_says_so(schema: dict[str, Any]) -> None:
     assert len(operations(schema)) > 50
     for method, path, operation in operations(schema):
         shown = [] if path in PUBLIC else [{"access token": []}, {"cookie": []}]
-        if path == f"{V1}/auth/token":
+        if path in OAUTH_PATHS:
             shown = [{"client secret": []}, {}]
+        if path == INTROSPECTION_PATH:
+            shown = [{"access token": []}, *shown]
         assert operation.get("security", []) == shown, (method, path)
 
 

@@ -36,7 +36,7 @@ class ErrorAnswer(BaseModel):
 PUBLIC = frozenset(
     f"/auth/{name}"
     for name in (
-        *("register", "login", "login/mfa", "refresh", "logout", "token"),
+        *("register", "login", "login/mfa", "refresh", "logout", "token", "revoke"),
         *("password/forgot", "password/reset", "email/confirm"),
     )
 )

@@ -35,7 +35,7 @@ _SCHEMES: dict[str, Any] = {
         "description": "`__Host-auth_access` at an https address; set by a login with X-Token-Transport.",
     },
 }
-_CLIENT = {"client secret": {"type": "http", "scheme": "basic", "description": "for POST /auth/token alone"}}
+_CLIENT = {"client secret": {"type": "http", "scheme": "basic", "description": "of a service account, for OAuth alone"}}
 Operation = dict[str, Any]
 
 
@@ -60,7 +60,7 @@ def _finish(app: FastAPI, document: dict[str, Any], prefix: str) -> None:
         for method, operation in operations.items():
             in_api = path.startswith(prefix)
             if in_api and path.removeprefix(prefix) not in PUBLIC:
-                operation["security"] = [{name: []} for name in _SCHEMES]
+                operation.setdefault("security", [{name: []} for name in _SCHEMES])
             _replace_invalid(operation)
             if not _is_validated(operation):
                 operation["responses"].pop("422", None)
