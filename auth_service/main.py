@@ -25,7 +25,7 @@ from auth_service.config import Settings, load_settings
 from auth_service.core import health
 from auth_service.core.clock import Clock, utc_now
 from auth_service.core.connections import open_resources
-from auth_service.core.http.api_docs import DESCRIPTION
+from auth_service.core.http.api_docs import DESCRIPTION, operation_id
 from auth_service.core.http.edge import Edge
 from auth_service.core.http.error_answers import install_error_handlers
 from auth_service.core.http.fast_routes import FastRoutes
@@ -120,6 +120,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         redoc_url=None,
         openapi_url=None if settings.production else "/auth/openapi.json",
         redirect_slashes=False,
+        generate_unique_id_function=operation_id,
         telemetry={**NO_TELEMETRY, **tracing.of_requests} if tracing else NO_TELEMETRY,
     )
     app.state.limits = create_edge_limits(settings)
@@ -159,7 +160,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
 @cache
 def _api() -> APIRouter:
     """The same for every app: with its first request FastAPI takes a fifth of a second to build what they need."""
-    api = APIRouter()
+    api = APIRouter(generate_unique_id_function=operation_id)
     # The order of the documentation; with tracing also that in which they are tried, so what is asked most comes first.
     for router in (
         permissions_router,

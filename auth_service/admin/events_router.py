@@ -54,7 +54,7 @@ class EventsAnswer(Answer):
 
 
 @router.get("/admin/events", response_model=EventsAnswer, responses=refusals(NotFound))
-async def read(
+async def list_events(
     caller: Annotated[Principal, Require("audit:read")], query: Annotated[EventsQuery, Query()], resources: Res
 ) -> EventsAnswer:
     """Behind a position, in the order of their commits; nothing ever appears before what was read (REL-4)."""

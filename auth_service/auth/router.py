@@ -136,7 +136,7 @@ async def step_up(body: StepUpBody, request: Request, response: Response, me: Cu
     responses=SETS_COOKIES | refusals(InvalidRefreshToken, CsrfRefused, AmbiguousCredentials, TooManyRequests),
     **TERSE,
 )
-async def refresh(
+async def refresh_tokens(
     request: Request, response: Response, client: RequestClient, resources: Res, body: RefreshBody | None = None
 ) -> AnyTokens:
     """Rotates; doubles within the grace get the same refresh token, later reuse ends the session."""
@@ -145,7 +145,7 @@ async def refresh(
 
 
 @router.get("/auth/csrf", response_model=CsrfAnswer)
-async def csrf(me: CurrentUser, resources: Res) -> CsrfAnswer:
+async def get_csrf_token(me: CurrentUser, resources: Res) -> CsrfAnswer:
     """The session's CSRF token once more, for a page that was loaded anew; only allowed origins can read the answer."""
     return CsrfAnswer(csrf_token=csrf_tokens(resources.secrets, me.session_id)[0])
 

@@ -79,7 +79,7 @@ def create_router(concerns: Mapping[str, Concern], of_postgres: Sequence[Measure
     connected = False
 
     @router.get("/health/live", response_model=Liveness)
-    async def live() -> Liveness:
+    async def get_liveness() -> Liveness:
         """200 while the process answers; it asks nobody else."""
         return Liveness()
 
@@ -98,7 +98,7 @@ def create_router(concerns: Mapping[str, Concern], of_postgres: Sequence[Measure
         return Response(shown.body, headers=shown.headers | {"Vary": "Accept, Accept-Encoding"})
 
     @router.get("/health/ready", responses=READY)
-    async def ready(request: Request, resources: Res) -> Response:
+    async def get_readiness(request: Request, resources: Res) -> Response:
         """200 and "ready", or "degraded" where something wants an operator; else 503 with the part that is wrong.
 
         "draining", also 503: it is being stopped, and requests that come all the same are still answered (REL-7).
@@ -120,7 +120,7 @@ def create_router(concerns: Mapping[str, Concern], of_postgres: Sequence[Measure
         return JSONResponse({"status": "ready" if well else "degraded", **parts, **concerned})
 
     @router.get("/.well-known/jwks.json", responses={200: {"model": Keys}})
-    async def jwks(resources: Res) -> Response:
+    async def get_jwks(resources: Res) -> Response:
         """RFC 7517: the keys that verify access tokens."""
         cache = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE_SECONDS}"}
         return JSONResponse(resources.keys.jwks(), headers=cache)

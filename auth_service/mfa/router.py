@@ -28,7 +28,7 @@ router = APIRouter(tags=["second factor"])
 
 
 @router.get("/mfa", response_model=MfaState)
-async def read(me: CurrentUser, resources: Res) -> State:
+async def get_second_factor(me: CurrentUser, resources: Res) -> State:
     return await service.state(resources, me.subject)
 
 
@@ -39,7 +39,7 @@ async def read(me: CurrentUser, resources: Res) -> State:
     dependencies=[limited("login")],
     responses=refusals(WrongPassword, MfaEnabled, PasswordChanged),
 )
-async def start(body: StartBody, me: CurrentUser, resources: Res) -> StartedEnrolment:
+async def start_totp(body: StartBody, me: CurrentUser, resources: Res) -> StartedEnrolment:
     """A secret for an authenticator app; nothing changes until it is confirmed with a code."""
     return await service.start_enrolment(resources, me.subject, me.session_id, body.current_password)
 
@@ -50,7 +50,7 @@ async def start(body: StartBody, me: CurrentUser, resources: Res) -> StartedEnro
     dependencies=[limited("login")],
     responses=refusals(WrongCode, NoEnrolment),
 )
-async def confirm(body: ConfirmBody, me: CurrentUser, resources: Res) -> RecoveryCodes:
+async def confirm_totp(body: ConfirmBody, me: CurrentUser, resources: Res) -> RecoveryCodes:
     """From now on every login asks for a code; the recovery codes are shown this once. Ends the other sessions."""
     codes = await service.confirm_enrolment(resources, me.subject, me.session_id, body.code)
     return RecoveryCodes(recovery_codes=codes)
@@ -63,7 +63,7 @@ async def confirm(body: ConfirmBody, me: CurrentUser, resources: Res) -> Recover
     dependencies=[limited("login")],
     responses=refusals(WrongPassword, WrongCode, MfaNotEnabled, PasswordChanged, WouldShutOut),
 )
-async def disable(body: SecondFactorBody, me: CurrentUser, resources: Res) -> None:
+async def disable_totp(body: SecondFactorBody, me: CurrentUser, resources: Res) -> None:
     """Ends the other sessions. By POST where a DELETE cannot have a body."""
     await service.disable(resources, me.subject, me.session_id, body.current_password, body.code)
 
@@ -74,7 +74,7 @@ async def disable(body: SecondFactorBody, me: CurrentUser, resources: Res) -> No
     dependencies=[limited("login")],
     responses=refusals(WrongPassword, WrongCode, MfaNotEnabled, PasswordChanged),
 )
-async def new_codes(body: SecondFactorBody, me: CurrentUser, resources: Res) -> RecoveryCodes:
+async def replace_recovery_codes(body: SecondFactorBody, me: CurrentUser, resources: Res) -> RecoveryCodes:
     """Ten new ones; the old ones stop working."""
     codes = await service.new_recovery_codes(resources, me.subject, me.session_id, body.current_password, body.code)
     return RecoveryCodes(recovery_codes=codes)
@@ -85,7 +85,7 @@ async def new_codes(body: SecondFactorBody, me: CurrentUser, resources: Res) -> 
     status_code=204,
     responses=refusals(LackingYourself, MfaNotEnabled, WouldShutOut),
 )
-async def reset(
+async def reset_second_factor(
     caller: Annotated[Principal, Require("users:write")], user_id: NamedUser, body: ResetBody, resources: Res
 ) -> None:
     """For a user who lost phone and recovery codes; ends all sessions of the user."""

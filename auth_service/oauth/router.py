@@ -132,7 +132,7 @@ def create_metadata_router(settings: Settings) -> APIRouter:
     router = APIRouter(tags=["oauth"])
 
     @router.get(metadata_path(settings.issuer), response_model=ServerMetadata)
-    async def show_server_metadata(response: Response) -> ServerMetadata:
+    async def get_server_metadata(response: Response) -> ServerMetadata:
         """RFC 8414: what a standard OAuth client needs to know of this service."""
         response.headers["Cache-Control"] = f"public, max-age={JWKS_MAX_AGE_SECONDS}"
         return metadata_of(settings.issuer)

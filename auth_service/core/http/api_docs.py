@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from fastapi import APIRouter
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from auth_service.core.errors import AppError
@@ -71,6 +72,11 @@ TAKES_TRANSPORT: dict[str, Any] = {
 }
 
 
+def operation_id(route: APIRoute) -> str:
+    """The name of the route's function, which generated clients call their methods by: unique, and never changed."""
+    return route.name
+
+
 def refusals(*errors: type[AppError]) -> Responses:
     """For `responses=` of a route: the errors of its own use case; what all or many routes refuse adds itself."""
     found: Responses = {}
@@ -85,7 +91,7 @@ def delete_or_post(router: APIRouter, path: str, post_path: str, **how: Any) -> 
 
     def register(endpoint: Endpoint) -> Endpoint:
         router.delete(path, status_code=204, **how)(endpoint)
-        return router.post(post_path, status_code=204, **how)(endpoint)
+        return router.post(post_path, status_code=204, operation_id=f"{endpoint.__name__}_by_post", **how)(endpoint)
 
     return register
 
