@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, StrictBool
 
-from auth_service.core.schemas import Answer, Body, Typed
+from auth_service.core.schemas import NOT_NULL, Answer, Body, Typed
 from auth_service.mfa.schemas import TypedCode
 from auth_service.sessions.schemas import DeviceName
 from auth_service.users.schemas import TypedPassword
@@ -34,13 +34,7 @@ class MfaLoginBody(Body):
 class StepUpBody(Body):
     """At least one of them; only a code makes the second factor fresh."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "anyOf": [
-                {"required": [name], "properties": {name: {"type": "string"}}} for name in ("current_password", "code")
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     current_password: TypedPassword | None = None
     code: TypedCode | None = None
@@ -68,8 +62,8 @@ class TokensAnswer(Answer):
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105
     expires_in: int
     session_id: UUID
-    device_token: str | None = None
-    ended_sessions: int | None = None
+    device_token: Annotated[str | None, NOT_NULL] = None
+    ended_sessions: Annotated[int | None, NOT_NULL] = None
 
 
 class CookieTokensAnswer(Answer):
@@ -79,7 +73,7 @@ class CookieTokensAnswer(Answer):
     csrf_token: str
     expires_in: int
     session_id: UUID
-    ended_sessions: int | None = None
+    ended_sessions: Annotated[int | None, NOT_NULL] = None
 
 
 class CsrfAnswer(Answer):

@@ -11,9 +11,9 @@ from auth_service.models import User
 from auth_service.users import service
 from auth_service.users.repository import Account
 from auth_service.users.schemas import (
+    ChangePasswordBody,
     DeleteAccountBody,
     LoginChangeBody,
-    PasswordBody,
     ProfilePatch,
     UserAnswer,
 )
@@ -51,7 +51,7 @@ async def delete_own_account(body: DeleteAccountBody, me: CurrentUser, resources
     dependencies=[limited("login")],
     responses=refusals(WrongPassword, ValidationFailed, PasswordChanged),
 )
-async def change_password(body: PasswordBody, me: CurrentUser, resources: Res) -> None:
+async def change_password(body: ChangePasswordBody, me: CurrentUser, resources: Res) -> None:
     """Ends the other sessions; this one stays."""
     await service.change_password(resources, me.subject, me.session_id, body.current_password, body.new_password)
 

@@ -291,7 +291,7 @@ def operations() -> list[Operation]:
 
 def _operation(schema: dict[str, Any], method: str, path: str, operation: dict[str, Any]) -> Operation:
     params = operation.get("parameters", [])
-    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    body = next(iter(operation.get("requestBody", {}).get("content", {}).values()), {}).get("schema", {})
     fields = tuple(_fields(schema, body))
     sample = {f.name: _sample(f) for f in fields if len(f.path) == 1}
     answers = [

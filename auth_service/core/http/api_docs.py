@@ -1,13 +1,14 @@
 """What the interactive documentation says beside the models: the shape of errors, tokens, cookies and their headers."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from auth_service.core.errors import AppError
+from auth_service.core.schemas import NOT_NULL
 
 DESCRIPTION = """Accounts, sessions, tokens, roles, and the permission check.
 
@@ -25,12 +26,13 @@ class FieldError(BaseModel):
 
 
 class ErrorAnswer(BaseModel):
-    """`error` is stable; `fields` only with validation_error."""
+    """`error` is stable; `fields` only with validation_error, `error_description` only of OAuth's endpoints."""
 
     error: str
     detail: str
     request_id: str
-    fields: list[FieldError] | None = None
+    fields: Annotated[list[FieldError] | None, NOT_NULL] = None
+    error_description: Annotated[str | None, NOT_NULL] = None
 
 
 # What anybody may call; everything else below API takes a token. A test holds it equal to what the routes do.
@@ -46,6 +48,7 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 RETRY_AFTER = {"Retry-After": {"description": "seconds", "required": True, "schema": {"type": "integer", "minimum": 1}}}
 
 REQUEST_ID = {"X-Request-Id": {"description": "also in our log", "required": True, "schema": {"type": "string"}}}
+CHALLENGE = {"WWW-Authenticate": {"description": "RFC 6750, RFC 7617", "schema": {"type": "string"}}}
 ERROR_SCHEMA = {"$ref": "#/components/schemas/ErrorAnswer"}
 
 SETS_COOKIES: Responses = {
@@ -108,4 +111,6 @@ def _add(answer: dict[str, Any], error: type[AppError]) -> None:
     if f"`{error.code}`" not in answer["description"]:
         answer["description"] = f"{answer['description']} {text}".strip()
     if error.status in {429, 503}:
-        answer["headers"] = dict(RETRY_AFTER)
+        answer.setdefault("headers", {}).update(RETRY_AFTER)
+    if "WWW-Authenticate" in error.headers:
+        answer.setdefault("headers", {}).update(CHALLENGE)
