@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from starlette.datastructures import Headers
 
 from auth_service.core.errors import InvalidClient, InvalidTokenRequest
+from auth_service.core.schemas import has_controls
 from auth_service.oauth.schemas import OAuthRequest
 
 MOST_PARAMETERS = 50
@@ -61,6 +62,8 @@ def _read_form(body: bytes) -> dict[str, str]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
         raise InvalidTokenRequest  # RFC 6749 section 3.2, of unknown ones too
+    if any(has_controls(text) for pair in pairs for text in pair):
+        raise InvalidTokenRequest("A parameter has control characters.")  # as the edge refuses them in JSON (EDG-5)
     return fields
 
 

@@ -14,7 +14,9 @@ ENDPOINT = {"format": "uri"}
 class OAuthRequest(BaseModel):
     """RFC 6749 section 3.2: unknown parameters are ignored. Id and secret of a client here or by HTTP Basic."""
 
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="ignore", hide_input_in_errors=True, json_schema_extra={"additionalProperties": {"type": "string"}}
+    )
 
     client_id: Parameter = None
     client_secret: Parameter = None
@@ -30,7 +32,7 @@ class TokenRequest(OAuthRequest):
 class AboutToken(OAuthRequest):
     """RFC 7662 section 2.1 and RFC 7009 section 2.1. The hint is not needed: tokens tell their type by their form."""
 
-    token: str
+    token: Annotated[str, Field(min_length=1)]
     token_type_hint: Parameter = None
 
 

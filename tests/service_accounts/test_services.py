@@ -148,7 +148,7 @@ async def test_tokens_may_have_fewer_scopes_and_never_more(api: Api) -> None:
         ({"client_secret": ""}, (401, "invalid_client")),
         ({"client_id": "not-an-id"}, (401, "invalid_client")),
         ({"client_id": str(uuid4())}, (401, "invalid_client")),
-        ({"client_id": "\0"}, (401, "invalid_client")),
+        ({"client_id": "\0"}, (400, "invalid_request")),
     ],
 )
 async def test_errors_of_rfc_6749(api: Api, fields: dict[str, str], expected: tuple[int, str]) -> None:

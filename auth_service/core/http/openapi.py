@@ -87,6 +87,7 @@ def _finish(app: FastAPI, document: dict[str, Any], prefix: str) -> None:
                 _drop_null(parameter["schema"])
                 _refine(parameter["schema"], schemas)
             for media in operation.get("requestBody", {}).get("content", {}).values():
+                _drop_null(media["schema"])  # it may be left out, and generators leave nothing out of what may be null
                 _refine(media["schema"], schemas)
     add_links(document["paths"], prefix)
     for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own, which we never answer

@@ -8,8 +8,13 @@ ORDER = "one moment must not lie after the other"
 INSIDE = "an address inside is refused, and what is inside is for the deployment to say"
 EITHER = "the token may also come in a cookie: one of the two is needed"
 
+EITHER_OR_BOTH = "one of them must not be null; generators make nothing good of an anyOf of required fields"
+CHANGES = "a reason alone changes nothing"
+
 UNSAYABLE: dict[tuple[str, str], str] = {
     ("POST /api/v1/auth/refresh", "body.refresh_token"): EITHER,
+    ("POST /api/v1/auth/step-up", "body"): EITHER_OR_BOTH,
+    ("PATCH /api/v1/admin/users/{user_id}", "body"): CHANGES,
     ("GET /api/v1/users/me/login-history", "query"): f"{ORDER}; a reason is for failures only",
     ("GET /api/v1/admin/users/{user_id}/login-history", "query"): f"{ORDER}; a reason is for failures only",
     ("GET /api/v1/admin/audit", "query"): ORDER,
