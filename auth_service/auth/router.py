@@ -10,9 +10,9 @@ from auth_service.auth.schemas import (
     CookieTokensAnswer,
     CsrfAnswer,
     LoginBody,
+    LoginChallenge,
     LogoutBody,
     MfaLoginBody,
-    MfaRequired,
     RefreshBody,
     StepUpBody,
     TokensAnswer,
@@ -66,7 +66,7 @@ async def register(body: RegisterBody, resources: Res) -> User:
 
 @router.post(
     "/auth/login",
-    response_model=AnyTokens | MfaRequired,
+    response_model=AnyTokens | LoginChallenge,
     dependencies=[limited("login")],
     responses=SETS_COOKIES | refusals(InvalidCredentials, CsrfRefused, UnknownTransport, *TOO_MANY),
     openapi_extra=TAKES_TRANSPORT,

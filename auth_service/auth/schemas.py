@@ -80,7 +80,7 @@ class CsrfAnswer(Answer):
     csrf_token: str
 
 
-class MfaRequired(Answer):
+class LoginChallenge(Answer):
     """The password was right; now `POST /auth/login/mfa` with this challenge, within `expires_in` seconds."""
 
     mfa_required: Literal[True] = True

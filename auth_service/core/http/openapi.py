@@ -92,6 +92,7 @@ def _finish(app: FastAPI, document: dict[str, Any], prefix: str) -> None:
     add_links(document["paths"], prefix)
     for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own, which we never answer
         schemas.pop(name, None)
+    _require_constants(schemas)
     _drop_titles(list(schemas.values()))
     _drop_titles(document["paths"])
 
@@ -115,6 +116,14 @@ def _name_body(operation: Operation, schemas: dict[str, Any]) -> None:
             title = media["schema"]["title"]
             schemas.setdefault(title, media["schema"])
             media["schema"] = {"$ref": f"#/components/schemas/{title}"}
+
+
+def _require_constants(schemas: dict[str, Any]) -> None:
+    """An answer always has its constants, and by them generated clients tell one answer from another."""
+    for schema in schemas.values():
+        for name, field in schema.get("properties", {}).items():
+            if "const" in field and field.pop("default", None) is not None:
+                schema["required"] = [*schema.get("required", []), name]
 
 
 def _drop_titles(part: Any) -> None:
