@@ -62,7 +62,7 @@ def _read_form(body: bytes) -> dict[str, str]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
         raise InvalidTokenRequest  # RFC 6749 section 3.2, of unknown ones too
-    if any(has_controls(text) for pair in pairs for text in pair):
+    if any(has_controls(value) for value in fields.values()):
         raise InvalidTokenRequest("A parameter has control characters.")  # as the edge refuses them in JSON (EDG-5)
     return fields
 
