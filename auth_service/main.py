@@ -22,14 +22,12 @@ from auth_service.auth.fast_refresh import REFRESH
 from auth_service.auth.forward_auth import verify
 from auth_service.auth.forward_auth_router import router as forward_auth_router
 from auth_service.auth.router import router as auth_router
-from auth_service.authzen.fast_evaluation import EVALUATION
-from auth_service.authzen.router import router as authzen_router
 from auth_service.changes.router import router as changes_router
 from auth_service.config import Settings, load_settings
 from auth_service.core import health
 from auth_service.core.clock import Clock, utc_now
 from auth_service.core.connections import open_resources
-from auth_service.core.http.api_docs import DESCRIPTION
+from auth_service.core.http.api_docs import DESCRIPTION, operation_id
 from auth_service.core.http.edge import Edge
 from auth_service.core.http.error_answers import install_error_handlers
 from auth_service.core.http.fast_routes import FastRoutes
@@ -60,6 +58,10 @@ from auth_service.sessions.history_router import router as history_router
 from auth_service.sessions.partition_state import history_state, measure_history
 from auth_service.sessions.router import router as sessions_router
 from auth_service.sessions.user_agent import warm_up
+from auth_service.standards.authzen.fast_evaluation import EVALUATION
+from auth_service.standards.authzen.router import router as authzen_router
+from auth_service.standards.oauth.router import create_metadata_router
+from auth_service.standards.oauth.router import router as oauth_router
 from auth_service.users.fast_account import OWN_ACCOUNT
 from auth_service.users.mail_router import router as mail_router
 from auth_service.users.router import router as users_router
@@ -126,6 +128,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         redoc_url=None,
         openapi_url=None if settings.production else "/auth/openapi.json",
         redirect_slashes=False,
+        generate_unique_id_function=operation_id,
         telemetry={**NO_TELEMETRY, **tracing.of_requests} if tracing else NO_TELEMETRY,
     )
     app.state.limits = create_edge_limits(settings)
@@ -150,6 +153,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     install_error_handlers(app)
     app.router.routes.extend(_api().routes)
     app.include_router(health.create_router({"login_history": history_state}, MEASURES))
+    app.include_router(create_metadata_router(settings))
     app.include_router(home_router)
     if not settings.account_url:
         app.include_router(links_router)
@@ -167,13 +171,14 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
 @cache
 def _api() -> APIRouter:
     """The same for every app: with its first request FastAPI takes a fifth of a second to build what they need."""
-    api = APIRouter()
+    api = APIRouter(generate_unique_id_function=operation_id)
     # The order of the documentation; with tracing also that in which they are tried, so what is asked most comes first.
     for router in (
         permissions_router,
         changes_router,
         forward_auth_router,
         auth_router,
+        oauth_router,
         sessions_router,
         history_router,
         users_router,

@@ -25,7 +25,7 @@ router = APIRouter(prefix="/admin/users", tags=["administration"])
 
 
 @router.get("", response_model=AccountsAnswer)
-async def list_all(
+async def list_users(
     caller: Annotated[Principal, Require("users:read")], query: Annotated[AccountsQuery, Query()], resources: Res
 ) -> AccountsAnswer:
     """By creation; `next_cursor` leads to the next page. Names and e-mail addresses only with users:write."""
@@ -38,7 +38,7 @@ async def list_all(
     status_code=201,
     responses=refusals(LackingYourself, NotFound, LoginTaken, EmailTaken),
 )
-async def create(
+async def create_user(
     body: NewAccountBody, caller: Annotated[Principal, Require("users:write")], resources: Res
 ) -> AccountDetail:
     """Mails the link by which the owner sets a password; only with roles that you hold yourself."""
@@ -47,7 +47,7 @@ async def create(
 
 
 @router.get("/{user_id}", response_model=AccountDetail)
-async def read(
+async def get_user(
     caller: Annotated[Principal, Require("users:read")], user_id: NamedUser, resources: Res
 ) -> AccountDetail:
     return await accounts.read_account(resources, caller, user_id)
@@ -58,7 +58,7 @@ async def read(
     response_model=AccountDetail,
     responses=refusals(LackingYourself, LastSuperuser, WouldShutOut, LoginTaken, EmailTaken),
 )
-async def update(
+async def update_user(
     caller: Annotated[Principal, Require("users:write")], user_id: NamedUser, body: AccountPatch, resources: Res
 ) -> AccountDetail:
     """Of users who hold nothing that you lack; disabling ends their sessions, a new address is to be confirmed."""
@@ -70,7 +70,7 @@ async def update(
 @delete_or_post(
     router, "/{user_id}", "/{user_id}/delete", responses=refusals(LackingYourself, LastSuperuser, WouldShutOut)
 )
-async def delete(
+async def delete_user(
     caller: Annotated[Principal, Require("users:delete")], user_id: NamedUser, body: RemovalBody, resources: Res
 ) -> None:
     """For good, with all that is kept of the account. By POST where a DELETE cannot have a body."""

@@ -56,7 +56,7 @@ class AccountPatch(Body):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "anyOf": [{"required": [name]} for name in ("login", "email", "full_name", "is_active")],
+            "minProperties": 1,
             "dependentRequired": {"is_active": ["reason"]},
         }
     )

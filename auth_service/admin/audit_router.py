@@ -17,7 +17,7 @@ router = APIRouter(prefix="/admin/audit", tags=["administration"])
 
 
 @router.get("", response_model=AuditAnswer, responses=refusals(NotFound))
-async def list_all(
+async def list_audit_entries(
     caller: Annotated[Principal, Require("audit:read")], query: Annotated[AuditQuery, Query()], resources: Res
 ) -> AuditPage:
     """What admins, services and operators did, newest first; `next_cursor` leads to the next page."""

@@ -13,7 +13,7 @@ from auth_service.core.http.api_docs import refusals
 from auth_service.core.principal import Principal
 from auth_service.core.schemas import Answer, Typed
 from auth_service.events.cloud_event import to_cloud_event
-from auth_service.events.kinds import Kind
+from auth_service.events.kinds import EventKind
 from auth_service.events.positions import is_known, read_after
 from auth_service.permissions.require import Require
 from auth_service.users.naming import find_named_id, may_name
@@ -28,7 +28,7 @@ class EventsQuery(BaseModel):
 
     after: int = Field(default=0, ge=0, le=2**63 - 1)
     limit: int = Field(default=100, ge=1, le=1000)
-    kind: Kind | None = None
+    kind: EventKind | None = None
     user_id: Annotated[str, Typed(1, 320)] | None = None
 
 
@@ -54,7 +54,7 @@ class EventsAnswer(Answer):
 
 
 @router.get("/admin/events", response_model=EventsAnswer, responses=refusals(NotFound))
-async def read(
+async def list_events(
     caller: Annotated[Principal, Require("audit:read")], query: Annotated[EventsQuery, Query()], resources: Res
 ) -> EventsAnswer:
     """Behind a position, in the order of their commits; nothing ever appears before what was read (REL-4)."""

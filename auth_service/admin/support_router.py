@@ -20,7 +20,7 @@ router = APIRouter(prefix="/admin/users/{user_id}", tags=["administration"])
 
 
 @router.get("/sessions", response_model=SessionsAnswer)
-async def list_sessions(
+async def list_user_sessions(
     caller: Annotated[Principal, Require("audit:read")], user_id: NamedUser, resources: Res
 ) -> SessionsAnswer:
     rows = await admin.list_sessions(resources, user_id)
@@ -28,7 +28,7 @@ async def list_sessions(
 
 
 @router.get("/login-history", response_model=HistoryAnswer)
-async def read_history(
+async def get_user_login_history(
     _caller: Annotated[Principal, Require("audit:read")],
     user_id: NamedUser,
     query: Annotated[HistoryQuery, Query()],
@@ -39,19 +39,21 @@ async def read_history(
 
 
 @router.delete("/sessions/{session_id}", status_code=204, responses=refusals(LackingYourself))
-async def end_session(
+async def end_user_session(
     caller: Annotated[Principal, Require("users:write")], user_id: NamedUser, session_id: UUID, resources: Res
 ) -> None:
     await admin.end_session(resources, caller, user_id, session_id)
 
 
 @router.post("/logout-all", status_code=204, responses=refusals(LackingYourself))
-async def log_out_all(caller: Annotated[Principal, Require("users:write")], user_id: NamedUser, resources: Res) -> None:
+async def log_out_user(
+    caller: Annotated[Principal, Require("users:write")], user_id: NamedUser, resources: Res
+) -> None:
     """Ends all sessions; no device of the user is known or trusted any more."""
     await admin.log_out_all(resources, caller, user_id)
 
 
 @router.post("/unlock", status_code=204, responses=refusals(LackingYourself))
-async def unlock(caller: Annotated[Principal, Require("users:write")], user_id: NamedUser, resources: Res) -> None:
+async def unlock_user(caller: Annotated[Principal, Require("users:write")], user_id: NamedUser, resources: Res) -> None:
     """Gives the whole budget of failed logins and codes back, for strangers and for the user's devices."""
     await admin.unlock(resources, caller, user_id)

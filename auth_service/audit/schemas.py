@@ -4,9 +4,12 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from typing_extensions import TypeAliasType
 
 from auth_service.audit.trail import Action
 from auth_service.core.schemas import Answer, Moment, Typed
+
+Facts = TypeAliasType("Facts", dict[str, Any])  # by name, so that generated clients have one type for it
 
 
 def _action(value: str) -> str:
@@ -50,8 +53,8 @@ class AuditEntry(Answer):
     action: str
     target_kind: str
     target_id: str | None
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
+    before: Facts | None
+    after: Facts | None
     reason: str | None
     request_id: str | None
     client_address: str | None

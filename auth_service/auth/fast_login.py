@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from auth_service.auth.schemas import LoginBody, MfaRequired, TokensAnswer
+from auth_service.auth.schemas import LoginBody, LoginChallenge, TokensAnswer
 from auth_service.auth.service import log_in
 from auth_service.core.connections import Resources
 from auth_service.core.http.fast_routes import FastRoute, Head
@@ -29,9 +29,9 @@ async def _answer(state: Any, asked: tuple[LoginBody, Client]) -> bytes:
     body, client = asked
     limits.take("login", client.ip, resources.clock().timestamp())
     issued = await log_in(resources, body.login, body.password, client)
-    answer: TokensAnswer | MfaRequired
+    answer: TokensAnswer | LoginChallenge
     if isinstance(issued, OpenChallenge):
-        answer = MfaRequired.model_validate(issued)
+        answer = LoginChallenge.model_validate(issued)
     else:
         answer = TokensAnswer.model_validate(issued)
     return answer.__pydantic_serializer__.to_json(answer, exclude_none=True)

@@ -1,36 +1,30 @@
-"""Register, log in, refresh, log out, tokens for services."""
+"""Register, log in, refresh, log out."""
 
 from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from auth_service.auth import client_credentials, service, transport
+from auth_service.auth import service, transport
 from auth_service.auth.schemas import (
     CookieTokensAnswer,
     CsrfAnswer,
     LoginBody,
+    LoginChallenge,
     LogoutBody,
     MfaLoginBody,
-    MfaRequired,
     RefreshBody,
-    ServiceTokenAnswer,
     StepUpBody,
-    TokenRequestBody,
     TokensAnswer,
 )
 from auth_service.core.connections import Res
 from auth_service.core.errors import (
     EmailTaken,
-    InvalidClient,
     InvalidCredentials,
     InvalidRefreshToken,
-    InvalidScope,
-    InvalidTokenRequest,
     LoginTaken,
     TooManyRequests,
     Unauthenticated,
-    UnsupportedGrant,
     ValidationFailed,
     WrongPassword,
 )
@@ -53,17 +47,6 @@ from auth_service.users.service import create_user
 router = APIRouter(tags=["auth"])
 AnyTokens = TokensAnswer | CookieTokensAnswer
 TOO_MANY = (TooManyRequests, TooManyFailures)
-# Read by hand, since it comes in two forms.
-TOKEN_REQUEST: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            media_type: {"schema": TokenRequestBody.model_json_schema()}
-            for media_type in ("application/x-www-form-urlencoded", "application/json")
-        },
-    },
-    "security": [{"client secret": []}, {}],
-}
 TERSE: dict[str, Any] = {"response_model_exclude_none": True}
 
 
@@ -83,7 +66,7 @@ async def register(body: RegisterBody, resources: Res) -> User:
 
 @router.post(
     "/auth/login",
-    response_model=AnyTokens | MfaRequired,
+    response_model=AnyTokens | LoginChallenge,
     dependencies=[limited("login")],
     responses=SETS_COOKIES | refusals(InvalidCredentials, CsrfRefused, UnknownTransport, *TOO_MANY),
     openapi_extra=TAKES_TRANSPORT,
@@ -153,7 +136,7 @@ async def step_up(body: StepUpBody, request: Request, response: Response, me: Cu
     responses=SETS_COOKIES | refusals(InvalidRefreshToken, CsrfRefused, AmbiguousCredentials, TooManyRequests),
     **TERSE,
 )
-async def refresh(
+async def refresh_tokens(
     request: Request, response: Response, client: RequestClient, resources: Res, body: RefreshBody | None = None
 ) -> AnyTokens:
     """Rotates; doubles within the grace get the same refresh token, later reuse ends the session."""
@@ -162,7 +145,7 @@ async def refresh(
 
 
 @router.get("/auth/csrf", response_model=CsrfAnswer)
-async def csrf(me: CurrentUser, resources: Res) -> CsrfAnswer:
+async def get_csrf_token(me: CurrentUser, resources: Res) -> CsrfAnswer:
     """The session's CSRF token once more, for a page that was loaded anew; only allowed origins can read the answer."""
     return CsrfAnswer(csrf_token=csrf_tokens(resources.secrets, me.session_id)[0])
 
@@ -187,16 +170,3 @@ async def log_out_all(request: Request, response: Response, me: CurrentUser, res
     await end_all_sessions(resources, me.subject, "logout_all")
     if came_by_cookie(request):
         transport.clear(response, resources)
-
-
-@router.post(
-    "/auth/token",
-    response_model=ServiceTokenAnswer,
-    dependencies=[limited("token")],
-    responses=refusals(InvalidTokenRequest, UnsupportedGrant, InvalidScope, InvalidClient),
-    openapi_extra=TOKEN_REQUEST,
-)
-async def service_token(request: Request, resources: Res) -> ServiceTokenAnswer:
-    """Client credentials (RFC 6749 section 4.4): as a form or as JSON; id and secret there or by HTTP Basic."""
-    asked = client_credentials.read_request(request.headers, await request.body())
-    return await client_credentials.issue(resources, asked)

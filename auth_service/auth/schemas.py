@@ -34,13 +34,7 @@ class MfaLoginBody(Body):
 class StepUpBody(Body):
     """At least one of them; only a code makes the second factor fresh."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "anyOf": [
-                {"required": [name], "properties": {name: {"type": "string"}}} for name in ("current_password", "code")
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     current_password: TypedPassword | None = None
     code: TypedCode | None = None
@@ -68,8 +62,8 @@ class TokensAnswer(Answer):
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105
     expires_in: int
     session_id: UUID
-    device_token: str | None = None
-    ended_sessions: int | None = None
+    device_token: Annotated[str | None, NOT_NULL] = None
+    ended_sessions: Annotated[int | None, NOT_NULL] = None
 
 
 class CookieTokensAnswer(Answer):
@@ -79,34 +73,16 @@ class CookieTokensAnswer(Answer):
     csrf_token: str
     expires_in: int
     session_id: UUID
-    ended_sessions: int | None = None
+    ended_sessions: Annotated[int | None, NOT_NULL] = None
 
 
 class CsrfAnswer(Answer):
     csrf_token: str
 
 
-class MfaRequired(Answer):
+class LoginChallenge(Answer):
     """The password was right; now `POST /auth/login/mfa` with this challenge, within `expires_in` seconds."""
 
     mfa_required: Literal[True] = True
     challenge: str
     expires_in: int
-
-
-class TokenRequestBody(Body):
-    """RFC 6749 section 4.4.2; id and secret here or by HTTP Basic. `scope`: words between spaces; none: all."""
-
-    grant_type: Literal["client_credentials"]
-    client_id: Annotated[str | None, NOT_NULL] = None
-    client_secret: Annotated[str | None, NOT_NULL] = None
-    scope: Annotated[str | None, NOT_NULL] = None
-
-
-class ServiceTokenAnswer(Answer):
-    """RFC 6749 section 4.4.3: no refresh token."""
-
-    access_token: str
-    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105
-    expires_in: int
-    scope: str

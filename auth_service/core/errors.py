@@ -1,5 +1,6 @@
 """Every error the API answers: status, stable code, text. core.http.error_answers makes answers of them."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -9,6 +10,8 @@ from redis.exceptions import RedisClusterException, RedisError
 from sqlalchemy.exc import DBAPIError
 
 log = structlog.get_logger(__name__)
+BEARER, BASIC = 'Bearer realm="auth"', 'Basic realm="auth"'
+_SCOPE = re.compile(r"[!#-\[\]-~]+")  # RFC 6749 section 3.3
 Dependency = TypeVar("Dependency", bound=Callable[..., Any])
 Thing = TypeVar("Thing")
 
@@ -42,11 +45,17 @@ class ValidationFailed(AppError):
 
 
 class Unauthenticated(AppError):
-    """RFC 6750 section 3: says that a bearer token is wanted, not what was wrong with the given one."""
+    """RFC 6750 section 3: says that another token is wanted, not what was wrong with the given one."""
 
     status, code = 401, "not_authenticated"
     detail = "A valid access token is needed."
-    headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+    headers = {"WWW-Authenticate": f'{BEARER}, error="invalid_token"'}
+
+
+class NoToken(Unauthenticated):
+    """RFC 6750 section 3.1: whoever sent no token is told no error code."""
+
+    headers = {"WWW-Authenticate": BEARER}
 
 
 class InvalidCredentials(AppError):
@@ -65,7 +74,7 @@ class InvalidRefreshToken(AppError):
 
 class InvalidClient(AppError):
     status, code, detail = 401, "invalid_client", "The client id or the client secret is wrong."
-    headers = {"WWW-Authenticate": 'Basic realm="auth"'}
+    headers = {"WWW-Authenticate": BASIC}
 
 
 class UnsupportedGrant(AppError):
@@ -75,7 +84,7 @@ class UnsupportedGrant(AppError):
 class InvalidTokenRequest(AppError):
     """RFC 6749 section 5.2: 400, where the rest of the API says 422."""
 
-    code, detail = "invalid_request", "The fields are grant_type, client_id, client_secret and scope, each once."
+    code, detail = "invalid_request", "A required parameter is missing, or one is repeated or is not a text."
 
 
 class InvalidScope(AppError):
@@ -84,6 +93,16 @@ class InvalidScope(AppError):
 
 class PermissionDenied(AppError):
     status, code, detail = 403, "permission_denied", "You lack the permission for this."
+
+
+class ScopeMissing(PermissionDenied):
+    """RFC 6750 section 3.1, of a service's token alone: no new token of a user would have more roles."""
+
+    def __init__(self, scope: str) -> None:
+        challenge = f'{BEARER}, error="insufficient_scope"'
+        if _SCOPE.fullmatch(scope):  # a proxy may ask for any text
+            challenge += f', scope="{scope}"'
+        super().__init__(f"The service account lacks the scope {scope}.", headers={"WWW-Authenticate": challenge})
 
 
 class StepUpRequired(AppError):
@@ -250,8 +269,13 @@ def is_store_failure(error: BaseException) -> bool:
     return isinstance(error, STORE_FAILURES) and not our_mistake
 
 
-def render(request_id: str, error: AppError, fields: list[dict[str, str]] | None = None) -> dict[str, Any]:
+def render(
+    request_id: str, error: AppError, fields: list[dict[str, str]] | None = None, *, oauth: bool = False
+) -> dict[str, Any]:
+    """`oauth`: clients that we did not write look for `error_description` (RFC 6749 section 5.2)."""
     body: dict[str, Any] = {"error": error.code, "detail": error.detail, "request_id": request_id}
+    if oauth:
+        body["error_description"] = error.detail
     if fields is not None:
         body["fields"] = fields
     return body

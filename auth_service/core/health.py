@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from ipaddress import ip_address
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import structlog
 from fastapi import APIRouter, Request, Response
@@ -16,6 +16,7 @@ from auth_service.core.errors import AppError, NotFound, is_store_failure
 from auth_service.core.http.api_docs import RETRY_AFTER
 from auth_service.core.http.limits import client_of
 from auth_service.core.priority_slots import going_first
+from auth_service.core.schemas import NOT_NULL
 from auth_service.core.store_gauges import Measure, Measures, measure_pools
 from auth_service.core.stores.redis_client import connect_all, ping_masters
 from auth_service.core.stores.trouble import trouble_of
@@ -35,12 +36,12 @@ class Readiness(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     status: Literal["ready", "degraded", "not ready", "draining"]
-    postgres: str | None = None
-    redis: str | None = None
-    signing_keys: str | None = None
+    postgres: Annotated[str | None, NOT_NULL] = None
+    redis: Annotated[str | None, NOT_NULL] = None
+    signing_keys: Annotated[str | None, NOT_NULL] = None
 
 
-class Key(BaseModel):
+class JsonWebKey(BaseModel):
     """RFC 7517, and RFC 7518 section 6.2.1."""
 
     kty: Literal["EC"]
@@ -52,8 +53,8 @@ class Key(BaseModel):
     alg: Literal["ES256"]
 
 
-class Keys(BaseModel):
-    keys: list[Key]
+class JsonWebKeySet(BaseModel):
+    keys: list[JsonWebKey]
 
 
 READY: dict[int | str, dict[str, Any]] = {
@@ -85,7 +86,7 @@ def create_router(concerns: Mapping[str, Concern], of_postgres: Sequence[Measure
     connected = False
 
     @router.get("/health/live", response_model=Liveness)
-    async def live() -> Liveness:
+    async def get_liveness() -> Liveness:
         """200 while the process answers; it asks nobody else."""
         return Liveness()
 
@@ -104,7 +105,7 @@ def create_router(concerns: Mapping[str, Concern], of_postgres: Sequence[Measure
         return Response(shown.body, headers=shown.headers | {"Vary": "Accept, Accept-Encoding"})
 
     @router.get("/health/ready", responses=READY)
-    async def ready(request: Request, resources: Res) -> Response:
+    async def get_readiness(request: Request, resources: Res) -> Response:
         """200 and "ready", or "degraded" where something wants an operator; else 503 with the part that is wrong.
 
         "draining", also 503: it is being stopped, and requests that come all the same are still answered (REL-7).
@@ -125,8 +126,8 @@ def create_router(concerns: Mapping[str, Concern], of_postgres: Sequence[Measure
         well = all(state == "ok" for state in concerned.values())
         return JSONResponse({"status": "ready" if well else "degraded", **parts, **concerned})
 
-    @router.get("/.well-known/jwks.json", responses={200: {"model": Keys}})
-    async def jwks(resources: Res) -> Response:
+    @router.get("/.well-known/jwks.json", responses={200: {"model": JsonWebKeySet}})
+    async def get_jwks(resources: Res) -> Response:
         """RFC 7517: the keys that verify access tokens."""
         cache = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE_SECONDS}"}
         return JSONResponse(resources.keys.jwks(), headers=cache)

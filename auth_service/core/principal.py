@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import Depends, Request
 
 from auth_service.core.connections import Res, Resources
-from auth_service.core.errors import Unauthenticated, may_answer
+from auth_service.core.errors import NoToken, Unauthenticated, may_answer
 from auth_service.core.http.call import note_ended
 from auth_service.core.http.cookies import AmbiguousCredentials, cookie_names, read_cookie
 from auth_service.core.http.csrf import CsrfRefused, check_csrf
@@ -34,13 +34,17 @@ class Principal:
 
 
 def bearer_token(request: Request) -> str | None:
-    """The token of the one Authorization header; None where there is none. Raises Unauthenticated for others."""
+    """The token of the one Authorization header; None where there is none. Raises Unauthenticated for others, and
+    NoToken of another scheme.
+    """
     given = request.headers.getlist("authorization")
     if not given:
         return None
     scheme, _, token = given[0].partition(" ")
-    if len(given) > 1 or scheme.lower() != "bearer":
+    if len(given) > 1:
         raise Unauthenticated
+    if scheme.lower() != "bearer":
+        raise NoToken
     return token
 
 
@@ -52,7 +56,7 @@ def came_by_cookie(request: Request) -> bool:
 async def verified(resources: Resources, token: str | None) -> Principal:
     """Of a genuine, current token, which may have been revoked; raises Unauthenticated for any other."""
     if token is None:
-        raise Unauthenticated
+        raise NoToken
     try:
         return Principal(await resources.keys.verify(token))
     except InvalidToken:

@@ -33,8 +33,12 @@ class Answer(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
+def has_controls(value: str) -> bool:
+    return any(ord(char) < 0x20 or ord(char) == 0x7F for char in value)
+
+
 def _plain_text(value: str) -> str:
-    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in value):
+    if has_controls(value):
         raise ValueError("must not have control characters")
     return value
 

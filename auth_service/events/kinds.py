@@ -4,10 +4,11 @@ An event holds ids, and beyond them only what its consumers need: no secret, and
 """
 
 from datetime import datetime
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from typing_extensions import TypeAliasType
 
 
 class Event(BaseModel):
@@ -380,4 +381,8 @@ def _known(value: str) -> str:
     return value
 
 
-Kind = Annotated[str, Field(json_schema_extra={"enum": sorted(KINDS)}), AfterValidator(_known)]
+def _of_kinds(schema: dict[str, Any]) -> None:
+    schema["enum"] = sorted(KINDS)
+
+
+EventKind = TypeAliasType("EventKind", Annotated[str, Field(json_schema_extra=_of_kinds), AfterValidator(_known)])

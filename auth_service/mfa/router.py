@@ -11,13 +11,13 @@ from auth_service.core.http.limits import limited
 from auth_service.core.principal import CurrentUser, Principal
 from auth_service.mfa import service
 from auth_service.mfa.schemas import (
-    ConfirmBody,
+    ConfirmTotpBody,
     Enrolment,
     MfaState,
-    RecoveryCodes,
-    ResetBody,
+    NewRecoveryCodes,
+    ResetSecondFactorBody,
     SecondFactorBody,
-    StartBody,
+    StartTotpBody,
 )
 from auth_service.mfa.service import MfaEnabled, MfaNotEnabled, NoEnrolment, StartedEnrolment, State, WrongCode
 from auth_service.permissions.require import Require
@@ -28,7 +28,7 @@ router = APIRouter(tags=["second factor"])
 
 
 @router.get("/mfa", response_model=MfaState)
-async def read(me: CurrentUser, resources: Res) -> State:
+async def get_second_factor(me: CurrentUser, resources: Res) -> State:
     return await service.state(resources, me.subject)
 
 
@@ -39,21 +39,21 @@ async def read(me: CurrentUser, resources: Res) -> State:
     dependencies=[limited("login")],
     responses=refusals(WrongPassword, MfaEnabled, PasswordChanged),
 )
-async def start(body: StartBody, me: CurrentUser, resources: Res) -> StartedEnrolment:
+async def start_totp(body: StartTotpBody, me: CurrentUser, resources: Res) -> StartedEnrolment:
     """A secret for an authenticator app; nothing changes until it is confirmed with a code."""
     return await service.start_enrolment(resources, me.subject, me.session_id, body.current_password)
 
 
 @router.post(
     "/mfa/totp/confirm",
-    response_model=RecoveryCodes,
+    response_model=NewRecoveryCodes,
     dependencies=[limited("login")],
     responses=refusals(WrongCode, NoEnrolment),
 )
-async def confirm(body: ConfirmBody, me: CurrentUser, resources: Res) -> RecoveryCodes:
+async def confirm_totp(body: ConfirmTotpBody, me: CurrentUser, resources: Res) -> NewRecoveryCodes:
     """From now on every login asks for a code; the recovery codes are shown this once. Ends the other sessions."""
     codes = await service.confirm_enrolment(resources, me.subject, me.session_id, body.code)
-    return RecoveryCodes(recovery_codes=codes)
+    return NewRecoveryCodes(recovery_codes=codes)
 
 
 @delete_or_post(
@@ -63,21 +63,21 @@ async def confirm(body: ConfirmBody, me: CurrentUser, resources: Res) -> Recover
     dependencies=[limited("login")],
     responses=refusals(WrongPassword, WrongCode, MfaNotEnabled, PasswordChanged, WouldShutOut),
 )
-async def disable(body: SecondFactorBody, me: CurrentUser, resources: Res) -> None:
+async def disable_totp(body: SecondFactorBody, me: CurrentUser, resources: Res) -> None:
     """Ends the other sessions. By POST where a DELETE cannot have a body."""
     await service.disable(resources, me.subject, me.session_id, body.current_password, body.code)
 
 
 @router.post(
     "/mfa/recovery-codes",
-    response_model=RecoveryCodes,
+    response_model=NewRecoveryCodes,
     dependencies=[limited("login")],
     responses=refusals(WrongPassword, WrongCode, MfaNotEnabled, PasswordChanged),
 )
-async def new_codes(body: SecondFactorBody, me: CurrentUser, resources: Res) -> RecoveryCodes:
+async def replace_recovery_codes(body: SecondFactorBody, me: CurrentUser, resources: Res) -> NewRecoveryCodes:
     """Ten new ones; the old ones stop working."""
     codes = await service.new_recovery_codes(resources, me.subject, me.session_id, body.current_password, body.code)
-    return RecoveryCodes(recovery_codes=codes)
+    return NewRecoveryCodes(recovery_codes=codes)
 
 
 @router.post(
@@ -85,8 +85,11 @@ async def new_codes(body: SecondFactorBody, me: CurrentUser, resources: Res) -> 
     status_code=204,
     responses=refusals(LackingYourself, MfaNotEnabled, WouldShutOut),
 )
-async def reset(
-    caller: Annotated[Principal, Require("users:write")], user_id: NamedUser, body: ResetBody, resources: Res
+async def reset_second_factor(
+    caller: Annotated[Principal, Require("users:write")],
+    user_id: NamedUser,
+    body: ResetSecondFactorBody,
+    resources: Res,
 ) -> None:
     """For a user who lost phone and recovery codes; ends all sessions of the user."""
     await service.reset(resources, caller, user_id, body.reason)

@@ -46,11 +46,11 @@ TypedDigits = Annotated[
 ]
 
 
-class StartBody(Body):
+class StartTotpBody(Body):
     current_password: TypedPassword
 
 
-class ConfirmBody(Body):
+class ConfirmTotpBody(Body):
     code: TypedDigits
 
 
@@ -61,7 +61,7 @@ class SecondFactorBody(Body):
     code: TypedCode
 
 
-class ResetBody(Body):
+class ResetSecondFactorBody(Body):
     reason: Annotated[str, Typed(3, 500)]
 
 
@@ -80,7 +80,7 @@ class Enrolment(Answer):
     qr_png: str
 
 
-class RecoveryCodes(Answer):
+class NewRecoveryCodes(Answer):
     """Shown once."""
 
     recovery_codes: list[str]

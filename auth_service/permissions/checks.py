@@ -9,6 +9,7 @@ from auth_service.core.connections import Resources
 from auth_service.core.errors import (
     NotFound,
     PermissionDenied,
+    ScopeMissing,
     StepUpRequired,
 )
 from auth_service.core.principal import Principal
@@ -36,7 +37,7 @@ async def allows(
     if principal.is_service:
         if covers(principal.claims.scopes, code):
             return None
-        raise PermissionDenied(f"The service account lacks the scope {code}.")
+        raise ScopeMissing(code)
     (decision,) = await _decide(resources, [Question(code, principal.subject, principal.session_id)], cache)
     if decision.reason is Reason.STEP_UP_REQUIRED:
         raise StepUpRequired("This takes a second factor, shown a short time ago: POST /api/v1/auth/step-up.")

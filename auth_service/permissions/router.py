@@ -41,7 +41,7 @@ router = APIRouter(tags=["permissions"])
     response_model_exclude_none=True,
     responses=refusals(PermissionDenied),
 )
-async def check(body: CheckBody, caller: AnyPrincipal, resources: Res) -> CheckAnswer:
+async def check_permission(body: CheckBody, caller: AnyPrincipal, resources: Res) -> CheckAnswer:
     """May the user do that? Without `user_id`: the caller. `valid_until`: time alone changes nothing before it."""
     (decision,) = await answer_checks(resources, caller, [(body.permission, body.user_id, body.session_id)])
     return check_answer(decision, explain=body.explain)
@@ -53,7 +53,7 @@ async def check(body: CheckBody, caller: AnyPrincipal, resources: Res) -> CheckA
     response_model_exclude_none=True,
     responses=refusals(PermissionDenied),
 )
-async def check_batch(body: BatchBody, caller: AnyPrincipal, resources: Res) -> BatchAnswer:
+async def check_permissions(body: BatchBody, caller: AnyPrincipal, resources: Res) -> BatchAnswer:
     """Up to 1,000 checks, answered in their order and on one snapshot."""
     checks = [(item.permission, item.user_id, item.session_id) for item in body.checks]
     decisions = await answer_checks(resources, caller, checks)
@@ -61,13 +61,15 @@ async def check_batch(body: BatchBody, caller: AnyPrincipal, resources: Res) -> 
 
 
 @router.get("/permissions", response_model=list[PermissionAnswer])
-async def list_all(_caller: Annotated[Principal, Require("permissions:read")], resources: Res) -> Sequence[Permission]:
+async def list_permissions(
+    _caller: Annotated[Principal, Require("permissions:read")], resources: Res
+) -> Sequence[Permission]:
     """The catalogue, by code."""
     return await catalogue.list_permissions(resources)
 
 
 @router.post("/permissions", response_model=PermissionAnswer, status_code=201, responses=refusals(PermissionExists))
-async def create(
+async def create_permission(
     body: PermissionBody, caller: Annotated[Principal, Require("permissions:write")], resources: Res
 ) -> Permission:
     spec = PermissionSpec(**body.model_dump(exclude={"code"}))
@@ -75,12 +77,14 @@ async def create(
 
 
 @router.get("/permissions/{code}", response_model=PermissionAnswer)
-async def read(code: str, _caller: Annotated[Principal, Require("permissions:read")], resources: Res) -> Permission:
+async def get_permission(
+    code: str, _caller: Annotated[Principal, Require("permissions:read")], resources: Res
+) -> Permission:
     return await catalogue.get_permission(resources, code)
 
 
 @router.patch("/permissions/{code}", response_model=PermissionAnswer, responses=refusals(LackingYourself, WouldShutOut))
-async def update(
+async def update_permission(
     code: str, body: PermissionPatch, caller: Annotated[Principal, Require("permissions:write")], resources: Res
 ) -> Permission:
     return await catalogue.update_permission(resources, caller, code, **body.model_dump())
@@ -89,6 +93,8 @@ async def update(
 @router.delete(
     "/permissions/{code}", status_code=204, responses=refusals(LackingYourself, PermissionBuiltIn, PermissionInUse)
 )
-async def delete(code: str, caller: Annotated[Principal, Require("permissions:write")], resources: Res) -> None:
+async def delete_permission(
+    code: str, caller: Annotated[Principal, Require("permissions:write")], resources: Res
+) -> None:
     """Refused with permission_in_use while a role or a service names the code."""
     await catalogue.delete_permission(resources, caller, code)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, StrictBool
 
-from auth_service.core.schemas import PLAIN, Answer, Body, Typed
+from auth_service.core.schemas import NOT_NULL, PLAIN, Answer, Body, Typed
 from auth_service.permissions.decision import Decision, Reason
 from auth_service.permissions.patterns import CODE, PATTERN, is_code, is_pattern
 
@@ -59,14 +59,14 @@ class GrantAnswer(Answer):
     role: str
     via: str
     valid_from: datetime
-    valid_until: datetime | None
+    valid_until: datetime | None = None  # left out in the explanation of a check, null elsewhere
 
 
 class CheckAnswer(Answer):
     allowed: bool
     reason: Reason
-    valid_until: datetime | None = None
-    explanation: list[GrantAnswer] | None = None
+    valid_until: Annotated[datetime | None, NOT_NULL] = None
+    explanation: Annotated[list[GrantAnswer] | None, NOT_NULL] = None
 
 
 class BatchAnswer(Answer):

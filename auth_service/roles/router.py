@@ -31,7 +31,7 @@ router = APIRouter(tags=["roles"])
 
 
 @router.get("/roles", response_model=list[RoleAnswer])
-async def list_all(_caller: Annotated[Principal, Require("roles:read")], resources: Res) -> list[RoleView]:
+async def list_roles(_caller: Annotated[Principal, Require("roles:read")], resources: Res) -> list[RoleView]:
     return await service.list_roles(resources)
 
 
@@ -41,14 +41,14 @@ async def list_all(_caller: Annotated[Principal, Require("roles:read")], resourc
     status_code=201,
     responses=refusals(LackingYourself, RoleExists, RoleCycle, ValidationFailed),
 )
-async def create(body: RoleBody, caller: Annotated[Principal, Require("roles:write")], resources: Res) -> RoleView:
+async def create_role(body: RoleBody, caller: Annotated[Principal, Require("roles:write")], resources: Res) -> RoleView:
     """Only of permissions and parents that you hold yourself."""
     spec = RoleSpec(**body.model_dump(exclude={"name"}))
     return await service.create_role(resources, caller, body.name, spec)
 
 
 @router.get("/roles/{name}", response_model=RoleAnswer)
-async def read(name: str, _caller: Annotated[Principal, Require("roles:read")], resources: Res) -> RoleView:
+async def get_role(name: str, _caller: Annotated[Principal, Require("roles:read")], resources: Res) -> RoleView:
     return await service.get_role(resources, name)
 
 
@@ -57,7 +57,7 @@ async def read(name: str, _caller: Annotated[Principal, Require("roles:read")], 
     response_model=RoleAnswer,
     responses=refusals(LackingYourself, RoleBuiltIn, RoleCycle, ValidationFailed, WouldShutOut),
 )
-async def update(
+async def update_role(
     name: str, body: RolePatch, caller: Annotated[Principal, Require("roles:write")], resources: Res
 ) -> RoleView:
     """Each list that is sent replaces the old one."""
@@ -65,20 +65,22 @@ async def update(
 
 
 @router.delete("/roles/{name}", status_code=204, responses=refusals(LackingYourself, RoleBuiltIn, RoleInUse))
-async def delete(name: str, caller: Annotated[Principal, Require("roles:write")], resources: Res) -> None:
+async def delete_role(name: str, caller: Annotated[Principal, Require("roles:write")], resources: Res) -> None:
     """Refused with role_in_use while anyone has it."""
     await service.delete_role(resources, caller, name)
 
 
 @router.get("/users/{user_id}/permissions", response_model=EffectivePermissions)
-async def effective(user_id: Annotated[UUID, NamedOrSelf("roles:read")], resources: Res) -> EffectivePermissions:
+async def list_user_permissions(
+    user_id: Annotated[UUID, NamedOrSelf("roles:read")], resources: Res
+) -> EffectivePermissions:
     """All that the user's active grants give, each with the granted role and the role that it comes from."""
     found = await effective_permissions(resources, user_id)
     return EffectivePermissions(user_id=user_id, permissions=[GrantAnswer.model_validate(grant) for grant in found])
 
 
 @router.get("/users/{user_id}/roles", response_model=list[RoleGrantAnswer])
-async def grants(user_id: Annotated[UUID, NamedOrSelf("roles:read")], resources: Res) -> list[GrantView]:
+async def list_user_roles(user_id: Annotated[UUID, NamedOrSelf("roles:read")], resources: Res) -> list[GrantView]:
     """Also those that have ended or not yet begun."""
     return await role_grants.list_grants(resources, user_id)
 
@@ -88,7 +90,7 @@ async def grants(user_id: Annotated[UUID, NamedOrSelf("roles:read")], resources:
     response_model=RoleGrantAnswer,
     responses=refusals(LackingYourself, LastSuperuser, WouldShutOut, ValidationFailed),
 )
-async def grant(
+async def grant_role(
     name: str,
     caller: Annotated[Principal, Require("roles:grant")],
     user_id: NamedUser,
@@ -104,7 +106,7 @@ async def grant(
     status_code=204,
     responses=refusals(LackingYourself, LastSuperuser, WouldShutOut),
 )
-async def revoke(
+async def revoke_role(
     name: str, caller: Annotated[Principal, Require("roles:grant")], user_id: NamedUser, resources: Res
 ) -> None:
     await role_grants.revoke_role(resources, caller, user_id, name)

@@ -35,7 +35,9 @@ NamedService = Annotated[UUID, Depends(_named)]
 
 
 @router.get("", response_model=list[ServiceAnswer])
-async def list_all(_caller: Annotated[Principal, Require("services:read")], resources: Res) -> Sequence[ServiceAccount]:
+async def list_services(
+    _caller: Annotated[Principal, Require("services:read")], resources: Res
+) -> Sequence[ServiceAccount]:
     return await service.list_services(resources)
 
 
@@ -45,7 +47,7 @@ async def list_all(_caller: Annotated[Principal, Require("services:read")], reso
     status_code=201,
     responses=refusals(LackingYourself, ServiceExists, ValidationFailed),
 )
-async def create(
+async def create_service(
     body: ServiceBody, caller: Annotated[Principal, Require("services:write")], resources: Res
 ) -> NewServiceAnswer:
     """The client secret is shown this once."""
@@ -60,7 +62,7 @@ async def create(
     status_code=201,
     responses=refusals(LackingYourself, ValidationFailed),
 )
-async def add_secret(
+async def add_service_secret(
     caller: Annotated[Principal, Require("services:write")],
     service_id: NamedService,
     resources: Res,
@@ -73,7 +75,7 @@ async def add_secret(
 
 
 @router.delete("/{service_id}", status_code=204, responses=refusals(LackingYourself))
-async def delete(
+async def delete_service(
     caller: Annotated[Principal, Require("services:write")], service_id: NamedService, resources: Res
 ) -> None:
     """Its tokens are dead at once."""

@@ -13,6 +13,8 @@ router = APIRouter()
 
 
 @router.get("/users/me/login-history", response_model=HistoryAnswer, tags=["own account"])
-async def read_own(me: CurrentUser, query: Annotated[HistoryQuery, Query()], resources: Res) -> HistoryPage:
+async def get_own_login_history(
+    me: CurrentUser, query: Annotated[HistoryQuery, Query()], resources: Res
+) -> HistoryPage:
     """Newest first, failures too; `next_cursor` leads to the next page."""
     return await read_history(resources, me.subject, query.wanted(), cursor=query.cursor, limit=query.limit)

@@ -12,7 +12,7 @@ from auth_service.sessions.repository import HistoryFilter
 
 # 24 bytes, the first eight of them microseconds of a time before the year 9962.
 CURSOR = r"^A[A-Za-z0-3][A-Za-z0-9_-]{30}$"
-_ADDRESS = {"anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}
+_ADDRESS = {"anyOf": [{"type": "string", "format": "ipv4"}, {"type": "string", "format": "ipv6"}]}
 
 
 def _is_address(value: str) -> str:

@@ -24,14 +24,14 @@ router = APIRouter(prefix="/users/me", tags=["own sessions and devices"])
 
 
 @router.get("/sessions", response_model=SessionsAnswer)
-async def list_sessions(me: CurrentUser, resources: Res) -> SessionsAnswer:
+async def list_own_sessions(me: CurrentUser, resources: Res) -> SessionsAnswer:
     """Those that live, the one used last first."""
     rows = await service.list_sessions(resources, me.subject)
     return SessionsAnswer(items=[session_answer(row, current=me.session_id) for row in rows])
 
 
 @router.delete("/sessions/{session_id}", status_code=204, responses=refusals(NotFound, StepUpRequired))
-async def end_session(session_id: UUID, me: CurrentUser, resources: Res) -> None:
+async def end_own_session(session_id: UUID, me: CurrentUser, resources: Res) -> None:
     """The password or a code must have been shown within five minutes, unless it is the session that asks."""
     if session_id != me.session_id:
         await must_be_fresh(resources, me)
@@ -39,7 +39,7 @@ async def end_session(session_id: UUID, me: CurrentUser, resources: Res) -> None
 
 
 @router.get("/devices", response_model=DevicesAnswer)
-async def list_devices(me: CurrentUser, resources: Res) -> DevicesAnswer:
+async def list_own_devices(me: CurrentUser, resources: Res) -> DevicesAnswer:
     """What this account was used on, the one seen last first; a trusted one is let in without a second factor."""
     _, here = await origin_of(resources.hot, me.session_id)
     rows = await devices.list_devices(resources, me.subject)
@@ -47,13 +47,13 @@ async def list_devices(me: CurrentUser, resources: Res) -> DevicesAnswer:
 
 
 @router.patch("/devices/{device_id}", response_model=DeviceAnswer, responses=refusals(NotFound))
-async def rename_device(device_id: UUID, body: DevicePatch, me: CurrentUser, resources: Res) -> DeviceAnswer:
+async def rename_own_device(device_id: UUID, body: DevicePatch, me: CurrentUser, resources: Res) -> DeviceAnswer:
     _, here = await origin_of(resources.hot, me.session_id)
     row = await devices.rename(resources, me.subject, device_id, body.name)
     return device_answer(row, resources.clock(), current=here)
 
 
 @router.delete("/devices/{device_id}", status_code=204, responses=refusals(NotFound, StepUpRequired))
-async def revoke_device(device_id: UUID, me: FreshUser, resources: Res) -> None:
+async def revoke_own_device(device_id: UUID, me: FreshUser, resources: Res) -> None:
     """Ends the device's sessions; its next login is that of a stranger."""
     await service.revoke_device(resources, me.subject, device_id)

@@ -38,7 +38,7 @@ router = APIRouter(tags=["account by mail"])
 
 
 @router.post("/auth/password/forgot", response_model=MailUnderway, status_code=202, dependencies=[limited("login")])
-async def forgot(body: ForgottenPasswordBody, resources: Res) -> MailUnderway:
+async def request_password_reset(body: ForgottenPasswordBody, resources: Res) -> MailUnderway:
     """Mails a link to set a new password. The answer is the same for an address that nobody has."""
     await forgotten_password.ask(resources, body.email)
     return MailUnderway(detail="If the address is known, a mail is on its way.")
@@ -51,7 +51,7 @@ async def forgot(body: ForgottenPasswordBody, resources: Res) -> MailUnderway:
     dependencies=[limited("login")],
     responses=refusals(InvalidMailToken, ValidationFailed),
 )
-async def reset(
+async def reset_password(
     body: ResetPasswordBody, request: Request, response: Response, client: RequestClient, resources: Res
 ) -> ResetAnswer:
     """With the token of the mailed link; ends all sessions, logs nobody in, and leaves the second factor.
@@ -73,7 +73,7 @@ async def reset(
     dependencies=[limited("login")],
     responses=refusals(InvalidMailToken, EmailTaken),
 )
-async def confirm(body: ConfirmEmailBody, resources: Res) -> Confirmation:
+async def confirm_email(body: ConfirmEmailBody, resources: Res) -> Confirmation:
     """With the token of a mailed link. `waiting_for`: which end of an e-mail change has yet to confirm."""
     return await email.confirm(resources, body.token)
 
@@ -85,7 +85,7 @@ async def confirm(body: ConfirmEmailBody, resources: Res) -> Confirmation:
     dependencies=[limited("login")],
     responses=refusals(EmailVerified),
 )
-async def verify(me: CurrentUser, resources: Res) -> MailUnderway:
+async def request_email_confirmation(me: CurrentUser, resources: Res) -> MailUnderway:
     """Mails the link that confirms one's address once more."""
     await email.send_verification(resources, me.subject)
     return MailUnderway(detail="A mail is on its way.")
@@ -98,13 +98,13 @@ async def verify(me: CurrentUser, resources: Res) -> MailUnderway:
     dependencies=[limited("login")],
     responses=refusals(WrongPassword, EmailTaken, PasswordChanged),
 )
-async def change(body: EmailChangeBody, me: CurrentUser, resources: Res) -> Confirmation:
+async def change_email(body: EmailChangeBody, me: CurrentUser, resources: Res) -> Confirmation:
     """Mails a link to the old and to the new address; it changes when both have confirmed, within 24 hours."""
     return await email.ask_for_change(resources, me.subject, me.session_id, body.email, body.current_password)
 
 
 @router.delete("/users/me/email", status_code=204)
-async def cancel_change(me: CurrentUser, resources: Res) -> None:
+async def cancel_email_change(me: CurrentUser, resources: Res) -> None:
     """Cancels a change that waits to be confirmed; the present address stays."""
     await email.cancel_change(resources, me.subject)
 
@@ -115,7 +115,7 @@ async def cancel_change(me: CurrentUser, resources: Res) -> None:
     status_code=202,
     responses=refusals(LackingYourself, AccountDisabled),
 )
-async def send_reset(
+async def send_password_reset(
     caller: Annotated[Principal, Require("users:write")], user_id: NamedUser, resources: Res
 ) -> MailUnderway:
     """Mails the user a link to set a new password; the admin sees neither."""

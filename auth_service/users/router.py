@@ -11,9 +11,9 @@ from auth_service.models import User
 from auth_service.users import service
 from auth_service.users.repository import Account
 from auth_service.users.schemas import (
+    ChangePasswordBody,
     DeleteAccountBody,
     LoginChangeBody,
-    PasswordBody,
     ProfilePatch,
     UserAnswer,
 )
@@ -23,12 +23,12 @@ router = APIRouter(prefix="/users/me", tags=["own account"])
 
 
 @router.get("", response_model=UserAnswer)
-async def read(me: CurrentUser, resources: Res) -> Account:
+async def get_own_account(me: CurrentUser, resources: Res) -> Account:
     return await service.get_account(resources, me.subject)
 
 
 @router.patch("", response_model=UserAnswer)
-async def update(body: ProfilePatch, me: CurrentUser, resources: Res) -> User:
+async def update_own_account(body: ProfilePatch, me: CurrentUser, resources: Res) -> User:
     """Changes only what is sent; `full_name: null` removes the name."""
     return await service.update_profile(resources, me.subject, body.model_dump(exclude_unset=True))
 
@@ -40,7 +40,7 @@ async def update(body: ProfilePatch, me: CurrentUser, resources: Res) -> User:
     dependencies=[limited("login")],
     responses=refusals(WrongPassword, LastSuperuser, WouldShutOut, PasswordChanged),
 )
-async def delete(body: DeleteAccountBody, me: CurrentUser, resources: Res) -> None:
+async def delete_own_account(body: DeleteAccountBody, me: CurrentUser, resources: Res) -> None:
     """Deletes the account for good; asks for the password again. By POST where a DELETE cannot have a body."""
     await service.delete_own_account(resources, me.subject, me.session_id, body.current_password)
 
@@ -51,7 +51,7 @@ async def delete(body: DeleteAccountBody, me: CurrentUser, resources: Res) -> No
     dependencies=[limited("login")],
     responses=refusals(WrongPassword, ValidationFailed, PasswordChanged),
 )
-async def change_password(body: PasswordBody, me: CurrentUser, resources: Res) -> None:
+async def change_password(body: ChangePasswordBody, me: CurrentUser, resources: Res) -> None:
     """Ends the other sessions; this one stays."""
     await service.change_password(resources, me.subject, me.session_id, body.current_password, body.new_password)
 

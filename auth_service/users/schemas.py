@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 
 from auth_service.core.passwords.hashing import MAX_LENGTH, MIN_LENGTH, check_rules
-from auth_service.core.schemas import Answer, Body, Typed
+from auth_service.core.schemas import NOT_NULL, Answer, Body, Typed
 from auth_service.mail.addresses import shown
 from auth_service.users.identifiers import MAX_LOGIN, MIN_LOGIN, canonical_email, canonical_login
 
@@ -60,7 +60,7 @@ class ProfilePatch(Body):
     full_name: FullName | None = None
 
 
-class PasswordBody(Body):
+class ChangePasswordBody(Body):
     current_password: TypedPassword
     new_password: NewPassword
 
@@ -103,7 +103,7 @@ class MailUnderway(Answer):
 class ResetAnswer(Answer):
     """Send `device_token` with the next login: it is not that of a stranger then."""
 
-    device_token: str | None = None
+    device_token: Annotated[str | None, NOT_NULL] = None
 
 
 class EmailChangeAnswer(Answer):

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 
 from auth_service.core.schemas import Answer, Body, Typed
-from auth_service.events.kinds import Kind
+from auth_service.events.kinds import EventKind
 from auth_service.permissions.schemas import Description
 from auth_service.webhooks.addresses import MOST_CHARACTERS, problem_of
 
@@ -19,7 +19,7 @@ def _url(value: str) -> str:
 
 
 Url = Annotated[str, Typed(0, MOST_CHARACTERS, format="uri"), AfterValidator(_url)]
-Kinds = Annotated[list[Kind], Field(max_length=100)]
+Kinds = Annotated[list[EventKind], Field(max_length=100)]
 
 
 class WebhookBody(Body):

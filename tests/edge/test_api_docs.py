@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from auth_service.core.http.oauth_paths import INTROSPECTION_PATH, OAUTH_PATHS
 from tests.support.api import V1, Api
 from tests.support.public_routes import PUBLIC
 
@@ -30,8 +31,10 @@ def test_whatever_needs_a_token_says_so(schema: dict[str, Any]) -> None:
     assert len(operations(schema)) > 50
     for method, path, operation in operations(schema):
         shown = [] if path in PUBLIC else [{"access token": []}, {"cookie": []}]
-        if path == f"{V1}/auth/token":
+        if path in OAUTH_PATHS:
             shown = [{"client secret": []}, {}]
+        if path == INTROSPECTION_PATH:
+            shown = [{"access token": []}, *shown]
         assert operation.get("security", []) == shown, (method, path)
 
 
@@ -48,7 +51,7 @@ async def test_errors_are_shown_as_they_are(api: Api, schema: dict[str, Any]) ->
     assert "HTTPValidationError" not in schema["components"]["schemas"]  # FastAPI's own, which we never answer
     real = (await api.http.post(f"{V1}/auth/login", json={"login": "somebody"})).json()
     shown = schema["components"]["schemas"]
-    assert real.keys() == shown["ErrorAnswer"]["properties"].keys()
+    assert real.keys() | {"error_description"} == shown["ErrorAnswer"]["properties"].keys()
     assert real["fields"][0].keys() == shown["FieldError"]["properties"].keys()
 
 

@@ -111,7 +111,7 @@ async def test_swagger_ui_works_without_the_internet(site: Site) -> None:
     account = await site.api.create_user()
     tokens = await site.api.log_in(account)
     await site.open(f"{site.base}/auth/docs")
-    operation = "#operations-own_account-read_api_v1_users_me_get"
+    operation = "#operations-own_account-get_own_account"
     await site.press(".btn.authorize")
     await site.type(".modal-ux input#auth-bearer-value", tokens.access)
     await site.press(".modal-ux .btn.modal-btn.authorize")

@@ -114,6 +114,7 @@ GUARDS = {
     "permissions:read": [("GET", "/permissions"), ("GET", "/permissions/films:read")],
     "permissions:write": [("POST", "/permissions"), ("PATCH", "/permissions/a:b"), ("DELETE", "/permissions/a:b")],
     "permissions:check": [("POST", "/permissions/check")],
+    "tokens:introspect": [("POST", "/auth/introspect")],
     "services:read": [("GET", "/services")],
     "services:write": [
         ("POST", "/services"),
@@ -148,6 +149,7 @@ GUARD_BODIES: dict[str, dict[str, Any]] = {
     "/roles": {"name": "guest", "title": "x"},
     "/permissions": {"code": "films:read", "title": "x"},
     "/permissions/check": {"permission": "films:read"},
+    "/auth/introspect": {"token": "junk"},
     "/admin/webhooks": {"url": "https://127.0.0.1/"},
     "/services": {"name": "unheard-of", "scopes": ["films:publish"]},
     "/admin/users/{0}/reset-mfa": {"reason": "lost the phone"},

@@ -156,5 +156,6 @@ class Api:
 def error_of(response: httpx.Response) -> tuple[int, str]:
     """Status and stable code of an error in our shape."""
     body = response.json()
-    assert set(body) - {"fields"} == {"error", "detail", "request_id"}, body
+    assert set(body) - {"fields", "error_description"} == {"error", "detail", "request_id"}, body
+    assert body.get("error_description", body["detail"]) == body["detail"]  # of OAuth's endpoints
     return response.status_code, body["error"]

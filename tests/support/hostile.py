@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 
 from auth_service.core.connections import Resources
+from auth_service.core.http.oauth_paths import OAUTH_PATHS
 from auth_service.main import create_app
 from tests.conftest import test_settings
 from tests.support.api import PASSWORD
@@ -255,7 +256,7 @@ class Operation:
     @property
     def misfit(self) -> tuple[int, str]:
         """What it answers to JSON of another shape."""
-        return (400, "invalid_request") if self.path.endswith("/auth/token") else (422, "validation_error")
+        return (400, "invalid_request") if self.path in OAUTH_PATHS else (422, "validation_error")
 
     def url(self, **params: str) -> str:
         return re.sub(r"\{(\w+)\}", lambda found: params[found[1]], self.path)
@@ -290,7 +291,7 @@ def operations() -> list[Operation]:
 
 def _operation(schema: dict[str, Any], method: str, path: str, operation: dict[str, Any]) -> Operation:
     params = operation.get("parameters", [])
-    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    body = next(iter(operation.get("requestBody", {}).get("content", {}).values()), {}).get("schema", {})
     fields = tuple(_fields(schema, body))
     sample = {f.name: _sample(f) for f in fields if len(f.path) == 1}
     answers = [
@@ -308,7 +309,7 @@ def _operation(schema: dict[str, Any], method: str, path: str, operation: dict[s
         sample,
         frozenset(name for answer in answers for name in _property_names(schema, answer)),
         needs_token=path.startswith(("/api/", "/access/"))
-        and not re.search(r"/auth/(register|login|refresh|logout|token)$", path),
+        and not re.search(r"/auth/(register|login|refresh|logout|token|revoke)$", path),
     )
 
 

@@ -20,11 +20,14 @@ TABLE: dict[tuple[str, str], str] = {
     ("GET", "/.well-known/jwks.json"): EVERYONE.format(200),
     ("GET", "/.well-known/authzen-configuration"): EVERYONE.format(200),
     **{("POST", f"/access/v1/{path}"): "401 403 403 403 200 200 200" for path in AUTHZEN},
+    ("GET", "/.well-known/oauth-authorization-server"): EVERYONE.format(200),
     ("POST", f"{V1}/auth/register"): EVERYONE.format(201),
     ("POST", f"{V1}/auth/login"): EVERYONE.format(200),
     ("POST", f"{V1}/auth/refresh"): EVERYONE.format(200),
     ("POST", f"{V1}/auth/logout"): EVERYONE.format(204),
     ("POST", f"{V1}/auth/token"): EVERYONE.format(401),  # with a wrong secret
+    ("POST", f"{V1}/auth/introspect"): ADMINS.format(200),
+    ("POST", f"{V1}/auth/revoke"): EVERYONE.format(200),  # of junk
     ("POST", f"{V1}/auth/logout-others"): USERS.format(204),
     ("POST", f"{V1}/auth/logout-all"): USERS.format(204),
     ("GET", f"{V1}/users/me"): USERS.format(200),
@@ -135,6 +138,8 @@ async def body_for(api: Api, method: str, path: str, actor: Actor, other: Accoun
     fixed: dict[tuple[str, str], dict[str, Any]] = {
         ("POST", "/auth/login"): {"login": other.login, "password": PASSWORD},
         ("POST", "/auth/token"): {"grant_type": "client_credentials", "client_id": NOBODY, "client_secret": "wrong"},
+        ("POST", "/auth/introspect"): {"token": "junk"},
+        ("POST", "/auth/revoke"): {"token": "junk"},
         ("POST", "/auth/logout"): {},
         ("POST", "/auth/login/mfa"): {"challenge": "junk", "code": "000000"},
         ("POST", "/mfa/totp"): {"current_password": "not the password"},

@@ -206,6 +206,10 @@ async def administration(life: Life, login: str, password: str, target: str) -> 
         life.answers += [answer.text] if expected == 401 else []
     by_json = form | {"client_id": made["client_id"], "client_secret": made["client_secret"]}
     await life.call("POST", "/auth/token", 400, **by_json, scope="films:delete")
+    for path, status in (("introspect", 403), ("revoke", 400)):  # without the scope; of another client
+        answer = await life.http.post(f"{V1}/auth/{path}", auth=basic, data={"token": access})
+        assert answer.status_code == status, answer.text
+        life.answers.append(f"{answer.headers}\n{answer.text}")
     service = made["client_id"]
     answer = await life.http.post(
         f"{V1}/services/{service}/secrets", json={}, headers={"Authorization": f"Bearer {access}"}

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from sqlalchemy import text
 
 from auth_service.config import Settings
+from auth_service.core.http.oauth_paths import OAUTH_PATHS
 from tests.conftest import Fresh
 from tests.support.api import PASSWORD, V1, Api, Tokens, error_of, tokens_of, unique
 
@@ -222,22 +223,20 @@ async def test_reg_5_unknown_and_privileged_fields_are_refused_on_every_route(ap
     _, root = await api.as_role("superuser")
     tried = 0
     for method, path, schema in json_routes(app):
+        if path in OAUTH_PATHS:  # RFC 6749 section 3.2 wants them ignored: tests/edge/test_hostile_input.py
+            continue
         assert schema["additionalProperties"] is False, path
         url = path.format_map(UNHEARD_OF | {"user_id": uuid4(), "name": "unheard-of", "code": "unheard:of"})
         body = example(app, schema)
         fields = sorted(answer_fields(app) - schema["properties"].keys())
         tried += len(fields)
-        if path.endswith("/auth/token"):  # RFC 6749 section 5.2 has words of its own, and names no field
-            for field in fields:
-                response = await api.http.request(method, url, json=body | {field: True}, headers=root.bearer)
-                assert response.status_code == 400, field
-            continue
         # All of them in one body: the answer has a line for each that is refused.
         everything = body | dict.fromkeys(fields, True)
         response = await api.http.request(method, url, json=everything, headers=root.bearer)
         assert error_of(response) == (422, "validation_error"), (method, path)
         refused = [item["field"] for item in response.json()["fields"] if item["type"] == "extra_forbidden"]
-        assert sorted(refused) == [f"body.{field}" for field in fields], (method, path)
+        shown = (field if len(field) <= 40 else "?" for field in fields)
+        assert sorted(refused) == sorted(f"body.{field}" for field in shown), (method, path)
     assert tried > 300
 
 
@@ -281,7 +280,7 @@ NO_SECRET = {
 
 def test_adm_1_no_answer_has_a_field_for_a_secret(app: FastAPI) -> None:
     components = app.openapi()["components"]["schemas"]
-    bodies = {schema.get("title") for _, _, schema in json_routes(app)} | {"OneCheck"}
+    bodies = {schema.get("title") for _, _, schema in json_routes(app)} | {"OneCheck", "TokenRequest", "AboutToken"}
     shown = {(name, field) for name in components.keys() - bodies for field in components[name].get("properties", {})}
     assert len(shown) > 50
     assert {(name, field) for name, field in shown if any(word in field for word in SECRET_WORDS)} == (

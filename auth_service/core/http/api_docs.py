@@ -1,12 +1,14 @@
 """What the interactive documentation says beside the models: the shape of errors, tokens, cookies and their headers."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from auth_service.core.errors import AppError
+from auth_service.core.schemas import NOT_NULL
 
 DESCRIPTION = """Accounts, sessions, tokens, roles, and the permission check.
 
@@ -24,19 +26,20 @@ class FieldError(BaseModel):
 
 
 class ErrorAnswer(BaseModel):
-    """`error` is stable; `fields` only with validation_error."""
+    """`error` is stable; `fields` only with validation_error, `error_description` only of OAuth's endpoints."""
 
     error: str
     detail: str
     request_id: str
-    fields: list[FieldError] | None = None
+    fields: Annotated[list[FieldError] | None, NOT_NULL] = None
+    error_description: Annotated[str | None, NOT_NULL] = None
 
 
 # What anybody may call; everything else below API takes a token. A test holds it equal to what the routes do.
 PUBLIC = frozenset(
     f"/auth/{name}"
     for name in (
-        *("register", "login", "login/mfa", "refresh", "logout", "token"),
+        *("register", "login", "login/mfa", "refresh", "logout", "token", "revoke"),
         *("password/forgot", "password/reset", "email/confirm"),
     )
 )
@@ -45,6 +48,7 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 RETRY_AFTER = {"Retry-After": {"description": "seconds", "required": True, "schema": {"type": "integer", "minimum": 1}}}
 
 REQUEST_ID = {"X-Request-Id": {"description": "also in our log", "required": True, "schema": {"type": "string"}}}
+CHALLENGE = {"WWW-Authenticate": {"description": "RFC 6750, RFC 7617", "schema": {"type": "string"}}}
 ERROR_SCHEMA = {"$ref": "#/components/schemas/ErrorAnswer"}
 
 SETS_COOKIES: Responses = {
@@ -71,6 +75,11 @@ TAKES_TRANSPORT: dict[str, Any] = {
 }
 
 
+def operation_id(route: APIRoute) -> str:
+    """The name of the route's function, which generated clients call their methods by: unique, and never changed."""
+    return route.name
+
+
 def refusals(*errors: type[AppError]) -> Responses:
     """For `responses=` of a route: the errors of its own use case; what all or many routes refuse adds itself."""
     found: Responses = {}
@@ -85,7 +94,7 @@ def delete_or_post(router: APIRouter, path: str, post_path: str, **how: Any) -> 
 
     def register(endpoint: Endpoint) -> Endpoint:
         router.delete(path, status_code=204, **how)(endpoint)
-        return router.post(post_path, status_code=204, **how)(endpoint)
+        return router.post(post_path, status_code=204, operation_id=f"{endpoint.__name__}_by_post", **how)(endpoint)
 
     return register
 
@@ -102,4 +111,6 @@ def _add(answer: dict[str, Any], error: type[AppError]) -> None:
     if f"`{error.code}`" not in answer["description"]:
         answer["description"] = f"{answer['description']} {text}".strip()
     if error.status in {429, 503}:
-        answer["headers"] = dict(RETRY_AFTER)
+        answer.setdefault("headers", {}).update(RETRY_AFTER)
+    if "WWW-Authenticate" in error.headers:
+        answer.setdefault("headers", {}).update(CHALLENGE)

@@ -17,6 +17,7 @@ from auth_service.core.errors import AppError, BadRequest, Unavailable, is_store
 from auth_service.core.http.authzen_rules import is_authzen, kept_request_id, loggable_request_id
 from auth_service.core.http.call import Call, begin_call, end_call
 from auth_service.core.http.client_address import client_address
+from auth_service.core.http.oauth_paths import OAUTH_PATHS
 from auth_service.core.http.strict_json import NotStrictJson, check_strict_json
 from auth_service.core.telemetry.log import loggable_path
 from auth_service.core.telemetry.metrics import Metrics
@@ -31,7 +32,6 @@ BODY_LIMITS = {
 }
 HEADER_LIMIT = 16 * 1024
 PATHS_BY_ADDRESS = frozenset({"/metrics", "/health/live", "/health/ready"})  # what machines ask of one replica
-FORM_PATH = "/api/v1/auth/token"  # RFC 6749 section 4.4.2 asks by form
 FORM = b"application/x-www-form-urlencoded"
 STREAM_PATHS = frozenset({"/api/v1/changes"})  # answers that go on: what they take is how long they lasted
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -42,6 +42,7 @@ QUIET_PATHS = frozenset(
     for path in (
         "permissions/check",
         "permissions/check/batch",
+        "auth/introspect",
         "auth/login",
         "auth/login/mfa",
         "auth/password/forgot",
@@ -84,7 +85,7 @@ class UnsupportedMediaType(AppError):
     headers = {"Accept": "application/json"}
 
 
-class NoTokenRequest(UnsupportedMediaType):
+class NoOAuthRequest(UnsupportedMediaType):
     detail = "Send the body as application/x-www-form-urlencoded or application/json, with this Content-Type."
     headers = {"Accept": "application/x-www-form-urlencoded, application/json"}
 
@@ -172,15 +173,15 @@ class Edge:
         except Disconnected:
             return
         except AppError as error:
-            await _send_error(send_with_headers, request_id, error)
+            await _send_error(scope, send_with_headers, request_id, error)
         except Exception as error:
             if status:
                 raise  # half an answer is out; uvicorn cuts the connection
             if is_store_failure(error):
-                await _send_error(send_with_headers, request_id, Unavailable())
+                await _send_error(scope, send_with_headers, request_id, Unavailable())
             else:
                 log.exception("unhandled_error", path=loggable_path(scope["path"]))
-                await _send_error(send_with_headers, request_id, InternalError())
+                await _send_error(scope, send_with_headers, request_id, InternalError())
         finally:
             end_call(begun)
             seconds = time.perf_counter() - started
@@ -310,7 +311,8 @@ def _media_type(path: str, headers: dict[bytes, bytes]) -> bytes:
         raise UnsupportedCoding
     media_type, *parameters = given.lower().split(b";")
     media_type = media_type.strip()
-    if media_type != b"application/json" and not (path == FORM_PATH and media_type == FORM):
+    by_form = path in OAUTH_PATHS
+    if media_type != b"application/json" and not (by_form and media_type == FORM):
         raise _wrong_type(path)
     for parameter in parameters:
         name, _, value = parameter.partition(b"=")
@@ -322,7 +324,7 @@ def _media_type(path: str, headers: dict[bytes, bytes]) -> bytes:
 def _wrong_type(path: str) -> UnsupportedMediaType:
     if is_authzen(path):
         return NoAuthZenRequest()
-    return NoTokenRequest() if path == FORM_PATH else UnsupportedMediaType()
+    return NoOAuthRequest() if path in OAUTH_PATHS else UnsupportedMediaType()
 
 
 async def _read(receive: Receive, limit: int) -> bytes:
@@ -382,8 +384,8 @@ def _add_headers(message: Message, request_id: str, production: bool) -> None:
     message["headers"] = headers
 
 
-async def _send_error(send: Send, request_id: str, error: AppError) -> None:
-    body = orjson.dumps(render(request_id, error))
+async def _send_error(scope: Scope, send: Send, request_id: str, error: AppError) -> None:
+    body = orjson.dumps(render(request_id, error, oauth=scope["path"] in OAUTH_PATHS))
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
     if error.status in {413, 431}:

@@ -27,6 +27,7 @@ from auth_service.core.errors import (
 )
 from auth_service.core.http.authzen_rules import InvalidAuthZenRequest, is_authzen
 from auth_service.core.http.known_fields import fields_beside
+from auth_service.core.http.oauth_paths import OAUTH_PATHS
 from auth_service.core.stores.postgres import forget_doubtful
 from auth_service.core.telemetry.log import loggable_path
 
@@ -35,7 +36,8 @@ log = structlog.get_logger(__name__)
 
 def answer_of(scope: Scope, error: AppError, fields: list[dict[str, str]] | None = None) -> JSONResponse:
     request_id = scope.get("state", {}).get("request_id", "")
-    return JSONResponse(render(request_id, error, fields), error.status, dict(error.headers))
+    body = render(request_id, error, fields, oauth=scope["path"] in OAUTH_PATHS)
+    return JSONResponse(body, error.status, dict(error.headers))
 
 
 async def answer_to(scope: Scope, error: Exception) -> JSONResponse | None:

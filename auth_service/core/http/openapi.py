@@ -4,6 +4,7 @@ A route says by `responses=refusals(…)` only what its own use case refuses, su
 """
 
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
@@ -22,8 +23,10 @@ from auth_service.core.http.edge import (
     InvalidJson,
     InvalidPath,
     NoAuthZenRequest,
+    NoOAuthRequest,
     UnsupportedMediaType,
 )
+from auth_service.core.http.oauth_paths import OAUTH_PATHS
 from auth_service.core.schemas import NO_CONTROLS
 
 _EDGE = (HostNotAllowed, InvalidPath, BodyTooLarge, UnsupportedMediaType, HeadersTooLarge)
@@ -37,7 +40,7 @@ _SCHEMES: dict[str, Any] = {
         "description": "`__Host-auth_access` at an https address; set by a login with X-Token-Transport.",
     },
 }
-_CLIENT = {"client secret": {"type": "http", "scheme": "basic", "description": "for POST /auth/token alone"}}
+_CLIENT = {"client secret": {"type": "http", "scheme": "basic", "description": "of a service account, for OAuth alone"}}
 Operation = dict[str, Any]
 
 
@@ -67,28 +70,38 @@ def _finish(app: FastAPI, document: dict[str, Any], prefix: str) -> None:
         for method, operation in operations.items():
             in_api = path.startswith((prefix, AUTHZEN))
             if in_api and path.removeprefix(prefix) not in PUBLIC:
-                operation["security"] = [{name: []} for name in _SCHEMES]
+                operation.setdefault("security", [{name: []} for name in _SCHEMES])
             _replace_invalid(operation)
-            if not _is_validated(operation) or is_authzen(path):
+            _name_body(operation, schemas)
+            if not _is_validated(path, operation) or is_authzen(path):
                 operation["responses"].pop("422", None)
             errors = raised.get((path, method), set()) - ({CsrfRefused} if method in _SAFE else set())
             add_refusals(
                 operation["responses"],
-                *_EDGE,
+                *(
+                    NoOAuthRequest if error is UnsupportedMediaType and path in OAUTH_PATHS else error
+                    for error in _EDGE
+                ),
                 *_by_shape(path, operation, asks_stores=in_api),
                 *sorted(errors, key=_order),
             )
             operation["responses"] = dict(sorted(operation["responses"].items()))
-            for answer in operation["responses"].values():
+            for status, answer in operation["responses"].items():
                 answer.setdefault("headers", {}).update(REQUEST_ID)
+                if answer["description"] == "Successful Response":
+                    answer["description"] = HTTPStatus(int(status)).phrase
             for parameter in operation.get("parameters", []):
                 _drop_null(parameter["schema"])
                 _refine(parameter["schema"], schemas)
             for media in operation.get("requestBody", {}).get("content", {}).values():
+                _drop_null(media["schema"])  # it may be left out, and generators leave nothing out of what may be null
                 _refine(media["schema"], schemas)
     add_links(document["paths"], prefix)
     for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own, which we never answer
         schemas.pop(name, None)
+    _require_constants(schemas)
+    _drop_titles(list(schemas.values()))
+    _drop_titles(document["paths"])
 
 
 def _by_shape(path: str, operation: Operation, *, asks_stores: bool) -> Iterator[type[AppError]]:
@@ -96,15 +109,47 @@ def _by_shape(path: str, operation: Operation, *, asks_stores: bool) -> Iterator
         yield InvalidJson
     if "{" in path:
         yield NotFound
-    if "422" in operation["responses"] or _is_validated(operation):
+    if "422" in operation["responses"] or _is_validated(path, operation):
         yield from (InvalidAuthZenRequest, NoAuthZenRequest) if is_authzen(path) else (ValidationFailed,)
     if asks_stores:
         yield Unavailable
         yield Busy
 
 
-def _is_validated(operation: Operation) -> bool:
-    """What stands in the path alone is there, or it is a 404."""
+def _name_body(operation: Operation, schemas: dict[str, Any]) -> None:
+    """A body that a route reads by hand is written out; a generator makes one type of all that have its name."""
+    for media in operation.get("requestBody", {}).get("content", {}).values():
+        if "properties" in media["schema"]:
+            title = media["schema"]["title"]
+            schemas.setdefault(title, media["schema"])
+            media["schema"] = {"$ref": f"#/components/schemas/{title}"}
+
+
+def _require_constants(schemas: dict[str, Any]) -> None:
+    """An answer always has its constants, and by them generated clients tell one answer from another."""
+    for schema in schemas.values():
+        for name, field in schema.get("properties", {}).items():
+            if "const" in field and field.pop("default", None) is not None:
+                schema["required"] = [*schema.get("required", []), name]
+
+
+def _drop_titles(part: Any) -> None:
+    """Of fields and parameters, which say their name once more, as a comment above each line of generated code."""
+    if isinstance(part, list):
+        for item in part:
+            _drop_titles(item)
+    elif isinstance(part, dict):
+        for key, item in part.items():
+            for inner in item.values() if key == "properties" else [item] if key == "schema" else ():
+                if isinstance(inner, dict):
+                    inner.pop("title", None)
+            _drop_titles(item)
+
+
+def _is_validated(path: str, operation: Operation) -> bool:
+    """What stands in the path alone is there, or it is a 404; OAuth says 400 of a wrong parameter."""
+    if path in OAUTH_PATHS:
+        return False
     return "requestBody" in operation or any(item["in"] != "path" for item in operation.get("parameters", []))
 
 

@@ -1,14 +1,12 @@
 """HOT. The evaluation as a fast route, and from memory where it asks by id for what is kept.
 
-tests/authzen/test_fast_evaluation.py compares it with the ordinary route.
+tests/standards/authzen/test_fast_evaluation.py compares it with the ordinary route.
 """
 
 from typing import Any
 
 from pydantic import ValidationError
 
-from auth_service.authzen.schemas import EvaluationBody, evaluation_answer
-from auth_service.authzen.service import USER, Asked, evaluate
 from auth_service.core.connections import Resources
 from auth_service.core.http.authzen_rules import AUTHZEN
 from auth_service.core.http.fast_routes import FastRoute, Head
@@ -16,6 +14,8 @@ from auth_service.core.ids import read_id
 from auth_service.permissions.cache import CheckCache, Reply
 from auth_service.permissions.callers import caller_of
 from auth_service.permissions.fastpath import kept_reply
+from auth_service.standards.authzen.schemas import EvaluationBody, evaluation_answer
+from auth_service.standards.authzen.service import USER, Asked, evaluate
 
 Question = tuple[str, Asked]
 

@@ -5,7 +5,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from auth_service.authzen.schemas import (
+from auth_service.core.connections import Resources
+from auth_service.core.http.authzen_rules import InvalidAuthZenRequest
+from auth_service.core.http.error_answers import explain_field
+from auth_service.core.principal import Principal
+from auth_service.standards.authzen.schemas import (
     DecisionContext,
     EvaluationAnswer,
     EvaluationBody,
@@ -15,11 +19,7 @@ from auth_service.authzen.schemas import (
     Semantic,
     evaluation_answer,
 )
-from auth_service.authzen.service import evaluate
-from auth_service.core.connections import Resources
-from auth_service.core.http.authzen_rules import InvalidAuthZenRequest
-from auth_service.core.http.error_answers import explain_field
-from auth_service.core.principal import Principal
+from auth_service.standards.authzen.service import evaluate
 
 _KEYS = ("subject", "action", "resource", "context")
 

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from auth_service.authzen.paging import Page, next_token, not_ours
-from auth_service.authzen.service import NOBODY, SERVICE, USER, Asked, evaluate, user_ids
 from auth_service.core.connections import Resources
 from auth_service.core.ids import read_id
 from auth_service.core.principal import Principal
@@ -14,6 +12,8 @@ from auth_service.permissions.decision import Reason
 from auth_service.permissions.holders import services_with, users_with
 from auth_service.permissions.repository import codes_of, load_facts
 from auth_service.permissions.step_up import Demand
+from auth_service.standards.authzen.paging import Page, next_token, not_ours
+from auth_service.standards.authzen.service import NOBODY, SERVICE, USER, Asked, evaluate, user_ids
 
 
 @dataclass(frozen=True, slots=True)

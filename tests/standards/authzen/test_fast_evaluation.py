@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 import pytest
 
-from auth_service.authzen import fast_evaluation
 from auth_service.permissions.cache import Reply
+from auth_service.standards.authzen import fast_evaluation
 from tests.support.api import V1, Api
 from tests.support.authzen_world import ACCESS
 from tests.support.check_cast import Cast, both, cast_of

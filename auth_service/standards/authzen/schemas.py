@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from auth_service.authzen.service import Asked, code_of
 from auth_service.core.ids import read_id
 from auth_service.core.schemas import NOT_NULL, WHOLE, Answer
 from auth_service.permissions.decision import Decision
 from auth_service.permissions.schemas import MAX_CHECKS
+from auth_service.standards.authzen.service import Asked, code_of
 
 # Any text names something; what we know nothing by is denied. The pattern keeps the document from naming a tighter one.
 Text = Annotated[str, Field(json_schema_extra={"pattern": r"^[\s\S]*$"})]

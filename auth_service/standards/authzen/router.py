@@ -5,10 +5,15 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from auth_service.authzen import search
-from auth_service.authzen.batch import evaluate_all
-from auth_service.authzen.paging import Page, read_page
-from auth_service.authzen.schemas import (
+from auth_service.core.connections import Res
+from auth_service.core.errors import PermissionDenied, StepUpRequired
+from auth_service.core.http.api_docs import refusals
+from auth_service.core.http.authzen_rules import AUTHZEN
+from auth_service.core.principal import AnyPrincipal
+from auth_service.standards.authzen import search
+from auth_service.standards.authzen.batch import evaluate_all
+from auth_service.standards.authzen.paging import Page, read_page
+from auth_service.standards.authzen.schemas import (
     ActionAnswer,
     ActionsAnswer,
     ActionSearchBody,
@@ -29,12 +34,7 @@ from auth_service.authzen.schemas import (
     context_of,
     evaluation_answer,
 )
-from auth_service.authzen.service import NO_CODE, code_of, evaluate
-from auth_service.core.connections import Res
-from auth_service.core.errors import PermissionDenied, StepUpRequired
-from auth_service.core.http.api_docs import refusals
-from auth_service.core.http.authzen_rules import AUTHZEN
-from auth_service.core.principal import AnyPrincipal
+from auth_service.standards.authzen.service import NO_CODE, code_of, evaluate
 
 METADATA_MAX_AGE_SECONDS = 3600
 router = APIRouter(tags=["AuthZEN"])

@@ -1,0 +1,1 @@
+"""Other people's contracts over our services: OpenID AuthZEN, and the OAuth RFCs that are not about logging in."""
