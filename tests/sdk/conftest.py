@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 from auth_service_client import AuthClient
+from auth_service_client.testing.plugin import auth  # noqa: F401  the fixture, which pytest finds by itself where the package is installed
 
 from auth_service.config import Settings
 from tests.support.api import Api, Tokens

@@ -86,6 +86,7 @@ class AuthClient:
         self._stream = Stream(self._memory, self._transport, self._token, self._keys.forget) if local else None
         self._following: asyncio.Task[None] | None = None
         self._closed = False
+        self._now = time.time
 
     async def __aenter__(self) -> Self:
         self._follow()
@@ -233,11 +234,11 @@ class AuthClient:
         kid, caller = self._callers.get(token) or (key_id(token), None)
         key = await self._keys.find(kid)  # which counts only while the service publishes it
         if caller is None:
-            caller = read_token(token, key, rules, time.time())
+            caller = read_token(token, key, rules, self._now())
             if len(self._callers) >= MOST_CALLERS:
                 self._callers = {}
             self._callers[token] = kid, caller
-        elif expired(caller, rules, int(time.time())):
+        elif expired(caller, rules, int(self._now())):
             raise BadToken("expired")
         return caller
 
