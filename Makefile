@@ -32,7 +32,7 @@ lint: $(STAMP) ## check style, formatting, types, the direction of imports, and 
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	PYTHONPATH=clients/python $(BIN)/lint-imports
 	$(BIN)/python -m scripts.lint_migrations
 	$(BIN)/python -m scripts.check_locks
 
