@@ -12,7 +12,7 @@ STAMP := $(VENV)/.complete
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
-.PHONY: help run venv test test-long lint format lock wheels audit quickstart browser bench bench-history bench-lockout test-events-long test-operations trials fuzz compose-up compose-check compose-test clean
+.PHONY: help run venv test test-long lint format lock wheels audit quickstart browser bench bench-history bench-lockout test-events-long test-operations trials fuzz sdk compose-up compose-check compose-test clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ lint: $(STAMP) ## check style, formatting, types, the direction of imports, and 
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	PYTHONPATH=clients/python $(BIN)/lint-imports
 	$(BIN)/python -m scripts.lint_migrations
 	$(BIN)/python -m scripts.check_locks
 
@@ -78,6 +78,12 @@ fuzz: $(STAMP) ## hold the service to its OpenAPI document with schemathesis; FU
 bench-lockout: $(STAMP) ## attack an account with 10,000 wrong passwords; ARGS="--tries 500"
 	@exec $(BIN)/python -m bench.lockout $(ARGS)
 
+sdk: $(STAMP) ## build wheel and sdist of the Python client into clients/python/dist
+	@rm -rf clients/python/dist
+	@$(BIN)/uv build --quiet --offline --no-build-isolation --python $(BIN)/python --out-dir clients/python/dist clients/python
+	@rm -rf clients/python/build clients/python/*.egg-info
+	@ls clients/python/dist/*.whl clients/python/dist/*.tar.gz
+
 compose-up: ## start everything in Docker Compose; ARGS="--profile kafka --profile monitoring"
 	@exec $(COMPOSE) $(ARGS) up --build
 
@@ -89,9 +95,10 @@ compose-test: ## run the tests in Docker Compose and remove what they used
 	status=$$?; $(COMPOSE) -f docker-compose.test.yml down --volumes; exit $$status
 
 clean: ## remove caches and build results (the environment and the data of `make run` stay)
+	rm -rf clients/python/build clients/python/dist clients/python/*.egg-info
 	rm -rf build dist htmlcov .coverage .coverage.* *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	find auth_service tests alembic scripts bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	find auth_service clients tests alembic scripts bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The stamp comes last and goes first, so an interrupted installation is done again from an empty folder.
 # A candidate must run: shims of version managers exist for versions that are not there.

@@ -221,7 +221,7 @@ async def running_app(settings: Settings, clock: Clock = utc_now) -> AsyncIterat
             await asyncio.sleep(2 * leases.BEAT_SECONDS)
         _running[database] += 1
         try:
-            yield Api(http, resources)
+            yield Api(http, resources, app)
         finally:
             _running[database] -= 1
 

@@ -20,7 +20,14 @@ class EventStream(StreamingResponse):
     media_type = "text/event-stream"
 
 
-@router.get("/changes", response_class=EventStream, responses=refusals(NoChanges, TooManyStreams))
+@router.get(
+    "/changes",
+    response_class=StreamingResponse,  # and not ours: the document would say that errors are events, too
+    responses={
+        200: {"description": "It goes on.", "content": {EventStream.media_type: {"schema": {"type": "string"}}}},
+        **refusals(NoChanges, TooManyStreams),
+    },
+)
 async def follow_changes(
     request: Request,
     caller: Annotated[Principal, Require("changes:read")],

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from tests.conftest import Fresh
 from tests.support.api import V1, Api
+from tests.support.route_table import STREAMS
 from tests.support.scrape import read, value
 
 OUTSIDE_THE_DOCUMENT = [
@@ -35,7 +36,7 @@ async def test_every_get_has_its_head(api: Api, app: FastAPI) -> None:
     _, tokens = await api.as_role("superuser")
     once = f"{V1}/admin/events"  # the first reader of an event gives it its number
     await api.http.get(once, headers=tokens.bearer)
-    for path in paths:
+    for path in set(paths) - STREAMS:  # theirs: tests/changes
         filled = path.replace("{user_id}", str(uuid4())).replace("{", "").replace("}", "")
         for headers in ({}, tokens.bearer):
             get, head = await both(api, filled, headers)

@@ -8,6 +8,12 @@ from tests.support.hostile import document
 
 OPERATION_IDS = [
     "add_service_secret",
+    "authzen_configuration",
+    "authzen_evaluation",
+    "authzen_evaluations",
+    "authzen_search_action",
+    "authzen_search_resource",
+    "authzen_search_subject",
     "cancel_email_change",
     "change_email",
     "change_login",
@@ -34,6 +40,7 @@ OPERATION_IDS = [
     "end_own_session",
     "end_user_session",
     "export_own_data",
+    "follow_changes",
     "forward_auth",
     "get_csrf_token",
     "get_jwks",

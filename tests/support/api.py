@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+from fastapi import FastAPI
 
 from auth_service.core.connections import Resources
 from auth_service.core.passwords import hashing as passwords
@@ -79,9 +80,16 @@ class StoppedClock:
 class Api:
     """`http` is a plain client on the app's root; the helpers below assert success and return what tests need."""
 
-    def __init__(self, http: httpx.AsyncClient, resources: Resources | None = None) -> None:
+    def __init__(self, http: httpx.AsyncClient, resources: Resources | None = None, app: FastAPI | None = None) -> None:
         self.http = http
         self._resources = resources
+        self._app = app
+
+    @property
+    def app(self) -> FastAPI:
+        """The one in this process, which has begun."""
+        assert self._app is not None
+        return self._app
 
     @property
     def resources(self) -> Resources:

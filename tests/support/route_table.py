@@ -43,6 +43,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("POST", f"{V1}/permissions/check/batch"): CALLERS.format(200),
     ("POST", f"{V1}/permissions/check of another"): "401 403 403 403 200 200 200",
     ("POST", f"{V1}/permissions/check/batch of another"): "401 403 403 403 200 200 200",
+    ("GET", f"{V1}/changes"): ADMINS.format(200),
     ("GET", f"{V1}/users/{{user_id}}/permissions"): ADMINS.format(200),
     ("GET", f"{V1}/users/{{user_id}}/permissions of oneself"): CALLERS.format(200),
     ("GET", f"{V1}/users/{{user_id}}/roles"): ADMINS.format(200),
@@ -107,6 +108,8 @@ TABLE: dict[tuple[str, str], str] = {
     ("POST", f"{V1}/admin/webhooks/{{webhook_id}}/test"): ADMINS.format(404),
     ("GET", f"{V1}/admin/webhooks/{{webhook_id}}/deliveries"): ADMINS.format(404),
 }
+# Answers that go on for as long as somebody listens: their HEAD says the same, and ends.
+STREAMS = {f"{V1}/changes"}
 NOBODY = "01980000-0000-7000-8000-000000000000"
 PATHS = {
     "code": "films:read",

@@ -124,7 +124,7 @@ def test_no_file_is_longer_than_400_lines() -> None:
 def test_every_package_has_its_tests() -> None:
     """By its name, so that they are found from it; what has no package of its own is tested in tests/system."""
     elsewhere = {"commands": "cli", "core": "core", "core/http": "edge", "embedded": "stores", "store_urls": "stores"}
-    elsewhere |= {"core/passwords": "core", "maintenance": "operations"}
+    elsewhere |= {"core/passwords": "core", "maintenance": "operations", "standards": "standards/oauth"}
     for path in PACKAGE.rglob("__init__.py"):
         name = path.parent.relative_to(PACKAGE).as_posix()
         folder = ROOT / "tests" / elsewhere.get(name, name.removeprefix("core/"))

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 import pytest
+from auth_service_client.access_tokens import BadToken
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -22,6 +23,7 @@ from auth_service.config import Settings
 from auth_service.core.tokens.access_tokens import KeyPair, generate_key, load_key
 from tests.conftest import Fresh, running_app
 from tests.support.api import V1, Api, StoppedClock, Tokens, error_of
+from tests.support.client_reads import client_reads
 from tests.support.forgery import (
     ALPHABET,
     ORDER,
@@ -63,7 +65,23 @@ async def statuses(api: Api, token: str | bytes) -> set[tuple[int, str]]:
 
 
 async def assert_refused(api: Api, token: str | bytes) -> None:
+    """By the service, and by the client of other services, which has its own copy of the rules."""
     assert await statuses(api, token) == {(401, "not_authenticated")}
+    with pytest.raises(BadToken):
+        client_reads(api, token)
+
+
+async def assert_revoked(api: Api, token: str) -> None:
+    """Of what is genuine: its rules alone do not tell."""
+    assert await statuses(api, token) == {(401, "not_authenticated")}
+
+
+async def assert_accepted(api: Api, token: str, accepted: bool) -> None:
+    if not accepted:
+        await assert_refused(api, token)
+        return
+    assert await statuses(api, token) == {(200, "")}
+    client_reads(api, token)
 
 
 def public_key_of(key: KeyPair) -> Any:
@@ -91,7 +109,7 @@ PUBLIC_KEY_SPELLINGS: dict[str, Callable[[KeyPair], bytes]] = {
 
 async def test_genuine_claims_signed_again_are_accepted(api: Api, user: Tokens) -> None:
     """The control: what the forgeries below change is all that is wrong with them."""
-    assert await statuses(api, forged(api, user)) == {(200, "")}
+    await assert_accepted(api, forged(api, user), True)
 
 
 @pytest.mark.parametrize("spelling", ["none", "None", "NONE", "nOnE", "", None])
@@ -415,21 +433,21 @@ async def clocked(shared_settings: Settings) -> AsyncIterator[Clocked]:
 async def test_jwt_4_expiry_has_thirty_seconds_of_leeway(clocked: Clocked, exp: int, accepted: bool) -> None:
     now = int(clocked.clock.now.timestamp())
     token = forged(clocked.api, clocked.user, iat=now + exp - 900, exp=now + exp)
-    assert await statuses(clocked.api, token) == {(200, "") if accepted else (401, "not_authenticated")}
+    await assert_accepted(clocked.api, token, accepted)
 
 
 @pytest.mark.parametrize(("iat", "accepted"), [(29, True), (30, True), (31, False), (3600, False)])
 async def test_jwt_4_tokens_of_the_future_are_refused(clocked: Clocked, iat: int, accepted: bool) -> None:
     now = int(clocked.clock.now.timestamp())
     token = forged(clocked.api, clocked.user, iat=now + iat, exp=now + iat + 900)
-    assert await statuses(clocked.api, token) == {(200, "") if accepted else (401, "not_authenticated")}
+    await assert_accepted(clocked.api, token, accepted)
 
 
 @pytest.mark.parametrize(("life", "accepted"), [(900, True), (901, False), (86_400, False)])
 async def test_jwt_4_long_lives_are_refused(clocked: Clocked, life: int, accepted: bool) -> None:
     now = int(clocked.clock.now.timestamp())
     token = forged(clocked.api, clocked.user, iat=now, exp=now + life)
-    assert await statuses(clocked.api, token) == {(200, "") if accepted else (401, "not_authenticated")}
+    await assert_accepted(clocked.api, token, accepted)
 
 
 async def test_jwt_4_replicas_whose_clocks_differ_accept_each_others_tokens(fresh: Fresh) -> None:
@@ -569,7 +587,7 @@ async def test_jwt_6_revoked_token_stays_revoked_in_every_spelling(api: Api) -> 
     assert await statuses(api, variant) == {(200, ""), (403, "permission_denied")}
     await api.http.post(f"{V1}/auth/logout", headers=tokens.bearer)
     for token in (tokens.access, variant, forged(api, tokens, jti="another-token-of-it"), f"{tokens.access}="):
-        await assert_refused(api, token)
+        await assert_revoked(api, token)
 
 
 async def test_jwt_8_claims_are_few_and_hold_nothing_personal(api: Api) -> None:

@@ -15,14 +15,14 @@ import httpx2
 from auth_service_client.access_tokens import BadToken, expired, key_id, read_token
 from auth_service_client.answers import NOT_KNOWN, Caller, Decision, Explanation, Grant, Question
 from auth_service_client.config import WhenStale, read_config
-from auth_service_client.errors import Denied, InvalidRequest, Unavailable
+from auth_service_client.errors import Denied, InvalidRequest, InvalidToken, NotAllowed, Unavailable
 from auth_service_client.keys import Keys
 from auth_service_client.loads import Loads, key_of
 from auth_service_client.memory import Memory
 from auth_service_client.patterns import covers
 from auth_service_client.service_token import ServiceToken
 from auth_service_client.stream import Stream
-from auth_service_client.transport import Transport, refusal
+from auth_service_client.transport import Transport, body_of, not_ours, refusal
 
 log = logging.getLogger("auth_service_client")
 CHECK, BATCH, VERIFY = "/api/v1/permissions/check", "/api/v1/permissions/check/batch", "/api/v1/auth/verify"
@@ -86,6 +86,7 @@ class AuthClient:
         self._stream = Stream(self._memory, self._transport, self._token, self._keys.forget) if local else None
         self._following: asyncio.Task[None] | None = None
         self._closed = False
+        self._now = time.time
 
     async def __aenter__(self) -> Self:
         self._follow()
@@ -99,10 +100,13 @@ class AuthClient:
     async def close(self) -> None:
         """Ends what goes on in the background, and the connections."""
         self._closed = True
+        self._memory.distrust()
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
         await self._loads.close()
+        await self._token.close()
+        await self._keys.close()
         await self._transport.close()
 
     @asynccontextmanager
@@ -156,8 +160,9 @@ class AuthClient:
 
     async def explain(self, user_id: UserId, permission: str, *, session_id: UserId | None = None) -> Explanation:
         """The decision and the grants that it rests on; always asks the service."""
-        body = _body(_question(user_id, permission, session_id)) | {"explain": True}
-        answer = await self._as_service("POST", CHECK, json=body)
+        asked = _body(_question(user_id, permission, session_id)) | {"explain": True}
+        answer = await self._as_service("POST", CHECK, json=asked)
+        body = body_of(answer)
         grants = tuple(
             Grant(
                 permission=grant["permission"],
@@ -166,9 +171,9 @@ class AuthClient:
                 valid_from=datetime.fromisoformat(grant["valid_from"]),
                 valid_until=_moment(grant.get("valid_until")),
             )
-            for grant in answer.json().get("explanation", ())
+            for grant in body.get("explanation", ())
         )
-        return Explanation(_decision(answer.json()), grants)
+        return Explanation(_decision(answer, body), grants)
 
     async def verify(self, token: str) -> Caller:
         """Whose access token that is; raises InvalidToken, and Unavailable where nobody knows.
@@ -229,11 +234,11 @@ class AuthClient:
         kid, caller = self._callers.get(token) or (key_id(token), None)
         key = await self._keys.find(kid)  # which counts only while the service publishes it
         if caller is None:
-            caller = read_token(token, key, rules, time.time())
+            caller = read_token(token, key, rules, self._now())
             if len(self._callers) >= MOST_CALLERS:
                 self._callers = {}
             self._callers[token] = kid, caller
-        elif expired(caller, rules, int(time.time())):
+        elif expired(caller, rules, int(self._now())):
             raise BadToken("expired")
         return caller
 
@@ -264,15 +269,20 @@ class AuthClient:
     async def _ask(self, questions: Sequence[Question], fresh: dict[str, str] | None = None) -> list[Decision]:
         if len(questions) == 1:
             answer = await self._as_service("POST", CHECK, fresh, json=_body(questions[0]))
-            return [_decision(answer.json())]
+            return [_decision(answer, body_of(answer))]
         checks = [_body(question) for question in questions]
         answer = await self._as_service("POST", BATCH, fresh, json={"checks": checks})
-        return [_decision(result) for result in answer.json()["results"]]
+        results = body_of(answer).get("results")
+        if not isinstance(results, list) or len(results) != len(questions):
+            raise not_ours(answer)
+        return [_decision(answer, result) for result in results]
 
     async def _as_service(
         self, method: str, path: str, headers: dict[str, str] | None = None, **what: Any
     ) -> httpx2.Response:
-        """With the service's own token; one that is refused is fetched anew, once."""
+        """With the service's own token; one that is refused is fetched anew, once. Raises NotAllowed if that is, too:
+        never InvalidToken, which is the caller's.
+        """
         for again in (True, False):
             token = await self._token.get()
             answer = await self._transport.send(
@@ -283,7 +293,10 @@ class AuthClient:
             if answer.status_code != 401 or not again:
                 break
             self._token.forget(token)
-        raise refusal(answer)
+        error = refusal(answer)
+        if isinstance(error, InvalidToken):
+            error = NotAllowed(error.code, error.detail, request_id=error.request_id)
+        raise error
 
 
 def _question(user_id: UserId, permission: str, session_id: UserId | None = None) -> Question:
@@ -311,8 +324,14 @@ def _body(question: Question) -> dict[str, Any]:
     return body if question.session_id is None else body | {"session_id": str(question.session_id)}
 
 
-def _decision(answer: dict[str, Any]) -> Decision:
-    return Decision(answer["allowed"], answer["reason"], _moment(answer.get("valid_until")))
+def _decision(answer: httpx2.Response, body: Any) -> Decision:
+    try:
+        allowed, reason = body["allowed"], body["reason"]
+        if type(allowed) is bool and isinstance(reason, str):
+            return Decision(allowed, reason, _moment(body.get("valid_until")))
+    except (KeyError, TypeError, ValueError):
+        pass
+    raise not_ours(answer)
 
 
 def _moment(text: str | None) -> datetime | None:

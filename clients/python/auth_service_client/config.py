@@ -1,7 +1,7 @@
 """What the client has to know of its service: from the arguments, else from the environment."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -21,7 +21,7 @@ class Config:
 
     url: str
     client_id: str | None
-    client_secret: str | None
+    client_secret: str | None = field(repr=False)
     issuer: str | None
     audience: str
     timeout: float
@@ -48,7 +48,8 @@ def read_config(
 ) -> Config:
     """Raises ConfigError."""
     url = (url or os.environ.get(f"{PREFIX}URL") or "http://localhost:8000").rstrip("/")
-    if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None or parts.query:
         raise ConfigError(f"url ({PREFIX}URL) must be like http://auth:8000")
     client_id = client_id or os.environ.get(f"{PREFIX}CLIENT_ID")
     client_secret = client_secret or os.environ.get(f"{PREFIX}CLIENT_SECRET")
@@ -61,6 +62,8 @@ def read_config(
     for name, value in (("timeout", timeout), ("staleness", staleness), ("max_subjects", max_subjects)):
         if not value > 0:
             raise ConfigError(f"{name} must be more than 0")
+    if retries < 0:
+        raise ConfigError("retries must not be less than 0")
     return Config(
         url=url,
         client_id=client_id,

@@ -7,7 +7,7 @@ from fastapi import Depends, HTTPException
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from auth_service_client.answers import Caller
-from auth_service_client.errors import AuthServiceError, NotAllowed
+from auth_service_client.errors import AuthServiceError, InvalidRequest, NotAllowed
 from auth_service_client.http_auth import answer_of
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ def dependency(client: "AuthClient", permissions: Sequence[str]) -> Callable[...
         try:
             return await client.authorize(bearer.credentials if bearer else None, *permissions)
         except AuthServiceError as error:
-            if isinstance(error, NotAllowed):
-                raise  # an operator's case: it belongs into the log, as a 500
+            if isinstance(error, NotAllowed | InvalidRequest):
+                raise  # an operator's or a programmer's case: it belongs into the log, as a 500
             status, body, headers = answer_of(error)
             raise HTTPException(status, body, headers) from None
 

@@ -1,9 +1,12 @@
 """What every web framework needs: the token out of the header, and an error as an answer. Pure."""
 
 import re
+from math import ceil
 
 from auth_service_client.errors import AuthServiceError, Denied, InvalidToken, Unavailable
 
+# The error itself names hosts, which are for our log and not for whoever called.
+_LATER = {"error": "temporarily_unavailable", "detail": "Permissions cannot be checked now; try again."}
 _BEARER = re.compile(r"Bearer +([A-Za-z0-9_.~+/=-]+)", re.IGNORECASE)
 
 
@@ -22,9 +25,9 @@ def answer_of(error: AuthServiceError) -> tuple[int, dict[str, str], dict[str, s
             body = _body(error) | ({"reason": error.reason} if error.reason else {})
             return 403, body, {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}
         case Unavailable():
-            return 503, _body(error), {"Retry-After": str(max(1, round(error.retry_after or 1)))}
+            return 503, _LATER | {"error": error.code}, {"Retry-After": str(max(1, ceil(error.retry_after or 1)))}
         case _:
-            return 503, {"error": "temporarily_unavailable", "detail": "Permissions cannot be checked now."}, {}
+            return 503, _LATER, {"Retry-After": "1"}
 
 
 def _body(error: AuthServiceError) -> dict[str, str]:

@@ -8,11 +8,13 @@ import jwt
 from auth_service_client.access_tokens import BadToken, Rules
 from auth_service_client.config import Config
 from auth_service_client.errors import Unavailable
-from auth_service_client.transport import Transport, refusal
+from auth_service_client.tasks import Flight
+from auth_service_client.transport import Transport, body_of, not_ours, refusal
 
 KEYS_PATH = "/.well-known/jwks.json"
 ABOUT_PATH = "/.well-known/oauth-authorization-server"
 KEEP_SECONDS = 300.0  # as the service says; a key that was retired counts no longer
+RENEW_SECONDS = 240.0
 AGAIN_SECONDS = 3.0  # strangers must not make us ask more often, whatever key ids they think of
 
 
@@ -23,12 +25,15 @@ class Keys:
         self._config, self._transport = config, transport
         self._keys: dict[str, jwt.PyJWK] = {}
         self._rules = None if config.issuer is None else Rules(config.issuer, config.audience)
-        self._asked_at = self._loaded_at = float("-inf")
-        self._loading: asyncio.Task[None] | None = None
+        self._asked_at = self._loaded_at = self._forgotten_at = float("-inf")
+        self._loading = Flight(self._load)
 
     def forget(self) -> None:
-        """They have changed: the next token waits for the new ones."""
-        self._loaded_at = self._asked_at = float("-inf")
+        """They have changed: the next token waits for what is asked for from now on."""
+        self._forgotten_at = time.monotonic()
+
+    async def close(self) -> None:
+        await self._loading.close()
 
     async def rules(self) -> Rules:
         """Raises Unavailable."""
@@ -36,31 +41,34 @@ class Keys:
             answer = await self._transport.send("GET", ABOUT_PATH)
             if answer.status_code != 200:
                 raise Unavailable("no_metadata", f"set issuer: {refusal(answer)}")
-            self._rules = Rules(answer.json()["issuer"], self._config.audience)
+            issuer = body_of(answer).get("issuer")
+            if not isinstance(issuer, str):
+                raise not_ours(answer)
+            self._rules = Rules(issuer, self._config.audience)
         return self._rules
 
     async def find(self, kid: str) -> jwt.PyJWK:
         """Raises BadToken for one that the service does not have, and Unavailable where it cannot be asked."""
         now = time.monotonic()
-        old = now >= self._loaded_at + KEEP_SECONDS
-        if old or (kid not in self._keys and now >= self._asked_at + AGAIN_SECONDS):
-            await asyncio.shield(self._load())
+        while self._loaded_at < max(self._forgotten_at, now - KEEP_SECONDS):  # again, if it began before they changed
+            await asyncio.shield(self._loading.start())
+        if now >= self._loaded_at + RENEW_SECONDS:
+            self._loading.start()  # nobody waits for it
+        if kid not in self._keys and (self._loading.going or now >= self._asked_at + AGAIN_SECONDS):
+            await asyncio.shield(self._loading.start())
         key = self._keys.get(kid)
         if key is None:
             raise BadToken("unknown kid")
         return key
 
-    def _load(self) -> asyncio.Task[None]:
-        if self._loading is None or self._loading.done():
-            self._asked_at = time.monotonic()
-            self._loading = asyncio.create_task(self._ask())
-        return self._loading
-
-    async def _ask(self) -> None:
-        began = time.monotonic()
+    async def _load(self) -> None:
+        began = self._asked_at = time.monotonic()
         answer = await self._transport.send("GET", KEYS_PATH, headers={"Cache-Control": "no-cache"})
         if answer.status_code != 200:
             raise Unavailable("no_keys", str(refusal(answer)))
-        found = [jwt.PyJWK(key) for key in answer.json()["keys"] if key.get("alg") == "ES256"]
+        try:
+            found = [jwt.PyJWK(key) for key in body_of(answer)["keys"] if key.get("alg") == "ES256"]
+        except (KeyError, TypeError, AttributeError, jwt.PyJWTError):
+            raise not_ours(answer) from None
         self._keys = {key.key_id: key for key in found if key.key_id}
         self._loaded_at = began

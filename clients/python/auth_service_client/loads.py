@@ -2,15 +2,19 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import cast
 
 from auth_service_client.answers import Decision, Question
-from auth_service_client.errors import InvalidRequest
+from auth_service_client.errors import InvalidRequest, Unavailable
 from auth_service_client.memory import Memory, Place
 
 MOST_IN_A_BATCH = 100
 MOST_BATCHES = 4  # at once; ten thousand subjects that are asked for together wait for each other, not for the service
+
+CLOSED = partial(Unavailable, "closed", "the client was closed meanwhile")
 
 AskMany = Callable[[Sequence[Question]], Awaitable[list[Decision]]]
 
@@ -46,27 +50,30 @@ class Loads:
             if len(self._batches) < MOST_BATCHES:
                 batch = asyncio.create_task(self._work())
                 self._batches.add(batch)
-                batch.add_done_callback(self._batches.discard)
         return await asyncio.shield(answer)
 
     async def close(self) -> None:
-        for batch in self._batches:
+        """Who waits is told."""
+        batches = list(self._batches)
+        for batch in batches:
             batch.cancel()
-        await asyncio.gather(*self._batches, return_exceptions=True)
-        while self._waiting:
-            self._waiting.popleft().answer.cancel()
+        await asyncio.gather(*batches, return_exceptions=True)
+        _fail(self._waiting, CLOSED())
+        self._waiting.clear()
 
     async def _work(self) -> None:
-        await asyncio.sleep(0)  # whoever asks in the same turn of the loop comes along
-        while self._waiting:
-            loads = [self._waiting.popleft() for _ in range(min(MOST_IN_A_BATCH, len(self._waiting)))]
-            try:
-                await self._answer(loads)
-            finally:
-                for load in loads:
-                    load.place.loading.pop(load.key, None)
-                    if not load.answer.done():
-                        load.answer.cancel()
+        try:
+            await asyncio.sleep(0)  # whoever asks in the same turn of the loop comes along
+            while self._waiting:
+                loads = [self._waiting.popleft() for _ in range(min(MOST_IN_A_BATCH, len(self._waiting)))]
+                try:
+                    await self._answer(loads)
+                finally:
+                    for load in loads:
+                        load.place.loading.pop(load.key, None)
+                    _fail(loads, CLOSED())  # who was not answered
+        finally:  # in the turn in which it sees that nobody waits: a callback would come after somebody else
+            self._batches.discard(cast(asyncio.Task[None], asyncio.current_task()))
 
     async def _answer(self, loads: list[_Load]) -> None:
         try:
@@ -86,7 +93,7 @@ class Loads:
                     load.answer.set_result(decision)
 
 
-def _fail(loads: list[_Load], error: Exception) -> None:
+def _fail(loads: Iterable[_Load], error: Exception) -> None:
     for load in loads:
         if not load.answer.done():
             load.answer.set_exception(error)

@@ -6,7 +6,8 @@ import time
 
 from auth_service_client.config import Config
 from auth_service_client.errors import InvalidToken, NotAllowed
-from auth_service_client.transport import Transport, refusal
+from auth_service_client.tasks import Flight
+from auth_service_client.transport import Transport, body_of, not_ours, refusal
 
 PATH = "/api/v1/auth/token"
 RENEW_AT = 0.75  # of its life, and up to a tenth earlier: a fleet that was started together does not renew together
@@ -19,28 +20,27 @@ class ServiceToken:
         self._config, self._transport = config, transport
         self._token = ""
         self._renew_at = self._ends_at = float("-inf")
-        self._fetching: asyncio.Task[None] | None = None
+        self._fetching = Flight(self._load)
 
     async def get(self) -> str:
-        """Raises Unavailable, or NotAllowed for a wrong id or secret."""
+        """Raises Unavailable, or NotAllowed for a wrong id or secret. While the token is good nobody waits for a
+        renewal, and one that fails is tried again with the next call.
+        """
         now = time.monotonic()
         if now < self._renew_at:
             return self._token
-        fetching = self._fetch()
+        fetching = self._fetching.start()
         if now >= self._ends_at:
             await asyncio.shield(fetching)
         return self._token
+
+    async def close(self) -> None:
+        await self._fetching.close()
 
     def forget(self, token: str) -> None:
         """For one that was refused: it is not given out again."""
         if token == self._token:
             self._renew_at = self._ends_at = float("-inf")
-
-    def _fetch(self) -> asyncio.Task[None]:
-        if self._fetching is None or self._fetching.done():
-            self._fetching = asyncio.create_task(self._load())
-            self._fetching.add_done_callback(_look_at)
-        return self._fetching
 
     async def _load(self) -> None:
         if self._config.client_id is None or self._config.client_secret is None:
@@ -53,14 +53,10 @@ class ServiceToken:
             if isinstance(error, InvalidToken):
                 raise NotAllowed(error.code, error.detail, request_id=error.request_id)
             raise error
-        body = answer.json()
-        life = float(body["expires_in"])
-        self._token = body["access_token"]
+        body = body_of(answer)
+        token, life = body.get("access_token"), body.get("expires_in")
+        if not isinstance(token, str) or not isinstance(life, int | float):
+            raise not_ours(answer)
+        self._token = token
         self._ends_at = began + life
         self._renew_at = began + life * RENEW_AT * random.uniform(0.9, 1)  # noqa: S311  no secret
-
-
-def _look_at(task: asyncio.Task[None]) -> None:
-    """Nobody need wait for a renewal; while the token is good, a failure is tried again with the next call."""
-    if not task.cancelled():
-        task.exception()

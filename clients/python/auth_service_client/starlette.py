@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 from auth_service_client.client import AuthClient
-from auth_service_client.errors import AuthServiceError, NotAllowed
+from auth_service_client.errors import AuthServiceError, InvalidRequest, NotAllowed
 from auth_service_client.http_auth import answer_of, bearer_token
 
 Message = MutableMapping[str, Any]
@@ -35,8 +35,8 @@ class AuthMiddleware:
             caller = await self._client.authorize(
                 bearer_token(given[0]) if len(given) == 1 else None, *self._permissions
             )
-        except NotAllowed:
-            raise  # an operator's case: it belongs into the log, as a 500
+        except (NotAllowed, InvalidRequest):
+            raise  # an operator's or a programmer's case: it belongs into the log, as a 500
         except AuthServiceError as error:
             await _refuse(scope, send, error)
             return

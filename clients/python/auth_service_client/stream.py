@@ -71,7 +71,10 @@ class Stream:
                     self._token.forget(token)
                 raise error
             async for event in read_events(answer.aiter_lines()):
-                self._take(event, asked_at)
+                try:
+                    self._take(event, asked_at)
+                except (KeyError, TypeError, AttributeError):
+                    raise Unavailable("bad_stream", "the stream of changes is not the service's") from None
                 if boot_seconds() - asked_at > lasts:
                     return
 

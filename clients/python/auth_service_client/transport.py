@@ -43,6 +43,8 @@ class Transport:
         self, method: str, path: str, headers: Mapping[str, str] | None = None, **what: Any
     ) -> httpx2.Response:
         """The answer, whatever its status is but those that say "later"; raises Unavailable."""
+        if self._http.is_closed:
+            raise Unavailable("closed", "the client is closed")
         until = time.monotonic() + self._config.timeout
         tries = 0
         while True:
@@ -56,7 +58,7 @@ class Transport:
                 if answer.status_code not in TRY_AGAIN:
                     return answer
                 trouble = later(answer)
-            except (httpx2.TransportError, TimeoutError) as error:
+            except (httpx2.RequestError, TimeoutError) as error:
                 trouble = Unavailable("unreachable", f"{self._config.url} did not answer ({type(error).__name__})")
                 trouble.__cause__ = error
             pause = _pause(tries, trouble.retry_after)
@@ -71,10 +73,26 @@ class Transport:
         try:
             async with self._http.stream("GET", path, headers=headers, timeout=timeout) as answer:
                 yield answer
-        except (httpx2.TransportError, TimeoutError) as error:
+        except (httpx2.RequestError, TimeoutError) as error:
             raise Unavailable(
                 "unreachable", f"the stream of {self._config.url} ended ({type(error).__name__})"
             ) from error
+
+
+def body_of(answer: httpx2.Response) -> dict[str, Any]:
+    """Of a success; raises Unavailable where it is not the service that answered, such as a proxy with a page."""
+    try:
+        body = answer.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise not_ours(answer)
+    return body
+
+
+def not_ours(answer: httpx2.Response) -> Unavailable:
+    request_id = answer.headers.get("x-request-id")
+    return Unavailable("bad_answer", f"{answer.url.path} did not answer as the service does", request_id=request_id)
 
 
 def later(answer: httpx2.Response) -> Unavailable:
