@@ -77,7 +77,10 @@ ONE_DOOR = {
     "slowapi": {"core/http/limits.py"},
     "uvicorn": {"serving.py", "core/http/joined_writes.py"},
     "confluent_kafka": {"events/kafka.py"},
-    "httpx": {"doctor/machine.py", "webhooks/addresses.py", "webhooks/sender.py"},
+    "httpx": {
+        *("doctor/machine.py", "webhooks/addresses.py", "webhooks/sender.py"),
+        *("testing/__init__.py", "testing/processes.py"),
+    },
     "pickle": set(),
     "marshal": set(),
     "yaml": {"roles/access_file.py"},
@@ -97,10 +100,10 @@ def test_security_libraries_have_one_door(library: str) -> None:
 
 
 def test_nothing_blocks_the_loop_by_its_import() -> None:
-    """Synchronous clients belong to the development command only."""
+    """Synchronous clients belong to the development command, and to what tests of others start."""
     for path in PACKAGE.rglob("*.py"):
         name = str(path.relative_to(PACKAGE))
-        if name != "dev.py" and not name.startswith("embedded/"):
+        if name != "dev.py" and not name.startswith(("embedded/", "testing/")):
             assert not {"subprocess", "urllib.request", "psycopg", "redis.client"} & _imports(path), name
             assert "BaseHTTPMiddleware" not in path.read_text(encoding="utf-8"), name
 
@@ -125,6 +128,7 @@ def test_every_package_has_its_tests() -> None:
     """By its name, so that they are found from it; what has no package of its own is tested in tests/system."""
     elsewhere = {"commands": "cli", "core": "core", "core/http": "edge", "embedded": "stores", "store_urls": "stores"}
     elsewhere |= {"core/passwords": "core", "maintenance": "operations", "standards": "standards/oauth"}
+    elsewhere |= {"testing": "sdk"}
     for path in PACKAGE.rglob("__init__.py"):
         name = path.parent.relative_to(PACKAGE).as_posix()
         folder = ROOT / "tests" / elsewhere.get(name, name.removeprefix("core/"))
