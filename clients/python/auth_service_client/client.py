@@ -12,7 +12,7 @@ from uuid import UUID
 
 import httpx2
 
-from auth_service_client.access_tokens import BadToken, expired, key_id, read_token
+from auth_service_client.access_tokens import LEEWAY_SECONDS, BadToken, expired, key_id, read_token
 from auth_service_client.answers import NOT_KNOWN, Caller, Decision, Explanation, Grant, Question
 from auth_service_client.config import WhenStale, read_config
 from auth_service_client.errors import Denied, InvalidRequest, Unavailable
@@ -229,13 +229,18 @@ class AuthClient:
         kid, caller = self._callers.get(token) or (key_id(token), None)
         key = await self._keys.find(kid)  # which counts only while the service publishes it
         if caller is None:
-            caller = read_token(token, key, rules, time.time())
+            caller = read_token(token, key, rules, self._time())
             if len(self._callers) >= MOST_CALLERS:
                 self._callers = {}
             self._callers[token] = kid, caller
-        elif expired(caller, rules, int(time.time())):
+        elif expired(caller, rules, int(self._time())):
             raise BadToken("expired")
         return caller
+
+    def _time(self) -> float:
+        """The service's, where it tells it: this machine's clock may be wrong, and be set."""
+        told = self._memory.service_time
+        return time.time() if told is None else told
 
     async def _confirm(self, caller: Caller, token: str) -> None:
         self._follow()
@@ -243,7 +248,7 @@ class AuthClient:
             raise Unavailable(NOT_KNOWN, "Whether the token was revoked is not known now; try again.")
         place = self._memory.place(caller.id)
         await self._ask_for(token, (), FRESH)
-        self._memory.keep_token(place, caller.token_id)
+        self._memory.keep_token(place, caller.token_id, caller.expires_at + LEEWAY_SECONDS)
 
     async def _ask_for(self, token: str, permissions: Sequence[str], fresh: dict[str, str] | None = None) -> None:
         """As the caller: is the token alive, and does it have these?"""
@@ -264,10 +269,17 @@ class AuthClient:
     async def _ask(self, questions: Sequence[Question], fresh: dict[str, str] | None = None) -> list[Decision]:
         if len(questions) == 1:
             answer = await self._as_service("POST", CHECK, fresh, json=_body(questions[0]))
-            return [_decision(answer.json())]
-        checks = [_body(question) for question in questions]
-        answer = await self._as_service("POST", BATCH, fresh, json={"checks": checks})
-        return [_decision(result) for result in answer.json()["results"]]
+        else:
+            checks = [_body(question) for question in questions]
+            answer = await self._as_service("POST", BATCH, fresh, json={"checks": checks})
+        try:
+            value = answer.json()
+            decisions = [_decision(result) for result in (value["results"] if len(questions) != 1 else [value])]
+        except (ValueError, KeyError, TypeError):
+            decisions = []
+        if len(decisions) != len(questions):
+            raise Unavailable("bad_answer", "an answer to a check that is not the service's")
+        return decisions
 
     async def _as_service(
         self, method: str, path: str, headers: dict[str, str] | None = None, **what: Any

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 from auth_service_client.answers import Decision, Question
-from auth_service_client.errors import InvalidRequest
+from auth_service_client.errors import InvalidRequest, Unavailable
 from auth_service_client.memory import Memory, Place
 
 MOST_IN_A_BATCH = 100
@@ -15,12 +15,13 @@ MOST_BATCHES = 4  # at once; ten thousand subjects that are asked for together w
 AskMany = Callable[[Sequence[Question]], Awaitable[list[Decision]]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Load:
     question: Question
     key: Hashable
     place: Place
     answer: asyncio.Future[Decision]
+    sent: bool = False
 
 
 def key_of(question: Question) -> Hashable:
@@ -37,24 +38,27 @@ class Loads:
         self._batches: set[asyncio.Task[None]] = set()
 
     async def load(self, question: Question) -> Decision:
-        """One question in flight for each subject and permission, until the subject changes; raises as `ask_many`."""
+        """One question in flight for each subject and permission, until the subject changes; raises as `ask_many`.
+
+        While changes are not known, only what was not sent yet is waited for: nobody could say how old the answer is
+        to what was sent before this was asked.
+        """
         place, key = self._memory.place(question.user_id), key_of(question)
-        answer = place.loading.get(key)
-        if answer is None:
-            answer = place.loading[key] = asyncio.get_running_loop().create_future()
-            self._waiting.append(_Load(question, key, place, answer))
+        load: _Load | None = place.loading.get(key)
+        if load is None or (load.sent and not self._memory.good):
+            load = place.loading[key] = _Load(question, key, place, asyncio.get_running_loop().create_future())
+            self._waiting.append(load)
             if len(self._batches) < MOST_BATCHES:
                 batch = asyncio.create_task(self._work())
                 self._batches.add(batch)
                 batch.add_done_callback(self._batches.discard)
-        return await asyncio.shield(answer)
+        return await asyncio.shield(load.answer)
 
     async def close(self) -> None:
         for batch in self._batches:
             batch.cancel()
         await asyncio.gather(*self._batches, return_exceptions=True)
-        while self._waiting:
-            self._waiting.popleft().answer.cancel()
+        _fail(self._waiting, _closed())
 
     async def _work(self) -> None:
         await asyncio.sleep(0)  # whoever asks in the same turn of the loop comes along
@@ -64,11 +68,13 @@ class Loads:
                 await self._answer(loads)
             finally:
                 for load in loads:
-                    load.place.loading.pop(load.key, None)
-                    if not load.answer.done():
-                        load.answer.cancel()
+                    if load.place.loading.get(load.key) is load:
+                        del load.place.loading[load.key]
+                _fail(loads, _closed())
 
     async def _answer(self, loads: list[_Load]) -> None:
+        for load in loads:
+            load.sent = True
         try:
             decisions = await self._ask_many([load.question for load in loads])
         except InvalidRequest as error:
@@ -86,7 +92,11 @@ class Loads:
                     load.answer.set_result(decision)
 
 
-def _fail(loads: list[_Load], error: Exception) -> None:
+def _closed() -> Unavailable:
+    return Unavailable("closed", "the client was closed before the service had answered")
+
+
+def _fail(loads: Iterable[_Load], error: Exception) -> None:
     for load in loads:
         if not load.answer.done():
             load.answer.set_exception(error)
