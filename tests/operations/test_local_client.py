@@ -14,7 +14,9 @@ import uvloop
 
 from tests.support.coherence import faults as of_service
 from tests.support.local_clients import faults
+from tests.support.local_clients.client import BOUND
 from tests.support.local_clients.faults import LocalFault, in_service
+from tests.support.local_clients.latency import Latency, measured
 from tests.support.local_clients.rig import local_rig
 from tests.support.local_clients.run import LocalRun
 
@@ -22,6 +24,7 @@ TRIALS = int(os.environ.get("TRIALS", "1500"))
 SECONDS = float(os.environ.get("TRIAL_SECONDS", "3600"))
 FAULT_TRIALS = int(os.environ.get("FAULT_TRIALS", "100000"))
 FAULT_SECONDS = float(os.environ.get("FAULT_SECONDS", "20"))
+CHANGES = int(os.environ.get("LATENCY_CHANGES", "200"))
 SEED = int(os.environ["TRIAL_SEED"]) if "TRIAL_SEED" in os.environ else None
 FAULTS: dict[str, tuple[LocalFault, dict[str, bool]]] = {
     "cut streams": (faults.cut_ways, {}),
@@ -53,6 +56,20 @@ def run(folder: Path, *, trials: int, seconds: float, fault: LocalFault | None =
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(all_of_it())
+
+
+def test_a_change_is_seen_within_milliseconds(folder: Path) -> None:
+    """On an idle machine 50 ms at p99 and 250 ms at worst; a busy one is no failure, unless it comes to the bound."""
+
+    async def all_of_it() -> Latency:
+        async with local_rig(folder) as made:
+            return await measured(made, CHANGES)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        found = runner.run(all_of_it())
+    print(f"\n{found}", flush=True)
+    assert len(found.from_commit) >= CHANGES * 2
+    assert found.at(0.99) < BOUND / 2
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 
 from auth_service_client import AuthClient, Denied, InvalidToken, Unavailable
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.05
+FIRST_PAUSE = 0.001
 Order = dict[str, Any]
 
 
@@ -34,7 +34,7 @@ class Program:
                 await self._answer(order, self._once(order["call"]))
             case "follow":
                 self._stops[order["id"]] = asyncio.get_running_loop().create_future()
-                await self._answer(order, self._follow(order["id"], order["call"]))
+                await self._answer(order, self._follow(order["id"], order["call"], order["longest"]))
             case "stop":
                 self._stops[order["of"]].set_result(order)
             case "clock":  # as whoever sets the machine's, which nothing here may go by
@@ -55,9 +55,9 @@ class Program:
     async def _once(self, call: Order) -> list[Order]:
         return [await self._sample(call)]
 
-    async def _follow(self, number: int, call: Order) -> list[Order]:
+    async def _follow(self, number: int, call: Order, longest: float) -> list[Order]:
         """The first and the last answer of each row of equal ones, until it is told to stop and gets a word that it
-        was told to wait for, or has waited long enough.
+        was told to wait for, or has waited long enough. `longest`: seconds between two of them.
         """
         rows: list[list[Order]] = []
         stop, pause, deadline = self._stops[number], FIRST_PAUSE, float("inf")
@@ -69,14 +69,14 @@ class Program:
                 rows.append([sample])
             if not stop.done():
                 await asyncio.wait([stop], timeout=pause)
-                pause = FIRST_PAUSE if stop.done() else min(LONGEST_PAUSE, pause * 1.5)
+                pause = FIRST_PAUSE if stop.done() else min(longest, pause * 1.5)
                 continue
             order = stop.result()
             deadline = min(deadline, now() + order["seconds"])
             if sample["asked"] > deadline or (sample["asked"] > order["at"] and sample["word"] in order["words"]):
                 break
             await asyncio.sleep(pause)
-            pause = min(LONGEST_PAUSE, pause * 1.3)
+            pause = min(longest, pause * 1.3)
         del self._stops[number]
         return [sample for row in rows for sample in row]
 
