@@ -6,11 +6,8 @@ from uuid import UUID
 
 import httpx2
 import pytest
-from auth_service_client.access_tokens import BadToken
 from auth_service_client.answers import Decision, Question
 from auth_service_client.config import Config, read_config
-from auth_service_client.errors import Unavailable
-from auth_service_client.keys import Keys
 from auth_service_client.loads import Loads
 from auth_service_client.memory import Memory
 from auth_service_client.service_token import ServiceToken
@@ -79,15 +76,6 @@ async def test_nobody_waits_for_what_was_asked_before_the_last_proof() -> None:
     assert memory.place(USER).loading == {}
 
 
-async def test_who_waits_while_the_client_is_closed_is_told() -> None:
-    loads = Loads(a_memory(Clock()), Service())
-    waiting = asyncio.create_task(loads.load(QUESTION))
-    await turns()
-    await loads.close()
-    with pytest.raises(Unavailable, match="closed"):
-        await waiting
-
-
 def test_a_proof_from_the_future_ends_the_trust_in_the_clock() -> None:
     """As when this machine was halted, its clock with it, and beats come from after that."""
     clock = Clock()
@@ -124,27 +112,6 @@ def config() -> Config:
         when_stale="ask",
         max_subjects=10,
     )
-
-
-async def test_keys_that_were_asked_for_before_they_changed_do_not_count() -> None:
-    gates: list[asyncio.Event] = []
-
-    async def answer(_request: httpx2.Request) -> httpx2.Response:
-        gates.append(gate := asyncio.Event())
-        await gate.wait()
-        return httpx2.Response(200, json={"keys": []})
-
-    transport = Transport(config(), httpx2.MockTransport(answer))
-    keys = Keys(config(), transport)
-    waiting = asyncio.create_task(keys.find("a-key-of-before"))
-    await until(lambda: len(gates) == 1)
-    keys.forget()
-    gates[0].set()
-    await until(lambda: len(gates) == 2)  # asked again: the first answer may be of before
-    gates[1].set()
-    with pytest.raises(BadToken):
-        await waiting
-    await transport.close()
 
 
 @pytest.mark.parametrize("event", ["event: beat\ndata: {}\n\n", "event: beat\ndata: 7\n\n"])

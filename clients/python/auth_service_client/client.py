@@ -269,17 +269,10 @@ class AuthClient:
     async def _ask(self, questions: Sequence[Question], fresh: dict[str, str] | None = None) -> list[Decision]:
         if len(questions) == 1:
             answer = await self._as_service("POST", CHECK, fresh, json=_body(questions[0]))
-        else:
-            checks = [_body(question) for question in questions]
-            answer = await self._as_service("POST", BATCH, fresh, json={"checks": checks})
-        try:
-            value = answer.json()
-            decisions = [_decision(result) for result in (value["results"] if len(questions) != 1 else [value])]
-        except (ValueError, KeyError, TypeError):
-            decisions = []
-        if len(decisions) != len(questions):
-            raise Unavailable("bad_answer", "an answer to a check that is not the service's")
-        return decisions
+            return [_decision(answer.json())]
+        checks = [_body(question) for question in questions]
+        answer = await self._as_service("POST", BATCH, fresh, json={"checks": checks})
+        return [_decision(result) for result in answer.json()["results"]]
 
     async def _as_service(
         self, method: str, path: str, headers: dict[str, str] | None = None, **what: Any

@@ -25,13 +25,10 @@ class Keys:
         self._rules = None if config.issuer is None else Rules(config.issuer, config.audience)
         self._asked_at = self._loaded_at = float("-inf")
         self._loading: asyncio.Task[None] | None = None
-        self._told = 0  # how often they were said to have changed
 
     def forget(self) -> None:
-        """They have changed: the next token waits for the new ones, not for those that were asked for before."""
+        """They have changed: the next token waits for the new ones."""
         self._loaded_at = self._asked_at = float("-inf")
-        self._told += 1
-        self._loading = None
 
     async def rules(self) -> Rules:
         """Raises Unavailable."""
@@ -47,28 +44,23 @@ class Keys:
         now = time.monotonic()
         old = now >= self._loaded_at + KEEP_SECONDS
         if old or (kid not in self._keys and now >= self._asked_at + AGAIN_SECONDS):
-            await self._load()
+            await asyncio.shield(self._load())
         key = self._keys.get(kid)
         if key is None:
             raise BadToken("unknown kid")
         return key
 
-    async def _load(self) -> None:
-        """One call for all who wait; anew where the keys have changed since it was made."""
-        told = -1
-        while told != self._told:
-            told = self._told
-            if self._loading is None or self._loading.done():
-                self._asked_at = time.monotonic()
-                self._loading = asyncio.create_task(self._ask())
-            await asyncio.shield(self._loading)
+    def _load(self) -> asyncio.Task[None]:
+        if self._loading is None or self._loading.done():
+            self._asked_at = time.monotonic()
+            self._loading = asyncio.create_task(self._ask())
+        return self._loading
 
     async def _ask(self) -> None:
-        began, told = time.monotonic(), self._told
+        began = time.monotonic()
         answer = await self._transport.send("GET", KEYS_PATH, headers={"Cache-Control": "no-cache"})
         if answer.status_code != 200:
             raise Unavailable("no_keys", str(refusal(answer)))
         found = [jwt.PyJWK(key) for key in answer.json()["keys"] if key.get("alg") == "ES256"]
-        if told == self._told:
-            self._keys = {key.key_id: key for key in found if key.key_id}
-            self._loaded_at = began
+        self._keys = {key.key_id: key for key in found if key.key_id}
+        self._loaded_at = began

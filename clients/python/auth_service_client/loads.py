@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 from auth_service_client.answers import Decision, Question
-from auth_service_client.errors import InvalidRequest, Unavailable
+from auth_service_client.errors import InvalidRequest
 from auth_service_client.memory import Memory, Place
 
 MOST_IN_A_BATCH = 100
@@ -58,7 +58,8 @@ class Loads:
         for batch in self._batches:
             batch.cancel()
         await asyncio.gather(*self._batches, return_exceptions=True)
-        _fail(self._waiting, _closed())
+        while self._waiting:
+            self._waiting.popleft().answer.cancel()
 
     async def _work(self) -> None:
         await asyncio.sleep(0)  # whoever asks in the same turn of the loop comes along
@@ -70,7 +71,8 @@ class Loads:
                 for load in loads:
                     if load.place.loading.get(load.key) is load:
                         del load.place.loading[load.key]
-                _fail(loads, _closed())
+                    if not load.answer.done():
+                        load.answer.cancel()
 
     async def _answer(self, loads: list[_Load]) -> None:
         for load in loads:
@@ -92,11 +94,7 @@ class Loads:
                     load.answer.set_result(decision)
 
 
-def _closed() -> Unavailable:
-    return Unavailable("closed", "the client was closed before the service had answered")
-
-
-def _fail(loads: Iterable[_Load], error: Exception) -> None:
+def _fail(loads: list[_Load], error: Exception) -> None:
     for load in loads:
         if not load.answer.done():
             load.answer.set_exception(error)
