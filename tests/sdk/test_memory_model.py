@@ -9,8 +9,17 @@ from tests.support.memory_model import Bounds, Model, Rules
 SHIPPED, SMALL = Rules(), Bounds(changes=1, asks=2, cuts=0)
 
 
-def test_no_answer_is_older_than_the_bound() -> None:
-    assert Model(Bounds(changes=1, asks=2, cuts=1)).states() > 3000
+@pytest.mark.parametrize("bounds", [SMALL, Bounds(changes=1, asks=1, cuts=1)], ids=["two who ask", "cut once"])
+def test_no_answer_is_older_than_the_bound(bounds: Bounds) -> None:
+    assert Model(bounds).states() > 3000
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("bounds", [Bounds(1, 2, 1), Bounds(2, 1, 0)], ids=["two who ask, cut once", "two changes"])
+def test_nor_in_longer_histories(bounds: Bounds) -> None:
+    states = Model(bounds).states()
+    print(f"{states:,} states")
+    assert states > 10_000
 
 
 MISTAKES = {

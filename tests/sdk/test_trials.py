@@ -13,7 +13,7 @@ from tests.support.local_clients.cast import Cast, Seen, ask, cast, change
 from tests.support.local_clients.client import BOUND, boot_seconds
 from tests.support.local_clients.ways import Way
 
-CLIENTS, SECONDS = 3, 4.0
+CLIENTS, SECONDS = 3, 3.0
 PAUSE = 0.003
 
 
