@@ -100,7 +100,10 @@ class Watch:
         with httpx.Client(base_url=self._base_url, timeout=60, trust_env=False) as http:
             while not self._stopped.wait(0.1):
                 begun = time.monotonic()
-                self.statuses.add(http.get("/health/ready").status_code)
+                try:
+                    self.statuses.add(http.get("/health/ready").status_code)
+                except httpx.TransportError:
+                    self.statuses.add(0)
                 self.seconds.append(time.monotonic() - begun)
 
 
