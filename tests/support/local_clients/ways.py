@@ -38,5 +38,5 @@ class Way(Gate):
                 writer.write(chunk)
                 await writer.drain()
         if writer.can_write_eof():
-            with suppress(OSError):
+            with suppress(OSError, RuntimeError):  # uvloop's, where it was closed meanwhile
                 writer.write_eof()
