@@ -13,6 +13,8 @@ from auth_service_client.transport import Transport, refusal
 KEYS_PATH = "/.well-known/jwks.json"
 ABOUT_PATH = "/.well-known/oauth-authorization-server"
 KEEP_SECONDS = 300.0  # as the service says; a key that was retired counts no longer
+# After they have changed the worker that is asked may not have heard of it, and would have a new key count as none.
+SETTLE_SECONDS, AGAIN_SOON_SECONDS = 5.0, 0.1
 AGAIN_SECONDS = 3.0  # strangers must not make us ask more often, whatever key ids they think of
 
 
@@ -23,12 +25,13 @@ class Keys:
         self._config, self._transport = config, transport
         self._keys: dict[str, jwt.PyJWK] = {}
         self._rules = None if config.issuer is None else Rules(config.issuer, config.audience)
-        self._asked_at = self._loaded_at = float("-inf")
+        self._asked_at = self._loaded_at = self._forgotten_at = float("-inf")
         self._loading: asyncio.Task[None] | None = None
 
     def forget(self) -> None:
         """They have changed: the next token waits for the new ones."""
         self._loaded_at = self._asked_at = float("-inf")
+        self._forgotten_at = time.monotonic()
 
     async def rules(self) -> Rules:
         """Raises Unavailable."""
@@ -43,7 +46,8 @@ class Keys:
         """Raises BadToken for one that the service does not have, and Unavailable where it cannot be asked."""
         now = time.monotonic()
         old = now >= self._loaded_at + KEEP_SECONDS
-        if old or (kid not in self._keys and now >= self._asked_at + AGAIN_SECONDS):
+        again = AGAIN_SOON_SECONDS if now < self._forgotten_at + SETTLE_SECONDS else AGAIN_SECONDS
+        if old or (kid not in self._keys and now >= self._asked_at + again):
             await asyncio.shield(self._load())
         key = self._keys.get(kid)
         if key is None:
