@@ -12,7 +12,7 @@ STAMP := $(VENV)/.complete
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
-.PHONY: help run venv test test-long lint format lock wheels audit quickstart browser bench bench-history bench-lockout test-events-long test-operations trials fuzz sdk compose-up compose-check compose-test clean
+.PHONY: help run venv test test-long lint format lock wheels audit quickstart browser bench bench-history bench-lockout test-events-long test-operations trials trials-sdk fuzz sdk compose-up compose-check compose-test clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,10 @@ test-operations: $(STAMP) ## fail over, upgrade, back up and restart whole syste
 trials: $(STAMP) ## try to get an answer from before a change, on four workers; ARGS=1000000
 	@TRIALS=$(or $(ARGS),20000) $(BIN)/python -m pytest tests/operations/test_coherence.py -m operations -s \
 		-k test_no_worker
+
+trials-sdk: $(STAMP) ## try to get an answer from a client that is older than its bound; ARGS=100000
+	@TRIALS=$(or $(ARGS),6000) $(BIN)/python -m pytest tests/operations/test_local_client.py -m operations -s \
+		-k test_no_answer
 
 fuzz: $(STAMP) ## hold the service to its OpenAPI document with schemathesis; FUZZ_EXAMPLES=10 ARGS="-k viewer"
 	@exec $(BIN)/python -m pytest tests/operations/test_schemathesis.py -m operations -s $(ARGS)

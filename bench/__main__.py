@@ -21,12 +21,13 @@ from bench.agreement import Disagreement
 from bench.cores import on_core, two_cores
 from bench.driver import Options, Part
 from bench.load import NO_WRK
-from bench.parts import check, in_process, logins, me, memory, refresh, scaling
+from bench.parts import check, in_process, local_check, logins, me, memory, refresh, scaling
 
 QUICK: dict[str, Callable[[Options], Part]] = {
     "check": check.run,
     "refresh": refresh.run,
     "me": me.run,
+    "local_check": local_check.run,
     "in_process": in_process.run,
     "logins": logins.run,
 }
@@ -34,7 +35,7 @@ FULL = {**QUICK, "scaling": scaling.run, "memory": memory.run}
 UNPINNED = {"logins"}
 # wrk sends only what is the same each time.
 OWN_GENERATOR = {"refresh", "logins"}
-NO_GENERATOR = {"in_process", "memory"}
+NO_GENERATOR = {"local_check", "in_process", "memory"}
 LEAST_PAIRS, MOST_PAIRS, MOST_SECONDS = 5, 50, 10.0
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.trial import Spread, Trial, paired, spread
+from bench.trial import ALONE, Spread, Trial, paired, spread
 
 Trials = Mapping[str, Sequence[Trial]]
 Numbers = Mapping[str, Sequence[float]]
@@ -25,9 +25,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """`theirs` is None where the figure is a number by itself: µs of CPU for each decision, or bytes.
+    """`theirs` is None where the figure is a number by itself: µs of CPU for each decision, or of a call.
 
-    `measure`: as in bench.trial.MEASURES, or "cost" for a number by itself.
+    `measure`: as in bench.trial.MEASURES, or in ALONE for a number by itself.
     """
 
     part: str
@@ -43,7 +43,7 @@ class Figure:
         if self.ours not in trials or (self.theirs is not None and self.theirs not in trials):
             return None
         if self.theirs is None:
-            return spread([trial.cost for trial in trials[self.ours]])
+            return spread([ALONE[self.measure](trial) for trial in trials[self.ours]])
         return paired(self.measure, trials[self.ours], trials[self.theirs])
 
 
@@ -97,6 +97,13 @@ FIGURES = (
         "p99",
         target=_at_most(5),
     ),
+    *(
+        Figure("local_check", f"{title}: {quantile} of a call", side, None, quantile, _at_most(most), " µs")
+        for side, title in (("known", "local client, known"), ("await check", "local client, await check"))
+        for quantile, most in (("p50", 1), ("p99", 5))
+    ),
+    Figure("local_check", "local client, known: CPU of casbin's", "known", "casbin", "CPU"),
+    Figure("local_check", "local client, known: CPU of Cedar's", "known", "cedar", "CPU"),
     Figure("in_process", "the decision alone: CPU of casbin's", "decide", "casbin", "CPU"),
     Figure("in_process", "the decision alone: CPU of Cedar's", "decide", "cedar", "CPU"),
 )
@@ -130,6 +137,13 @@ SIDES: dict[str, dict[str, str]] = {
         "logins": "our logins",
         "checks, idle": "100 checks a second, nothing else",
         "checks, under logins": "100 checks a second, while logins take every core",
+    },
+    "local_check": {
+        "clock": "nothing, timed: what the clock takes of each call",
+        "known": "our client, known",
+        "await check": "our client, await check",
+        "casbin": "pycasbin, in the process",
+        "cedar": "cedarpy, in the process",
     },
     "in_process": {"decide": "our decision", "casbin": "pycasbin", "cedar": "cedarpy"},
 }

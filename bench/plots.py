@@ -147,6 +147,7 @@ def cpu(parts: Mapping[str, Recorded]) -> str | None:
         ("check", {"own", "by a service", "verify", "batch", "uncached", "first sight", "first sight, uncached"}),
         ("refresh", {"refresh"}),
         ("me", {"users/me"}),
+        ("local_check", {"known", "await check"}),
         ("in_process", {"decide"}),
     ):
         if part not in parts:

@@ -15,6 +15,7 @@ _PART_TITLES = {
     "refresh": "Refresh",
     "me": "One's own account",
     "logins": "Logins",
+    "local_check": "The check in the process that asks, while a hundred changes a second go on",
     "in_process": "The decision alone, without HTTP",
 }
 
@@ -100,14 +101,30 @@ def _part(name: str, one: Recorded) -> str:
     lines = [f"## {_PART_TITLES[name]}", ""]
     if one.part.agreed:
         lines += [f"Compared before they were timed: {one.part.agreed}.", ""]
-    timed = name != "in_process"
+    timed = name not in {"local_check", "in_process"}
     head = ["side", "requests/s", "CPU µs", "least to most", "of a core", "p99 ms"]
     head = head if timed else ["side", "CPU µs", "least to most"]
     lines += [_row(head), "|---" * len(head) + "|"]
     for side, title in SIDES[name].items():
         if side in one.part.trials:
             lines.append(_row([title, *_side(one.part.trials[side], timed=timed)]))
+    lines += _calls(name, one.part.trials)
+    if name == "local_check":
+        lines += ["", *(f"- {what}: {shown(median(its))}" for what, its in one.part.numbers.items())]
     return "\n".join(lines)
+
+
+def _calls(name: str, trials: Mapping[str, list[Trial]]) -> list[str]:
+    """Of sides whose calls were timed one by one."""
+    timed = {side: title for side, title in SIDES[name].items() if side in trials and trials[side][0].p50}
+    if not timed:
+        return []
+    lines = ["", _row(["side", "calls", "p50 µs", "p99 µs"]), "|---" * 4 + "|"]
+    for side, title in timed.items():
+        its = trials[side]
+        p50, p99 = (median(getattr(trial, name) for trial in its) * 1000 for name in ("p50", "p99"))
+        lines.append(_row([title, f"{sum(trial.requests for trial in its):,}", shown(p50), shown(p99)]))
+    return lines
 
 
 def _side(trials: list[Trial], *, timed: bool) -> list[str]:

@@ -124,22 +124,22 @@ def admin_token(service: Side) -> str:
 
 
 class ServiceAccount:
-    """Another cinema service, which may ask about anyone."""
+    """Another cinema service, which may ask about anyone. `credentials`: its id and secret."""
 
-    def __init__(self, service: Side) -> None:
+    def __init__(self, service: Side, **more: object) -> None:
+        """`more`: what else it is made with, such as its scopes."""
         self._base = service.base
         headers = {"Authorization": f"Bearer {admin_token(service)}"}
         name = f"bench-{secrets.token_hex(4)}"
-        made = httpx.post(
-            f"{service.base}/api/v1/services", headers=headers, json={"name": name}, trust_env=False, timeout=30
-        )
+        body = {"name": name, **more}
+        made = httpx.post(f"{service.base}/api/v1/services", headers=headers, json=body, trust_env=False, timeout=30)
         made.raise_for_status()
-        self._auth = (made.json()["client_id"], made.json()["client_secret"])
+        self.credentials = (made.json()["client_id"], made.json()["client_secret"])
 
     def token(self) -> str:
         given = httpx.post(
             f"{self._base}/api/v1/auth/token",
-            auth=self._auth,
+            auth=self.credentials,
             data={"grant_type": "client_credentials"},
             trust_env=False,
             timeout=30,

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """`cpu`: seconds of the worker's own; `p99`: milliseconds, 0 where nobody asked; `each`: decisions of a request."""
+    """`cpu`: seconds of the worker's own; `p50`, `p99`: milliseconds, 0 where nobody asked; `each`: decisions of a
+    request.
+    """
 
     requests: int
     seconds: float
     cpu: float
     p99: float = 0.0
     each: int = 1
+    p50: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -48,6 +51,14 @@ MEASURES: dict[str, Callable[[Trial, Trial], float]] = {
     "per CPU-second": lambda ours, theirs: theirs.cost / ours.cost,
     "CPU": lambda ours, theirs: ours.cost / theirs.cost,
     "p99": lambda ours, theirs: ours.p99 / theirs.p99,
+}
+
+
+# How a trial becomes one, where there is nothing beside it: µs.
+ALONE: dict[str, Callable[[Trial], float]] = {
+    "cost": lambda trial: trial.cost,
+    "p50": lambda trial: trial.p50 * 1000,
+    "p99": lambda trial: trial.p99 * 1000,
 }
 
 

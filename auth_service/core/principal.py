@@ -87,7 +87,7 @@ async def current_principal(request: Request, resources: Res) -> Principal:
         return principal
     principal = await authenticate(resources, bearer)
     if "no-cache" in request.headers.get("cache-control", "").lower():
-        await _not_recorded(resources, principal)
+        await _confirmed(resources, principal, bearer)
     if cookie is not None:
         try:
             other = await authenticate(resources, cookie)
@@ -98,9 +98,10 @@ async def current_principal(request: Request, resources: Res) -> Principal:
     return principal
 
 
-async def _not_recorded(resources: Resources, principal: Principal) -> None:
-    """For whoever has heard of a change and asks again: Redis may not have been told of it yet."""
-    if await resources.denylist.is_recorded(principal.claims):
+async def _confirmed(resources: Resources, principal: Principal, token: str) -> None:
+    """For whoever has heard of a change and asks again: Redis may not have been told of it yet, nor this worker."""
+    recorded = await resources.denylist.is_recorded(principal.claims)
+    if recorded or not await resources.keys.is_recorded(token):
         note_ended()
         raise Unauthenticated
 

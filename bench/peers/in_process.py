@@ -107,7 +107,8 @@ def main() -> None:
     for number in range(given.rounds):
         for name in sides if number % 2 else reversed(sides):
             told[name].append(timed(sides[name], questions))
-    print(json.dumps({"questions": len(questions), "allowed": sum(answers["decide"]), "sides": told}))
+    allowed = answers["decide"]
+    print(json.dumps({"questions": len(questions), "allowed": sum(allowed), "answers": allowed, "sides": told}))
 
 
 if __name__ == "__main__":

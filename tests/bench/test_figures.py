@@ -24,7 +24,7 @@ RULES = Rules(
 
 def trials(*costs: float, each: int = 1) -> list[Trial]:
     """With these µs of CPU for each decision, on a core that does nothing else."""
-    return [Trial(1000, cost * each / 1000, cost * each / 1000, p99=cost, each=each) for cost in costs]
+    return [Trial(1000, cost * each / 1000, cost * each / 1000, p50=cost, p99=cost, each=each) for cost in costs]
 
 
 def part_of(**sides: list[Trial]) -> record.Recorded:

@@ -92,3 +92,18 @@ async def test_a_401_to_a_second_try_is_true_everywhere(fresh: Fresh, monkeypatc
     again = await second.http.post(f"{V1}/auth/logout-all", headers=tokens.bearer)
     assert again.status_code == 401
     assert (await verify(other, tokens)).status_code == 401
+
+
+async def test_no_cache_asks_for_the_keys_too(fresh: Fresh, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has heard at one worker that a key was retired asks another one, which has not heard it."""
+    settings = await fresh.settings()
+    one, other = await fresh.on(settings), await fresh.on(settings)
+    _, tokens = await one.as_role()
+    await keep_in_memory(other, tokens)
+    hears_no_more(other, monkeypatch)
+    (key,) = await one.resources.keys.overview()
+    async with one.resources.hot.acquire() as connection, connection.transaction():
+        assert await one.resources.keys.retire_in(connection, key["kid"])
+    headers = {**tokens.bearer, "Cache-Control": "no-cache"}
+    assert (await verify(other, tokens)).status_code == 200  # nobody was told yet that it was done
+    assert (await other.http.get(f"{V1}/auth/verify", headers=headers)).status_code == 401

@@ -194,7 +194,7 @@ async def test_a_stream_of_somebody_else_proves_nothing_and_is_tried_again(plant
 
 async def test_it_goes_on_where_it_was_cut(planted: Planted) -> None:
     """What was kept is kept, and the position is shown."""
-    beat = b'id: 0123456789ab.7+0\nevent: beat\ndata: {"at": 1.0, "time": 1}\n\n'
+    beat = b'id: 0123456789ab.7+0\nevent: beat\ndata: {"at": 0.0, "time": 1}\n\n'
     planted.plant(
         CHANGES,
         Answer(200, b'event: start\ndata: {"resumed": false}\n\n' + beat),
@@ -210,7 +210,7 @@ async def test_it_goes_on_where_it_was_cut(planted: Planted) -> None:
 
 
 async def test_where_it_cannot_go_on_all_is_forgotten(planted: Planted) -> None:
-    beat = b'id: 0123456789ab.7+0\nevent: beat\ndata: {"at": 1.0, "time": 1}\n\n'
+    beat = b'id: 0123456789ab.7+0\nevent: beat\ndata: {"at": 0.0, "time": 1}\n\n'
     planted.always(CHANGES, lambda _: Answer(200, b'event: start\ndata: {"resumed": false}\n\n' + beat))
     async with client_of(planted, local=True, staleness=30) as client:
         await client.ready()

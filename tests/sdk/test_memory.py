@@ -128,7 +128,7 @@ def test_an_answer_ends_when_the_services_clock_says_so() -> None:
 def test_tokens_are_confirmed_until_the_subject_changes() -> None:
     rig = Rig()
     place = rig.memory.place(subject(1))
-    rig.memory.keep_token(place, "jti-1")
+    rig.memory.keep_token(place, "jti-1", float("inf"))
     assert rig.memory.confirms(subject(1), "jti-1")
     assert not rig.memory.confirms(subject(1), "jti-2")
     assert not rig.memory.confirms(subject(2), "jti-1")
@@ -163,6 +163,6 @@ def test_answers_and_tokens_of_one_subject_are_bounded() -> None:
     place = rig.memory.place(subject(1))
     for number in range(5 * MOST_ANSWERS):
         rig.memory.keep(place, f"films:{number}", GRANTED)
-        rig.memory.keep_token(place, f"jti-{number}")
+        rig.memory.keep_token(place, f"jti-{number}", float("inf"))
         assert len(place.answers) <= MOST_ANSWERS >= len(place.tokens)
     assert rig.knows(1, f"films:{5 * MOST_ANSWERS - 1}") is GRANTED

@@ -52,7 +52,7 @@ class Gate:
         self._connections.add(task)
         self.accepted += 1
         try:
-            inner_reader, inner_writer = await asyncio.open_connection(self._parts.hostname, self._parts.port)
+            inner_reader, inner_writer = await self._connect()
             try:
                 ways = [self._pump(reader, inner_writer), self._pump(inner_reader, writer)]
                 await asyncio.gather(*ways)
@@ -63,6 +63,9 @@ class Gate:
         finally:
             writer.transport.abort()
             self._connections.discard(task)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(self._parts.hostname, self._parts.port)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):

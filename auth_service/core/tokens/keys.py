@@ -123,6 +123,16 @@ class KeyRing:
         expires_at = float(known[1].expires_at + self.rules.leeway_seconds)
         return expires_at if key.retires_at is None else min(expires_at, key.retires_at.timestamp())
 
+    async def is_recorded(self, token: str) -> bool:
+        """Whether Postgres, now, has the key that verified it; this worker may not have heard that it was retired."""
+        known = self._verified.find(token)
+        recorded: bool = await self._pool.fetchval(
+            "SELECT EXISTS (SELECT FROM signing_keys WHERE kid = $1 AND (retires_at IS NULL OR retires_at > $2))",
+            None if known is None else known[0],
+            self._clock(),
+        )
+        return recorded
+
     async def look_again(self) -> None:
         """Reads the keys where they have changed, or may have; to be asked before one is believed, or signs. One
         reading for all who come. Where nobody tells of new keys, twice a second, and not at all if it fails.

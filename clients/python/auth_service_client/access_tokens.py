@@ -17,6 +17,7 @@ from auth_service_client.errors import InvalidToken
 ALGORITHM, TYPE = "ES256", "at+jwt"
 MAX_TOKEN_CHARS = 8 * 1024
 MAX_LIFE_SECONDS = 900
+LEEWAY_SECONDS = 30  # for clocks that differ, as the service has it
 _CLAIMS = {"iss", "aud", "sub", "exp", "iat", "jti", "sid", "kind", "epoch"}
 _PART = re.compile(r"[A-Za-z0-9_-]+")
 _KID = re.compile(r"[A-Za-z0-9_-]{8,64}")
@@ -36,7 +37,7 @@ class BadToken(InvalidToken):
 class Rules:
     issuer: str
     audience: str
-    leeway_seconds: int = 30  # for clocks that differ, as the service has it
+    leeway_seconds: int = LEEWAY_SECONDS
 
 
 def key_id(token: str) -> str:

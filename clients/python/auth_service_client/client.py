@@ -12,7 +12,7 @@ from uuid import UUID
 
 import httpx2
 
-from auth_service_client.access_tokens import BadToken, expired, key_id, read_token
+from auth_service_client.access_tokens import LEEWAY_SECONDS, BadToken, expired, key_id, read_token
 from auth_service_client.answers import NOT_KNOWN, Caller, Decision, Explanation, Grant, Question
 from auth_service_client.config import WhenStale, read_config
 from auth_service_client.errors import Denied, InvalidRequest, InvalidToken, NotAllowed, Unavailable
@@ -234,13 +234,18 @@ class AuthClient:
         kid, caller = self._callers.get(token) or (key_id(token), None)
         key = await self._keys.find(kid)  # which counts only while the service publishes it
         if caller is None:
-            caller = read_token(token, key, rules, self._now())
+            caller = read_token(token, key, rules, self._time())
             if len(self._callers) >= MOST_CALLERS:
                 self._callers = {}
             self._callers[token] = kid, caller
-        elif expired(caller, rules, int(self._now())):
+        elif expired(caller, rules, int(self._time())):
             raise BadToken("expired")
         return caller
+
+    def _time(self) -> float:
+        """The service's, where it tells it: this machine's clock may be wrong, and be set."""
+        told = self._memory.service_time
+        return self._now() if told is None else told
 
     async def _confirm(self, caller: Caller, token: str) -> None:
         self._follow()
@@ -248,7 +253,7 @@ class AuthClient:
             raise Unavailable(NOT_KNOWN, "Whether the token was revoked is not known now; try again.")
         place = self._memory.place(caller.id)
         await self._ask_for(token, (), FRESH)
-        self._memory.keep_token(place, caller.token_id)
+        self._memory.keep_token(place, caller.token_id, caller.expires_at + LEEWAY_SECONDS)
 
     async def _ask_for(self, token: str, permissions: Sequence[str], fresh: dict[str, str] | None = None) -> None:
         """As the caller: is the token alive, and does it have these?"""

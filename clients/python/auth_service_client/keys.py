@@ -15,6 +15,8 @@ KEYS_PATH = "/.well-known/jwks.json"
 ABOUT_PATH = "/.well-known/oauth-authorization-server"
 KEEP_SECONDS = 300.0  # as the service says; a key that was retired counts no longer
 RENEW_SECONDS = 240.0
+# After they have changed the worker that is asked may not have heard of it, and would have a new key count as none.
+SETTLE_SECONDS, AGAIN_SOON_SECONDS = 5.0, 0.1
 AGAIN_SECONDS = 3.0  # strangers must not make us ask more often, whatever key ids they think of
 
 
@@ -54,7 +56,8 @@ class Keys:
             await asyncio.shield(self._loading.start())
         if now >= self._loaded_at + RENEW_SECONDS:
             self._loading.start()  # nobody waits for it
-        if kid not in self._keys and (self._loading.going or now >= self._asked_at + AGAIN_SECONDS):
+        again = AGAIN_SOON_SECONDS if now < self._forgotten_at + SETTLE_SECONDS else AGAIN_SECONDS
+        if kid not in self._keys and (self._loading.going or now >= self._asked_at + again):
             await asyncio.shield(self._loading.start())
         key = self._keys.get(kid)
         if key is None:

@@ -19,12 +19,13 @@ CLOSED = partial(Unavailable, "closed", "the client was closed meanwhile")
 AskMany = Callable[[Sequence[Question]], Awaitable[list[Decision]]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Load:
     question: Question
     key: Hashable
     place: Place
     answer: asyncio.Future[Decision]
+    sent: bool = False
 
 
 def key_of(question: Question) -> Hashable:
@@ -41,16 +42,20 @@ class Loads:
         self._batches: set[asyncio.Task[None]] = set()
 
     async def load(self, question: Question) -> Decision:
-        """One question in flight for each subject and permission, until the subject changes; raises as `ask_many`."""
+        """One question in flight for each subject and permission, until the subject changes; raises as `ask_many`.
+
+        While changes are not known, only what was not sent yet is waited for: nobody could say how old the answer is
+        to what was sent before this was asked.
+        """
         place, key = self._memory.place(question.user_id), key_of(question)
-        answer = place.loading.get(key)
-        if answer is None:
-            answer = place.loading[key] = asyncio.get_running_loop().create_future()
-            self._waiting.append(_Load(question, key, place, answer))
+        load: _Load | None = place.loading.get(key)
+        if load is None or (load.sent and not self._memory.good):
+            load = place.loading[key] = _Load(question, key, place, asyncio.get_running_loop().create_future())
+            self._waiting.append(load)
             if len(self._batches) < MOST_BATCHES:
                 batch = asyncio.create_task(self._work())
                 self._batches.add(batch)
-        return await asyncio.shield(answer)
+        return await asyncio.shield(load.answer)
 
     async def close(self) -> None:
         """Who waits is told."""
@@ -70,12 +75,15 @@ class Loads:
                     await self._answer(loads)
                 finally:
                     for load in loads:
-                        load.place.loading.pop(load.key, None)
+                        if load.place.loading.get(load.key) is load:
+                            del load.place.loading[load.key]
                     _fail(loads, CLOSED())  # who was not answered
         finally:  # in the turn in which it sees that nobody waits: a callback would come after somebody else
             self._batches.discard(cast(asyncio.Task[None], asyncio.current_task()))
 
     async def _answer(self, loads: list[_Load]) -> None:
+        for load in loads:
+            load.sent = True
         try:
             decisions = await self._ask_many([load.question for load in loads])
         except InvalidRequest as error:

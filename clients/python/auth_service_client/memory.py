@@ -5,15 +5,15 @@ what was asked before the change is put where nobody looks. And nothing is answe
 `staleness` seconds that all changes have been told, by a clock that goes on while the process or the machine sleeps.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Hashable, Iterable
+from typing import Any
 from uuid import UUID
 
 from auth_service_client.answers import Decision
 
 MOST_ANSWERS = 256  # of one subject; whoever asks for more begins anew
-# What two machines' clocks may differ by while a stream lasts: NTP slews by no more.
+# What two machines' clocks may run apart while a stream lasts; `prove` notices those that ran further.
 DRIFT = 0.0005
 NEVER = float("-inf")
 ALWAYS = float("inf")
@@ -31,8 +31,8 @@ class Place:
 
     def __init__(self) -> None:
         self.answers: dict[Hashable, tuple[Decision, float]] = {}
-        self.tokens: set[str] = set()  # ids of access tokens that the service has confirmed
-        self.loading: dict[Hashable, asyncio.Future[Decision]] = {}
+        self.tokens: dict[str, float] = {}  # ids of access tokens that the service has confirmed, and when they end
+        self.loading: dict[Hashable, Any] = {}  # what Loads has on the way
         self.used = False  # since it became old
 
 
@@ -48,7 +48,7 @@ class Memory:
         self._old: dict[str, Place] = {}
         self._proven = NEVER
         self._until = NEVER
-        self._ahead = 0.0  # of the service's clock, at the most
+        self._ahead = NEVER  # the service's clock of this one, at the most
 
     @property
     def staleness(self) -> float:
@@ -58,6 +58,11 @@ class Memory:
     @property
     def good(self) -> bool:
         return self._clock() < self._until
+
+    @property
+    def service_time(self) -> float | None:
+        """The Unix time of the service, by what it has told; None before. Nobody can set it on this machine."""
+        return None if self._ahead == NEVER else self._clock() + self._ahead
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
@@ -77,11 +82,12 @@ class Memory:
         return kept[0] if kept is not None and now + self._ahead < kept[1] else None
 
     def confirms(self, user_id: UUID, token_id: str) -> bool:
-        """Whether the service has accepted that token since the subject last changed."""
-        if not self.good:
+        """Whether the service has accepted that token since the subject last changed, and it has not expired."""
+        now = self._clock()
+        if now >= self._until:
             return False
         place = self._find(str(user_id))
-        return place is not None and token_id in place.tokens
+        return place is not None and now + self._ahead < place.tokens.get(token_id, NEVER)
 
     def place(self, user_id: UUID) -> Place:
         """To be asked for before the service is."""
@@ -99,10 +105,11 @@ class Memory:
         until = ALWAYS if decision.valid_until is None else decision.valid_until.timestamp()
         place.answers[key] = (decision, until)
 
-    def keep_token(self, place: Place, token_id: str) -> None:
+    def keep_token(self, place: Place, token_id: str, until: float) -> None:
+        """`until`: the Unix time at which the service refuses it."""
         if len(place.tokens) >= MOST_ANSWERS:
-            place.tokens = set()
-        place.tokens.add(token_id)
+            place.tokens = {}
+        place.tokens[token_id] = until
 
     def forget(self, subjects: Iterable[str]) -> None:
         for subject in subjects:
@@ -117,14 +124,21 @@ class Memory:
         self.clear()
         self._proven = self._until = NEVER
 
-    def prove(self, asked_at: float, seconds: float, wall: float) -> None:
+    def prove(self, asked_at: float, seconds: float, wall: float) -> bool:
         """All changes are told that were committed before `seconds` after the request that arrived after `asked_at`;
         the service's clock said `wall` then.
+
+        False for a moment that has yet to come: the clocks of the two machines run apart, as where this one is a
+        virtual machine that was halted, and all that is known by that stream's clock may be older than it seems.
         """
         moment = asked_at + seconds - max(0.0, seconds) * DRIFT
+        if moment > self._clock():
+            self._proven = self._until = NEVER
+            return False
+        self._ahead = wall - moment
         if moment > self._proven:
             self._proven, self._until = moment, moment + self._bound
-        self._ahead = wall - moment
+        return True
 
     def _find(self, name: str) -> Place | None:
         place = self._young.get(name)

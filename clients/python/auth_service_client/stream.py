@@ -17,6 +17,7 @@ log = logging.getLogger("auth_service_client")
 PATH = "/api/v1/changes"
 SILENCE_SECONDS = 2.0  # the service speaks every quarter of a second
 RENEW_SECONDS = 300.0  # clocks of two machines drift apart, so a stream does not live for ever
+UNFIT_SECONDS = 3.0  # so long nothing was good by a stream that was told: another one may begin sooner after its asking
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 
 
@@ -50,6 +51,9 @@ class Stream:
                 said = "the service ended it"
             except AuthServiceError as error:
                 said = str(error)
+            except Exception:  # whatever it is, the next stream may be well
+                log.exception("the stream of changes cannot be followed")
+                said = "see above"
             failures = 0 if self._well else failures + 1
             level = logging.INFO if failures == 0 else logging.WARNING
             log.log(level, "the stream of changes has ended (%s); answers are asked for meanwhile", said)
@@ -70,15 +74,22 @@ class Stream:
                 if isinstance(error, InvalidToken):
                     self._token.forget(token)
                 raise error
+            good_at = boot_seconds()
             async for event in read_events(answer.aiter_lines()):
                 try:
                     self._take(event, asked_at)
                 except (KeyError, TypeError, AttributeError):
                     raise Unavailable("bad_stream", "the stream of changes is not the service's") from None
-                if boot_seconds() - asked_at > lasts:
+                now = boot_seconds()
+                if self._memory.good:
+                    self._well, good_at = True, now
+                elif now - good_at > UNFIT_SECONDS:
+                    raise Unavailable("late", "what the stream proves is older than the bound")
+                if now - asked_at > lasts:
                     return
 
     def _take(self, event: Event, asked_at: float) -> None:
+        """Raises Unavailable where it says nothing that can be true."""
         memory, data = self._memory, event.data
         if event.kind == "start" and not data["resumed"]:
             memory.distrust()
@@ -89,9 +100,8 @@ class Stream:
             if data.keys() & {"all", "keys", "roles"}:
                 memory.clear()
             memory.forget(data.get("subjects", ()))
-        elif event.kind == "beat":
-            memory.prove(asked_at, data["at"] / 1000, data["time"])
-            self._well = True
+        elif event.kind == "beat" and not memory.prove(asked_at, data["at"] / 1000, data["time"]):
+            raise Unavailable("clocks", "the clock of this machine does not run as the service's does")
         if event.position is not None:
             self._position = event.position
 

@@ -34,7 +34,7 @@ class Run:
         self._idle = asyncio.Event()
 
     async def __call__(self, fault: Fault | None = None) -> Table:
-        actors = [Actor(self._rig.people, second_factor=number % 2 == 0) for number in range(ACTORS)]
+        actors = [self._actor(second_factor=number % 2 == 0) for number in range(ACTORS)]
         await asyncio.gather(*(actor.begin() for actor in actors))
         self.table = Table()
         self._deadline = time.monotonic() + self._seconds
@@ -45,11 +45,20 @@ class Run:
                 group.create_task(self._go_on(actor))
         return self.table
 
+    def _actor(self, *, second_factor: bool) -> Actor:
+        return Actor(self._rig.people, second_factor=second_factor)
+
+    def _tries(self, actor: Actor, chance: random.Random) -> Tries:
+        return Tries(actor, self._rig.fleet, self.table, chance)
+
+    async def _retire_key(self, actors: list[Actor]) -> None:
+        await retire_key(self._rig, actors, self.table)
+
     def _is_over(self) -> bool:
         return self.table.trials >= self._trials or time.monotonic() >= self._deadline
 
     async def _go_on(self, actor: Actor) -> None:
-        tries = Tries(actor, self._rig.fleet, self.table, random.Random(self._chance.random()))
+        tries = self._tries(actor, random.Random(self._chance.random()))
         while not self._is_over():
             await self._open.wait()
             self._at_work += 1
@@ -67,7 +76,7 @@ class Run:
             await asyncio.sleep(RETIREMENT_SECONDS if self._keys else ERA_SECONDS)
             async with self._all_pause():
                 if self._keys:
-                    await retire_key(self._rig, actors, self.table)
+                    await self._retire_key(actors)
                 if self._keys or time.monotonic() - renewed >= ERA_SECONDS:
                     self._rig.people.mint_again()
                     renewed = time.monotonic()

@@ -57,7 +57,7 @@ class Tries:
         sent, then, good = change.sent, change.then, change.good
         deadline, tries = time.monotonic() + PATIENCE, 0
         while True:
-            worker, begun = self._any_worker(), time.monotonic()
+            worker, begun = await self._any_worker(), time.monotonic()
             answer = await self._try(worker, sent)
             waited = time.monotonic() - begun
             tries += 1
@@ -86,9 +86,11 @@ class Tries:
             return await worker.ask(sent)
         return None
 
-    def _any_worker(self) -> Worker:
-        workers = self._fleet.workers
-        assert workers, "no worker is left"
+    async def _any_worker(self) -> Worker:
+        """After a pause of half a minute the service has closed all lines, and new ones are on their way."""
+        async with asyncio.timeout(PATIENCE):
+            while not (workers := self._fleet.workers):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
         return self._chance.choice(workers)
 
     async def _ask_all(self, kind: str, asked: dict[Worker, list[Question]], *, after: bool) -> int:
