@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -56,7 +56,10 @@ class Environment(StrEnum):
 
 
 # First parts of the service's own paths: below one of them, a proxy that strips it could not be told from another.
-OWN_PATHS = frozenset({".well-known", "access", "api", "auth", "dev", "health", "pages"})
+OWN_PATHS = frozenset(
+    {".well-known", "access", "api", "auth", "dev", "health", "metrics", "pages", "favicon.ico", "robots.txt"}
+    | {"confirm-email", "forgot-password", "reset-password"}
+)
 
 
 class Settings(BaseSettings):
@@ -249,7 +252,7 @@ class Settings(BaseSettings):
     @property
     def path_prefix(self) -> str:
         """The path of ISSUER, below which the service stands; empty where it has a host of its own."""
-        return unquote(urlsplit(self.issuer).path).rstrip("/")
+        return urlsplit(self.issuer).path.rstrip("/")
 
     @property
     def mail_base(self) -> str:

@@ -33,7 +33,7 @@ from auth_service.core.http.error_answers import install_error_handlers
 from auth_service.core.http.fast_routes import FastRoutes
 from auth_service.core.http.limits import create_edge_limits
 from auth_service.core.http.openapi import install_document
-from auth_service.core.http.path_prefix import PathPrefix
+from auth_service.core.http.path_prefix import MissingSlash, PathPrefix
 from auth_service.core.http.route_index import RouteIndex
 from auth_service.core.telemetry.log import configure_logging
 from auth_service.core.telemetry.metrics import Metrics, forget_worker
@@ -144,6 +144,8 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         app.add_middleware(FastRoutes, prefix=API, routes=(LOGIN, REFRESH, OWN_ACCOUNT))
         app.add_middleware(FastRoutes, prefix="", routes=(EVALUATION,))
         app.add_middleware(FastPath, forward_auth=verify)
+    if settings.path_prefix:
+        app.add_middleware(MissingSlash, prefix=settings.path_prefix)
     trace_id = tracing.trace_id if tracing else None
     app.add_middleware(Edge, settings=settings, metrics=metrics, trace_id=trace_id)
     if tracing is None and settings.check_cache_bytes:

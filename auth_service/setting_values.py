@@ -21,6 +21,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 CommaList = Annotated[tuple[str, ...], NoDecode]
 
 _ORIGIN = r"(?:https?://[a-z0-9.\-]+(?::\d{1,5})?|https?://\[[0-9a-f:.]+\](?::\d{1,5})?)"
+# Segments that no proxy and no browser writes otherwise, so none needs percent-encoding or is . or ..
+_PATH = r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~\-]+)*"
 _BROKERS = r"[A-Za-z0-9._\-\[\]:]+:\d{1,5}(,[A-Za-z0-9._\-\[\]:]+:\d{1,5})*"
 # Of the extra `otel`.
 _TRACING = (
@@ -87,8 +89,11 @@ def _is_place_to_listen(value: str) -> str:
 
 def _is_issuer(value: str) -> str:
     # As it is written it stands in tokens, and other services compare it: nothing is made pretty here.
-    if not re.fullmatch(r"https?://([A-Za-z0-9._\-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/[^?#\s]*)?", value):
-        raise ValueError("write the public address, such as https://auth.cinema.example: no ? and no #")
+    if not re.fullmatch(rf"https?://([A-Za-z0-9._\-]+|\[[0-9A-Fa-f:.]+\])(:\d{{1,5}})?{_PATH}/?", value):
+        raise ValueError(
+            "write the public address, such as https://auth.cinema.example or https://cinema.example/id: "
+            "no ?, no #, and in a path only letters, digits, . _ ~ and -"
+        )
     return value
 
 

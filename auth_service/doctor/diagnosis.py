@@ -77,6 +77,7 @@ def _checks(revisions: Sequence[str], replicas: int) -> list[Check]:
         Check("issuer", settings.issuer),
         Check("proxies", settings.proxies),
         Check("mail_settings", settings.mail_settings),
+        Check("account_url", settings.account_url),
         Check("redis_tls", settings.redis_tls),
         Check("log_file", machine.log_file),
         Check("port", machine.port),

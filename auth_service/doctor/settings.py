@@ -20,7 +20,8 @@ _FIXES = {
     "DATABASE_URL": "write postgresql://user:password@host:5432/name, special characters of the password "
     "percent-encoded; best in a file that DATABASE_URL_FILE names",
     "REDIS_URL": "write redis://:password@host:6379/0 or rediss://…, the password percent-encoded",
-    "ISSUER": "write the public address that clients use, such as https://auth.cinema.example",
+    "ISSUER": "write the public address that clients use, such as https://auth.cinema.example, or"
+    " https://cinema.example/id below a path of a site",
     "ALLOWED_HOSTS": "list the host names that clients ask for, such as auth.cinema.example",
     "TRUSTED_PROXIES": "list the addresses of your own proxies, such as 10.0.0.5 or 10.0.0.0/24",
     "ALLOWED_ORIGINS": "list exact origins, such as https://www.cinema.example, separated by commas",
@@ -117,6 +118,15 @@ async def mail_settings(resources: Resources) -> list[Finding]:
         fix = "set a sender of your domain, such as Cinema <no-reply@cinema.example>"
         return [Finding("mail_settings", "MAIL_FROM", problem, fix, Severity.WARNING)]
     return []
+
+
+async def account_url(resources: Resources) -> list[Finding]:
+    """With ACCOUNT_URL the service has no pages for the links of mails."""
+    settings = resources.settings
+    if settings.account_url != settings.issuer.rstrip("/"):
+        return []
+    problem = "is ISSUER: the links of mails lead to the service, which has pages for them only without this setting"
+    return [Finding("account_url", "ACCOUNT_URL", problem, "leave it out, or name the cinema's own account pages")]
 
 
 async def redis_tls(resources: Resources) -> list[Finding]:

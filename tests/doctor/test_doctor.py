@@ -269,6 +269,12 @@ MISTAKES = {
     "the issuer's host is not allowed": Mistake(
         variables(ALLOWED_HOSTS="auth.internal"), "issuer", "ALLOWED_HOSTS", "auth.cinema.example"
     ),
+    "a path of the service itself": Mistake(
+        variables(ISSUER="https://auth.cinema.example/auth"), "settings", "ISSUER", "below a path"
+    ),
+    "mails lead to the service, which has no pages for them": Mistake(
+        variables(ACCOUNT_URL="https://auth.cinema.example"), "account_url", "ACCOUNT_URL", "leave it out"
+    ),
     "no proxies though one is there": Mistake(variables(TRUSTED_PROXIES=""), "proxies", "TRUSTED_PROXIES", "10.0.0"),
     "every proxy": Mistake(variables(TRUSTED_PROXIES="*"), "settings", "TRUSTED_PROXIES", "list the"),
     "an origin with a path": Mistake(

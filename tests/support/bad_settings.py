@@ -74,7 +74,10 @@ BAD = {
         "auth.cinema.example,*.cinema.example",
         "auth.cinema.example/",
     ],
-    "ISSUER": [CANARY, f"auth.cinema.example/{CANARY}", f"ftp://{CANARY}", f"https://a b/{CANARY}", "https://a/?b"],
+    "ISSUER": [
+        *(CANARY, f"auth.cinema.example/{CANARY}", f"ftp://{CANARY}", f"https://a b/{CANARY}", "https://a/?b"),
+        *(f"https://a/{path}" for path in ("/", "/b", "b//", "b/../c", ".", "%69d", "b;c", "auth/b", "metrics")),
+    ],
     "ACCOUNT_URL": [CANARY, f"www.cinema.example/{CANARY}"],
     "SMTP_URL": [
         CANARY,
