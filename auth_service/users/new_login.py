@@ -1,6 +1,7 @@
 """A login to offer where only an e-mail address was given."""
 
 import re
+from collections.abc import Sequence
 from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -30,3 +31,23 @@ async def free_login(session: AsyncSession, email: str) -> str:
     candidates = [login, *(f"{login}{number}" for number in range(2, MOST + 1))]
     taken = await taken_looks(session, [look(name) for name in candidates])
     return next((name for name in candidates if look(name) not in taken), f"user-{uuid4().hex[:12]}")
+
+
+async def free_logins(session: AsyncSession, emails: Sequence[str], used: set[str]) -> list[str]:
+    """As `free_login`, for many accounts that come at once. `used` has the looks that are about to be taken; it gets
+    those of the answer too.
+    """
+    chosen: dict[int, str] = {}
+    for number in range(1, MOST + 1):
+        behind = "" if number == 1 else str(number)
+        offers: dict[str, tuple[int, str]] = {}
+        for place, email in enumerate(emails):
+            login = f"{login_of(email)}{behind}"
+            if place not in chosen and look(login) not in used:
+                offers.setdefault(look(login), (place, login))
+        if not offers and len(chosen) == len(emails):
+            break
+        taken = await taken_looks(session, list(offers))
+        chosen |= {place: login for mine, (place, login) in offers.items() if mine not in taken}
+        used |= offers.keys()
+    return [chosen.get(place, f"user-{uuid4().hex[:12]}") for place in range(len(emails))]
