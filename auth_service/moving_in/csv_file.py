@@ -10,6 +10,7 @@ from auth_service.moving_in.newcomers import Draft, Plan, moment
 
 REQUIRED = ("email", "password_hash")
 COLUMNS = ("login", *REQUIRED, "full_name", "roles", "email_verified", "is_active", "created_at")
+_NULLS = {"NULL", "\\N"}  # as MySQL's and PostgreSQL's tools write it in a table with tabs
 _TRUTH = {"true": True, "1": True, "yes": True, "t": True, "false": False, "0": False, "no": False, "f": False}
 
 
@@ -33,7 +34,7 @@ def read_csv(path: Path, *, encoding: str = "utf-8", ignore_columns: bool = Fals
             for cells in reader:
                 if cells:
                     # As an editor counts: empty lines and line breaks in a field are lines too.
-                    plan.add(f"line {reader.line_num}", partial(_draft, header, cells))
+                    plan.add(f"line {reader.line_num}", partial(_draft, header, cells, tabs=delimiter == "\t"))
         except (csv.Error, UnicodeDecodeError) as error:
             what = f"not a CSV file in {encoding} ({type(error).__name__})"
             plan.problems.append(f"after line {reader.line_num}: {what}")
@@ -60,20 +61,28 @@ def _wrong_header(header: list[str], *, ignore_columns: bool) -> str | None:
     return f"two columns are named {doubles[0]}" if doubles else None
 
 
-def _draft(header: list[str], cells: list[str]) -> Draft:
+def _draft(header: list[str], cells: list[str], *, tabs: bool) -> Draft:
     if len(cells) != len(header):
         raise ValueError("has another number of fields than the first line")
     row = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
+    if tabs:
+        row = {name: "" if value in _NULLS else value for name, value in row.items()}
     return Draft(
         login=row.get("login", ""),
         email=row["email"],
         full_name=row.get("full_name", ""),
         password_hash=row["password_hash"],
-        roles=tuple(row.get("roles", "").replace("|", " ").split()),
+        roles=_names(row.get("roles", "")),
         email_verified=_truth(row, "email_verified", unsaid=False),
         is_active=_truth(row, "is_active", unsaid=True),
         created_at=moment(row.get("created_at", "")),
     )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """A name with spaces is one where there is a `|`."""
+    names = text.split("|") if "|" in text else text.split()
+    return tuple(name.strip() for name in names if name.strip())
 
 
 def _truth(row: dict[str, str], name: str, *, unsaid: bool) -> bool:

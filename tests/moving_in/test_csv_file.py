@@ -259,6 +259,16 @@ async def test_tables_as_spreadsheets_and_databases_write_them(
     assert await log_in(api, old["email"]) == 200
 
 
+async def test_nothing_as_databases_write_it_and_roles_with_spaces(api: Api, command: Command, tmp_path: Path) -> None:
+    old = row(login="NULL", full_name="\\N", roles="Film editors|", created_at="NULL")
+    path = write(tmp_path, [old], ALL_COLUMNS, delimiter="\t")
+    assert "roles: content-manager 1" in await command.does(
+        "users", "import", path, "--map-role", "Film editors=content-manager"
+    )
+    account = await account_of(api, old["email"].partition("@")[0])
+    assert account["full_name"] is None
+
+
 async def test_cp1251_read_as_utf_8_is_told_how_to_be_read(command: Command, tmp_path: Path) -> None:
     path = write(tmp_path, [row(full_name="Анна")], encoding="cp1251")
     assert "utf-8" in await command.refuses("users", "import", path)
