@@ -26,6 +26,9 @@ def import_accounts(  # noqa: PLR0917  typer makes options of them
         list[str] | None, typer.Option("--map-role", metavar="OLD=NEW", help="The file's name of a role, and ours.")
     ] = None,
     ignore_roles: Annotated[bool, typer.Option("--ignore-roles", help="Leave out roles that are not here.")] = False,
+    new_logins: Annotated[
+        bool, typer.Option("--new-logins", help="Make new ones for those that have none which is one here.")
+    ] = False,
     invite: Annotated[bool, typer.Option("--invite", help="Mail those without a password a link to set one.")] = False,
     skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Leave out who is here already.")] = False,
     keep_look_alikes: Annotated[
@@ -36,7 +39,8 @@ def import_accounts(  # noqa: PLR0917  typer makes options of them
     """Accounts with their hashes, from a CSV file, Keycloak's realm export or Django's dumpdata. All or none."""
     names = _names(map_role or [])
     wishes = Wishes(skip_existing, keep_look_alikes, ignore_roles, invite)
-    plan = read_file(file, form, encoding=encoding, ignore_columns=ignore_columns)
+    plan = Plan(new_logins=new_logins)
+    read_file(plan, file, form, encoding=encoding, ignore_columns=ignore_columns)
     plan.map_roles(names)
     _stop_for(plan.problems + ([] if keep_look_alikes else plan.look_alikes))
 

@@ -23,8 +23,7 @@ from auth_service.models import User, new_id
 from auth_service.moving_in.newcomers import Newcomer, Plan, shown
 from auth_service.roles.repository import find_role, list_roles
 from auth_service.users import look_alikes, repository
-from auth_service.users.links import send_link
-from auth_service.users.mailed_tokens import Purpose
+from auth_service.users.links import invite
 from auth_service.users.new_login import free_logins
 
 CHUNK = 500
@@ -77,9 +76,8 @@ async def take_in(
     """All of them or none: one transaction, each with the default role and its own. `on_progress` gets how many more
     are in. All must have logins, as `settle` gives them.
     """
-    nobodys = await resources.hasher.hash(
-        secrets.token_urlsafe(32)
-    )  # for those without a password: one that nobody knows
+    # For those without a password: one that nobody knows.
+    nobodys = await resources.hasher.hash(secrets.token_urlsafe(32))
     try:
         async with resources.db.begin() as session:
             await _hold_roles(session, newcomers)
@@ -132,7 +130,7 @@ async def _take_in_some(
     if wishes.invite:
         for newcomer, row in zip(newcomers, rows, strict=True):
             if newcomer.password_hash is None and newcomer.is_active:
-                await send_link(resources, session, User(**row), Purpose.RESET_PASSWORD)
+                await invite(resources, session, User(**row))
     return [(row["id"], look(row["login"])) for row in rows]
 
 

@@ -14,23 +14,22 @@ _NULLS = {"NULL", "\\N"}  # as MySQL's and PostgreSQL's tools write it in a tabl
 _TRUTH = {"true": True, "1": True, "yes": True, "t": True, "false": False, "0": False, "no": False, "f": False}
 
 
-def read_csv(path: Path, *, encoding: str = "utf-8", ignore_columns: bool = False) -> Plan:
+def read_csv(plan: Plan, path: Path, *, encoding: str = "utf-8", ignore_columns: bool = False) -> None:
     """Reads the whole file. `ignore_columns`: leaves out what we have no column for."""
-    plan = Plan()
     codec = "utf-8-sig" if encoding == "utf-8" else encoding
     with path.open(encoding=codec, newline="") as file:
         try:
             first = file.readline()
         except UnicodeDecodeError:
             plan.problems.append(f"line 1: this is not text in {encoding}; give the --encoding")
-            return plan
+            return
         delimiter = max(",;\t", key=first.count)
         reader = csv.reader(_again(first, file), delimiter=delimiter, strict=True)
         try:
             header = [name.strip() for name in next(reader, [])]
             if complaint := _wrong_header(header, ignore_columns=ignore_columns):
                 plan.problems.append(f"line 1: {complaint}")
-                return plan
+                return
             for cells in reader:
                 if cells:
                     # As an editor counts: empty lines and line breaks in a field are lines too.
@@ -38,7 +37,6 @@ def read_csv(path: Path, *, encoding: str = "utf-8", ignore_columns: bool = Fals
         except (csv.Error, UnicodeDecodeError) as error:
             what = f"not a CSV file in {encoding} ({type(error).__name__})"
             plan.problems.append(f"after line {reader.line_num}: {what}")
-    return plan
 
 
 def _again(first: str, file: Iterator[str]) -> Iterator[str]:

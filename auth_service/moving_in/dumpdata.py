@@ -34,21 +34,19 @@ class _Fields(BaseModel):
     user_permissions: list[Any] = []
 
 
-def read_dump(content: list[Any]) -> Plan:
+def read_dump(plan: Plan, content: list[Any]) -> None:
     """Users of any model that has `password` and `email`."""
-    plan = Plan()
     try:
         items = [_Item.model_validate(item) for item in content]
     except ValidationError as error:
         plan.problems.append(f"this is no dumpdata: {in_words(error)}")
-        return plan
+        return
     groups = {str(item.pk): item.fields.get("name") for item in items if item.model == "auth.group"}
     users = [item.fields for item in items if {"password", "email"} <= item.fields.keys()]
     if items and not users:
         plan.problems.append("there are no users in this file, with the fields password and email")
     for number, fields in enumerate(users, 1):
         plan.add(f"user {number}", partial(_draft, plan, groups, fields))
-    return plan
 
 
 def _draft(plan: Plan, groups: Mapping[str, Any], fields: Any) -> Draft:

@@ -25,21 +25,24 @@ class Encoding(StrEnum):
 
 
 def read_file(
-    path: Path, form: Format | None, *, encoding: Encoding = Encoding.UTF_8, ignore_columns: bool = False
-) -> Plan:
-    """Without `form` by its beginning: `{` of a realm, `[` of a dump. The last two are for CSV."""
+    plan: Plan, path: Path, form: Format | None, *, encoding: Encoding = Encoding.UTF_8, ignore_columns: bool = False
+) -> None:
+    """Fills the plan. Without `form` by its beginning: `{` of a realm, `[` of a dump. The last two are for CSV."""
     form = form or _guessed(path)
     if form is Format.CSV:
-        return read_csv(path, encoding=encoding, ignore_columns=ignore_columns)
+        read_csv(plan, path, encoding=encoding, ignore_columns=ignore_columns)
+        return
     try:
         content = orjson.loads(path.read_bytes().removeprefix(_BOM))
     except orjson.JSONDecodeError as error:
-        return Plan(problems=[f"line {error.lineno}, column {error.colno}: this is not JSON"])
+        plan.problems.append(f"line {error.lineno}, column {error.colno}: this is not JSON")
+        return
     if form is Format.KEYCLOAK and isinstance(content, dict):
-        return read_realm(content)
-    if form is Format.DJANGO and isinstance(content, list):
-        return read_dump(content)
-    return Plan(problems=[f"line 1: this is not a file of {form}"])
+        read_realm(plan, content)
+    elif form is Format.DJANGO and isinstance(content, list):
+        read_dump(plan, content)
+    else:
+        plan.problems.append(f"line 1: this is not a file of {form}")
 
 
 def _guessed(path: Path) -> Format:

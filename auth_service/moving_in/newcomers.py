@@ -69,8 +69,10 @@ class Plan:
     """`problems`, `look_alikes` and `remarks` are lines for the operator: place and words, never a hash or a seed.
 
     `look_alikes`: problems for whoever does not keep them. `left`: what the file has and we do not, with how often.
+    `new_logins`: whose login cannot be one of ours gets another, instead of being a problem.
     """
 
+    new_logins: bool = False
     newcomers: list[Newcomer] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     look_alikes: list[str] = field(default_factory=list)
@@ -87,6 +89,9 @@ class Plan:
             draft = read()
             if draft is None:
                 return
+            if self.new_logins and not _may_be_login(draft.login):
+                self.left["login"] += 1
+                draft.login = ""
             newcomer = _checked(place, draft)
         except ValueError as error:
             self.problems.append(f"{place}: {error}")
@@ -144,6 +149,14 @@ def moment(text: str) -> datetime | None:
 
 def _with_roles(newcomer: Newcomer, roles: Collection[str]) -> Newcomer:
     return replace(newcomer, roles=tuple(roles))
+
+
+def _may_be_login(text: str) -> bool:
+    try:
+        _LOGIN.validate_python(text)
+    except ValidationError:
+        return False
+    return True
 
 
 def _checked(place: str, draft: Draft) -> Newcomer:

@@ -66,16 +66,14 @@ class _OtpSecret(BaseModel):
     value: str
 
 
-def read_realm(content: Mapping[str, Any]) -> Plan:
-    plan = Plan()
+def read_realm(plan: Plan, content: Mapping[str, Any]) -> None:
     users = content.get("users")
     if not isinstance(users, list):
         plan.problems.append("there are no users in this file: export the realm with --users realm_file or same_file")
-        return plan
+        return
     for number, user in enumerate(users, 1):
         place = f"user {number}"
         plan.add(place, partial(_draft, plan, place, user))
-    return plan
 
 
 def _draft(plan: Plan, place: str, content: Any) -> Draft | None:

@@ -38,16 +38,17 @@ async def free_logins(session: AsyncSession, emails: Sequence[str], used: set[st
     those of the answer too.
     """
     chosen: dict[int, str] = {}
+    waiting: dict[str, list[int]] = {}
+    for place, email in enumerate(emails):
+        waiting.setdefault(login_of(email), []).append(place)
     for number in range(1, MOST + 1):
-        behind = "" if number == 1 else str(number)
-        offers: dict[str, tuple[int, str]] = {}
-        for place, email in enumerate(emails):
-            login = f"{login_of(email)}{behind}"
-            if place not in chosen and look(login) not in used:
-                offers.setdefault(look(login), (place, login))
-        if not offers and len(chosen) == len(emails):
+        offers = {look(name): (base, name) for base in waiting for name in [f"{base}{number}" if number > 1 else base]}
+        taken = used | await taken_looks(session, list(offers))
+        for mine, (base, name) in offers.items():
+            if mine not in taken:
+                chosen[waiting[base].pop(0)] = name
+        used.update(offers)
+        waiting = {base: places for base, places in waiting.items() if places}
+        if not waiting:
             break
-        taken = await taken_looks(session, list(offers))
-        chosen |= {place: login for mine, (place, login) in offers.items() if mine not in taken}
-        used |= offers.keys()
     return [chosen.get(place, f"user-{uuid4().hex[:12]}") for place in range(len(emails))]

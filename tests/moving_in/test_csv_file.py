@@ -14,6 +14,7 @@ from auth_service.core.passwords.hashing import hash_now
 from auth_service.locks import lock_access_rules
 from auth_service.moving_in.arrival import Wishes, take_in
 from auth_service.moving_in.csv_file import read_csv
+from auth_service.moving_in.newcomers import Plan
 from tests.support.api import PASSWORD, V1, Api, error_of, password_hash, unique
 from tests.support.command import Command
 from tests.support.import_file import ALL_COLUMNS, BCRYPT, COLUMNS, account_of, row, stored_hash, write
@@ -216,7 +217,8 @@ async def test_a_file_without_users_imports_nobody(command: Command, tmp_path: P
 
 async def test_all_or_none_also_when_a_registration_comes_between(api: Api, tmp_path: Path) -> None:
     rows = [row() for _ in range(600)]
-    plan = read_csv(Path(write(tmp_path, rows)))
+    plan = Plan()
+    read_csv(plan, Path(write(tmp_path, rows)))
     last = rows[-1]
     body = {"login": last["login"], "email": f"{unique('own')}@example.com", "password": PASSWORD}
     assert (await api.http.post(f"{V1}/auth/register", json=body)).status_code == 201
@@ -341,6 +343,27 @@ async def test_a_login_is_made_of_the_address_where_there_is_none(api: Api, comm
     assert found == [local, f"{local}2", f"{other.login}2", f"{local}3"]
     assert await log_in(api, emails[1]) == 200
     assert await log_in(api, f"{local}2") == 200
+
+
+async def test_hundreds_of_one_name_get_a_login_each(api: Api, command: Command, tmp_path: Path) -> None:
+    local = unique("info")
+    rows = [row(login="", email=f"{local}@{number}.example.com") for number in range(600)]  # more than one chunk
+    await command.does("users", "import", write(tmp_path, rows))
+    query = "SELECT login FROM users WHERE email LIKE $1 || '@%' ORDER BY id"
+    logins = [found["login"] for found in await api.resources.hot.fetch(query, local)]
+    assert logins[:100] == [local, *(f"{local}{number}" for number in range(2, 101))]
+    assert all(login.startswith("user-") for login in logins[100:])
+    assert len(set(logins)) == 600
+
+
+async def test_logins_that_cannot_be_ours_are_replaced_on_request(api: Api, command: Command, tmp_path: Path) -> None:
+    rows = [row(login="Иван Петров"), row(login="ivan+films"), row()]
+    path = write(tmp_path, rows)
+    assert "line 2: login may have" in await command.refuses("users", "import", path)
+    assert "not taken over: login 2" in await command.does("users", "import", path, "--new-logins")
+    for old in rows:
+        assert await log_in(api, old["email"]) == 200
+        assert (await account_of(api, old["email"].partition("@")[0]))["email"] == old["email"]
 
 
 async def test_accounts_without_a_password_are_invited_or_wait_for_a_reset(

@@ -21,8 +21,6 @@ MIN_LENGTH, MAX_LENGTH, MAX_BYTES = 8, 256, 1024
 SHORTEST_WORD = 3  # a mailbox called "a" must not take every a out of a password
 BCRYPT_BYTES = 72
 HASHING_NICENESS = 10
-OWN_KIB, OWN_PASSES, OWN_LANES = 19 * 1024, 2, 1
-OWN_PREFIX = f"$argon2id$v=19$m={OWN_KIB},t={OWN_PASSES},p={OWN_LANES}$"
 # About a second of one core each; a dearer hash would let a wrong login hold a hashing thread.
 MAX_BCRYPT_COST, MAX_ARGON2_KIB, MAX_ARGON2_PASSES, MAX_ARGON2_LANES = 14, 256 * 1024, 10, 64
 MAX_PBKDF2_ROUNDS = {"pbkdf2_sha1": 2_000_000, "pbkdf2_sha256": 2_000_000, "pbkdf2_sha512": 1_000_000}
@@ -34,9 +32,9 @@ _context = CryptContext(
     schemes=["argon2", "bcrypt", "django_bcrypt_sha256", "bcrypt_sha256", *MAX_PBKDF2_ROUNDS, "scrypt"],
     deprecated="auto",
     argon2__type="ID",
-    argon2__memory_cost=OWN_KIB,
-    argon2__time_cost=OWN_PASSES,
-    argon2__parallelism=OWN_LANES,
+    argon2__memory_cost=19 * 1024,
+    argon2__time_cost=2,
+    argon2__parallelism=1,
 )
 _UNREADABLE = (ValueError, TypeError, AssertionError)  # what libpass raises for a hash that is none
 Result = TypeVar("Result")
@@ -91,6 +89,13 @@ def _is_bearable(scheme: str, parsed: Any) -> bool:
     if scheme == "scrypt":
         return bool(128 * 2**parsed.rounds * parsed.block_size * parsed.parallelism <= MAX_SCRYPT_BYTES)
     return bool(parsed.rounds <= MAX_PBKDF2_ROUNDS.get(scheme, MAX_BCRYPT_COST))
+
+
+def _is_own(stored: str) -> bool:
+    try:
+        return not _context.needs_update(stored)
+    except _UNREADABLE:
+        return False
 
 
 def hash_now(password: str) -> str:
@@ -184,7 +189,7 @@ class HashingSlot:
         began = time.perf_counter()
         matches, upgraded = _verify_now(password, stored)
         took = time.perf_counter() - began
-        if stored.startswith(OWN_PREFIX):
+        if _is_own(stored):
             self._usual.seconds = took
         elif not matches:
             time.sleep(min(max(0, self._usual.seconds - took), MAX_PAUSE_SECONDS))
