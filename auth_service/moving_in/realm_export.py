@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Json, ValidationError
 
 from auth_service.core.passwords.foreign_hashes import of_keycloak
-from auth_service.mfa.totp import DIGITS, SECONDS, seed_of
+from auth_service.mfa.totp import seed_of
 from auth_service.moving_in.newcomers import Draft, Plan, in_words, shown
 
 # Every realm has them, and they say nothing of what somebody may do here.
@@ -55,9 +55,11 @@ class _PasswordSecret(BaseModel):
 
 
 class _OtpData(BaseModel):
+    """What `mfa.totp` verifies, and nothing else."""
+
     subType: Literal["totp"] = "totp"
-    digits: Literal[DIGITS] = DIGITS  # type: ignore[valid-type]
-    period: Literal[SECONDS] = SECONDS  # type: ignore[valid-type]
+    digits: Literal[6] = 6
+    period: Literal[30] = 30
     algorithm: Literal["HmacSHA1"] = "HmacSHA1"
     secretEncoding: str | None = None
 

@@ -12,9 +12,11 @@ from auth_service.config import Settings
 from auth_service.core.errors import LoginTaken
 from auth_service.core.passwords.hashing import hash_now
 from auth_service.locks import lock_access_rules
+from auth_service.moving_in import arrival
 from auth_service.moving_in.arrival import Wishes, take_in
 from auth_service.moving_in.csv_file import read_csv
 from auth_service.moving_in.newcomers import Plan
+from auth_service.users import new_login
 from tests.support.api import PASSWORD, V1, Api, error_of, password_hash, unique
 from tests.support.command import Command
 from tests.support.import_file import ALL_COLUMNS, BCRYPT, COLUMNS, account_of, row, stored_hash, write
@@ -245,8 +247,9 @@ async def test_unknown_columns_are_refused_or_left_out(api: Api, command: Comman
     assert await log_in(api, old["login"]) == 200
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1251"])
+@pytest.mark.parametrize(
+    ("delimiter", "encoding"), [(",", "utf-8"), (";", "cp1251"), ("\t", "utf-8-sig"), (",", "cp1251")]
+)
 async def test_tables_as_spreadsheets_and_databases_write_them(
     api: Api, command: Command, tmp_path: Path, delimiter: str, encoding: str
 ) -> None:
@@ -345,15 +348,19 @@ async def test_a_login_is_made_of_the_address_where_there_is_none(api: Api, comm
     assert await log_in(api, f"{local}2") == 200
 
 
-async def test_hundreds_of_one_name_get_a_login_each(api: Api, command: Command, tmp_path: Path) -> None:
+async def test_many_of_one_name_get_a_login_each(
+    api: Api, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrival, "CHUNK", 7)
+    monkeypatch.setattr(new_login, "MOST", 15)
     local = unique("info")
-    rows = [row(login="", email=f"{local}@{number}.example.com") for number in range(600)]  # more than one chunk
+    rows = [row(login="", email=f"{local}@{number}.example.com") for number in range(20)]
     await command.does("users", "import", write(tmp_path, rows))
     query = "SELECT login FROM users WHERE email LIKE $1 || '@%' ORDER BY id"
     logins = [found["login"] for found in await api.resources.hot.fetch(query, local)]
-    assert logins[:100] == [local, *(f"{local}{number}" for number in range(2, 101))]
-    assert all(login.startswith("user-") for login in logins[100:])
-    assert len(set(logins)) == 600
+    assert logins[:15] == [local, *(f"{local}{number}" for number in range(2, 16))]
+    assert all(login.startswith("user-") for login in logins[15:])
+    assert len(set(logins)) == 20
 
 
 async def test_logins_that_cannot_be_ours_are_replaced_on_request(api: Api, command: Command, tmp_path: Path) -> None:
