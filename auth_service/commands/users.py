@@ -1,7 +1,6 @@
 """auth-service users …"""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,6 +8,7 @@ import typer
 from auth_service.admin import support as admin
 from auth_service.admin.accounts_schemas import Reason, Search
 from auth_service.audit.trail import operator
+from auth_service.commands.moving_in import import_accounts
 from auth_service.commands.running import (
     BAD_SETTING,
     as_typed,
@@ -18,7 +18,6 @@ from auth_service.commands.running import (
     confirmed,
     find_user,
     print_rows,
-    progress_bar,
     read_moment,
     run,
     stop,
@@ -31,7 +30,7 @@ from auth_service.mail.addresses import shown
 from auth_service.mfa import service as second_factor
 from auth_service.models import User
 from auth_service.permissions.actor import OPERATOR
-from auth_service.users import forgotten_password, importer, repository, service
+from auth_service.users import forgotten_password, repository, service
 from auth_service.users.identifiers import canonical_email, canonical_login
 from auth_service.users.look_alikes import taken_looks
 from auth_service.users.new_login import free_login
@@ -40,7 +39,6 @@ from auth_service.users.search import Found, UserFilter, find_users
 
 app = typer.Typer(help="Accounts.", no_args_is_help=True)
 Who = Annotated[str, typer.Argument(help="Id, login or e-mail address.")]
-SHOWN_PROBLEMS = 20
 
 
 @app.command("list")
@@ -229,40 +227,7 @@ def send_password_reset(who: Who) -> None:
     typer.echo("a mail is on its way")
 
 
-@app.command("import")
-def import_csv(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
-    skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Leave out who is here already.")] = False,
-    keep_look_alikes: Annotated[
-        bool, typer.Option("--keep-look-alikes", help="Take in logins that look like another one.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")] = False,
-) -> None:
-    """Accounts with their bcrypt or argon2 hashes: columns login, email, password_hash, full_name. All or none."""
-    plan = importer.read_csv(file)
-    _stop_for(plan.problems + ([] if keep_look_alikes else plan.look_alikes))
-
-    async def action(resources: Resources) -> int:
-        taken = await importer.mark_taken(resources, plan)
-        users = [user for user in plan.users if user.line not in taken]
-        problems = {} if skip_existing else dict.fromkeys(taken, "the login or email is taken")
-        if not keep_look_alikes:
-            like = await importer.find_look_alikes(resources, users)
-            problems |= dict.fromkeys(like, "the login looks like that of an account here")
-        _stop_for([f"line {line}: {words}" for line, words in sorted(problems.items())])
-        if users and not dry_run:
-            with progress_bar() as progress:
-                task = progress.add_task("importing", total=len(users))
-                await importer.import_users(
-                    resources,
-                    users,
-                    lambda count: progress.advance(task, count),
-                    keep_look_alikes=keep_look_alikes,
-                )
-        return len(users)
-
-    count = run(action)
-    typer.echo(f"{'would import' if dry_run else 'imported'} {count} users, left out {len(plan.users) - count}")
+app.command("import")(import_accounts)
 
 
 def _whole(found: Found) -> dict[str, object]:
@@ -287,10 +252,3 @@ def _in_short(found: Found) -> dict[str, object]:
         "login, e-mail": f"{user.login}\n{shown(user.email)}",
         "state": "\n".join(word for word, holds in remarks.items() if holds),
     }
-
-
-def _stop_for(problems: list[str]) -> None:
-    if problems:
-        rest = len(problems) - SHOWN_PROBLEMS
-        more = [f"… and {rest} more"] if rest > 0 else []
-        stop("\n".join(["nothing was imported:", *problems[:SHOWN_PROBLEMS], *more]))

@@ -67,6 +67,11 @@ async def confirm(session: AsyncSession, user_id: UUID, sealed_secret: bytes, st
     return (await session.execute(statement)).one_or_none() is not None
 
 
+async def add_confirmed(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
+    """For accounts that have none."""
+    await session.execute(insert(Totp), rows)
+
+
 async def count_miss(session: AsyncSession, user_id: UUID) -> None:
     await session.execute(update(Totp).where(Totp.user_id == user_id).values(misses=Totp.misses + 1))
 

@@ -1,6 +1,7 @@
 """The second factor: enrol, check a code within its own budget, recover, reset."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -125,6 +126,25 @@ async def confirm_enrolment(resources: Resources, user_id: UUID, session_id: UUI
             await attempts.clear_in(session, budget_key(user_id))
     log.info("mfa_enabled", user_id=str(user_id))
     return codes
+
+
+async def bring_in(resources: Resources, session: AsyncSession, seeds: Mapping[UUID, str]) -> None:
+    """Authenticators that new accounts go on using, by their ids; in the transaction that makes the accounts.
+
+    Their owners had confirmed them elsewhere. They have no recovery codes until they make some.
+    """
+    now = resources.clock()
+    rows = [
+        {
+            "user_id": user_id,
+            "sealed_secret": resources.secrets.seal(seed.encode(), bound_to=_bound_to(user_id)),
+            "created_at": now,
+            "confirmed_at": now,
+        }
+        for user_id, seed in seeds.items()
+    ]
+    await repository.add_confirmed(session, rows)
+    await record(resources, session, *(kinds.MfaEnabled(user_id=user_id) for user_id in seeds))
 
 
 async def disable(resources: Resources, user_id: UUID, session_id: UUID, current_password: str, code: str) -> None:

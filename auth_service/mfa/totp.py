@@ -1,5 +1,6 @@
 """TOTP (RFC 6238) as every authenticator app has it: SHA-1, six digits, 30 s. The only file that imports pyotp."""
 
+import base64
 import hmac
 import re
 from datetime import datetime
@@ -10,12 +11,27 @@ import segno
 SECONDS = 30
 STEPS_AROUND = (-1, 0, 1)  # no more: each further step makes guessing easier (MFA-3)
 _SECRET_CHARACTERS = 32  # base32: 160 bits (MFA-1)
+LEAST_BYTES, MOST_BYTES = 16, 128  # of a seed that another system made (RFC 4226, R6)
 _CODE = re.compile(r"[0-9]{6}")
 
 
 def new_secret() -> str:
     """Base32, from the operating system's random numbers."""
     return pyotp.random_base32(_SECRET_CHARACTERS)
+
+
+def seed_of(text: str, *, encoded: bool) -> str:
+    """Of another system, as we keep it; `encoded`: the text is base32 already, and else the key itself.
+
+    Raises ValueError with words that fit behind "an authenticator".
+    """
+    try:
+        key = base64.b32decode(text + "=" * (-len(text) % 8), casefold=True) if encoded else text.encode()
+    except ValueError:  # binascii's is one
+        raise ValueError("whose seed is not base32") from None
+    if not LEAST_BYTES <= len(key) <= MOST_BYTES:
+        raise ValueError(f"whose seed has not {LEAST_BYTES} to {MOST_BYTES} bytes")
+    return base64.b32encode(key).decode().rstrip("=")
 
 
 def is_totp_code(text: str) -> bool:

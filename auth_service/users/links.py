@@ -45,6 +45,17 @@ async def send_link(
     await enqueue(resources, session, user, MailKind(purpose), to=address, link=url, **facts)
 
 
+async def invite(resources: Resources, session: AsyncSession, user: User) -> None:
+    """A link to set the first password, for an account that was just made; flushed with what comes after it, so that
+    thousands are not thousands of round trips.
+    """
+    purpose = Purpose.RESET_PASSWORD
+    token = mailed_tokens.issue_first(session, user.id, user.email_key, purpose, resources.clock())
+    await enqueue(
+        resources, session, user, MailKind(purpose), to=user.email, link=link(resources, _PAGES[purpose], token)
+    )
+
+
 async def send_nothing(resources: Resources, session: AsyncSession, purpose: Purpose) -> None:
     """As much work as `send_link`, for an address that nobody has."""
     await mailed_tokens.issue(session, None, "", purpose, resources.clock())

@@ -41,8 +41,15 @@ async def issue(session: AsyncSession, user_id: UUID | None, email_key: str, pur
 
     Without a user it does as much, and the token opens nothing.
     """
-    token_id, (secret, secret_hash) = new_id(), new_secret()
     await void(session, user_id or new_id(), [purpose])
+    text = issue_first(session, user_id, email_key, purpose, now)
+    await session.flush()
+    return text
+
+
+def issue_first(session: AsyncSession, user_id: UUID | None, email_key: str, purpose: Purpose, now: datetime) -> str:
+    """As `issue`, for an account that has none yet; flushed by the caller."""
+    token_id, (secret, secret_hash) = new_id(), new_secret()
     session.add(
         MailedToken(
             id=token_id,
@@ -54,7 +61,6 @@ async def issue(session: AsyncSession, user_id: UUID | None, email_key: str, pur
             expires_at=now + LIVES[purpose],
         )
     )
-    await session.flush()
     return write_token(token_id, secret)
 
 

@@ -6,14 +6,14 @@ from uuid import UUID
 
 import pytest
 
-from auth_service.core.confusables import look
 from auth_service.events.kinds import ProfileChanged
 from auth_service.events.outbox import ERASED, record
 from auth_service.models import User
+from auth_service.moving_in.arrival import Wishes, take_in
+from auth_service.moving_in.newcomers import Newcomer
 from auth_service.permissions.actor import OPERATOR
 from auth_service.seed import seed_users
 from auth_service.sessions.service import end_session
-from auth_service.users.importer import ImportedUser, import_users
 from auth_service.users.service import create_user, delete_user, set_active, set_password
 from tests.conftest import Fresh
 from tests.support.api import PASSWORD, V1, Account, Api, error_of, tokens_of, unique
@@ -259,8 +259,8 @@ async def test_roles_grants_permissions_and_services(api: Api) -> None:
 async def test_an_imported_user_is_a_new_one(api: Api) -> None:
     login = unique("imported")
     email = f"{login}@example.com"
-    row = ImportedUser(2, login, login, look(login), email, email, None, "$2b$12$" + "a" * 53)
-    await import_users(api.resources, [row], lambda _count: None)
+    row = Newcomer("line 2", login, email, password_hash="$2b$12$" + "a" * 53)
+    await take_in(api.resources, [row], lambda _count: None, Wishes())
     user_id = await api.resources.hot.fetchval("SELECT id FROM users WHERE login = $1", login)
     assert await kinds_of(api, user_id) == ["new_user", "role_granted"]
 

@@ -20,7 +20,6 @@ import pytest
 import structlog
 
 from auth_service.config import Settings
-from auth_service.core.confusables import look
 from auth_service.core.connections import Resources, open_resources
 from auth_service.core.upkeep import Job, running
 from auth_service.events.cloud_event import Sent, to_message
@@ -30,7 +29,8 @@ from auth_service.events.outbox import record
 from auth_service.events.positions import Positioned
 from auth_service.events.relay import MOST_TRIES, RESTART_SECONDS, delete_old_events, run_relay
 from auth_service.models import new_id
-from auth_service.users.importer import ImportedUser, import_users
+from auth_service.moving_in.arrival import Wishes, take_in
+from auth_service.moving_in.newcomers import Newcomer
 from auth_service.users.service import update_profile
 from tests.conftest import Fresh
 from tests.support.api import PASSWORD, V1, Api, StoppedClock, password_hash, unique
@@ -57,8 +57,8 @@ async def register(resources: Resources) -> UUID:
     """All that a registration writes, without its 36 ms of hashing; in the transaction of the service."""
     login = unique("crowd")
     address = f"{login}@example.com"
-    user = ImportedUser(1, login, login, look(login), address, address, None, password_hash())
-    await import_users(resources, [user], lambda _count: None)
+    user = Newcomer("line 2", login, address, password_hash=password_hash())
+    await take_in(resources, [user], lambda _count: None, Wishes())
     user_id: UUID = await resources.hot.fetchval("SELECT id FROM users WHERE login = $1", login)
     return user_id
 
