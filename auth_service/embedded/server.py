@@ -15,6 +15,9 @@ from pathlib import Path
 
 START_SECONDS = 60.0
 PORT_TRIES = 5
+IN_USE = "Address already in use"
+# PostgreSQL's word for children of a killed server, which have not seen yet that it is gone.
+OF_THE_KILLED, AGAIN_SECONDS = "pre-existing shared memory block", 1.0
 
 
 class EmbeddedError(Exception):
@@ -113,8 +116,11 @@ def launch(
                 return process, port
         process.kill()
         process.wait()
-        if "Address already in use" not in log.read_text(errors="replace"):
+        said = log.read_text(errors="replace")
+        if IN_USE not in said and OF_THE_KILLED not in said:
             break
+        if OF_THE_KILLED in said:
+            time.sleep(AGAIN_SECONDS)
     raise EmbeddedError(f"{name} did not start: {_reason(log)} (the whole story is in {log})")
 
 

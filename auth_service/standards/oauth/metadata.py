@@ -1,16 +1,10 @@
 """Where things are and what they take, for clients that set themselves up: RFC 8414."""
 
-from urllib.parse import urlsplit
-
 from auth_service.core.http.oauth_paths import INTROSPECTION_PATH, REVOCATION_PATH, TOKEN_PATH
 from auth_service.standards.oauth.schemas import ServerMetadata
 
+PATH = "/.well-known/oauth-authorization-server"  # behind which core.http.path_prefix knows the issuer's path too
 SECRETS = ["client_secret_basic", "client_secret_post"]
-
-
-def metadata_path(issuer: str) -> str:
-    """RFC 8414 section 3: the path of the issuer comes last, without its slash at the end."""
-    return f"/.well-known/oauth-authorization-server{urlsplit(issuer).path.rstrip('/')}"
 
 
 def metadata_of(issuer: str) -> ServerMetadata:

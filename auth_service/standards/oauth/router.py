@@ -32,7 +32,7 @@ from auth_service.permissions.codes import INTROSPECT
 from auth_service.permissions.patterns import covers
 from auth_service.service_accounts.service import authenticate_service
 from auth_service.standards.oauth.introspection import introspect
-from auth_service.standards.oauth.metadata import metadata_of, metadata_path
+from auth_service.standards.oauth.metadata import PATH, metadata_of
 from auth_service.standards.oauth.requests import checked, credentials, read_parameters
 from auth_service.standards.oauth.revocation import IssuedToAnother, revoke
 from auth_service.standards.oauth.schemas import (
@@ -132,7 +132,7 @@ async def _client(request: Request, resources: Resources, asked: OAuthRequest) -
 def create_metadata_router(settings: Settings) -> APIRouter:
     router = APIRouter(tags=["oauth"])
 
-    @router.get(metadata_path(settings.issuer), response_model=ServerMetadata)
+    @router.get(PATH, response_model=ServerMetadata)
     async def get_server_metadata(response: Response) -> ServerMetadata:
         """RFC 8414: what a standard OAuth client needs to know of this service."""
         response.headers["Cache-Control"] = f"public, max-age={JWKS_MAX_AGE_SECONDS}"
