@@ -91,7 +91,7 @@ compose-test: ## run the tests in Docker Compose and remove what they used
 clean: ## remove caches and build results (the environment and the data of `make run` stay)
 	rm -rf build dist htmlcov .coverage .coverage.* *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	find auth_service tests alembic scripts bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	find auth_service clients tests scripts bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The stamp comes last and goes first, so an interrupted installation is done again from an empty folder.
 # A candidate must run: shims of version managers exist for versions that are not there.

@@ -68,7 +68,7 @@ def lint(*more_versions: Path) -> list[Finding]:
     """Of the project's revisions, and of those in other folders."""
     config = Config(str(ROOT / "alembic.ini"))
     if more_versions:
-        folders = [str(ROOT / "alembic" / "versions"), *map(str, more_versions)]
+        folders = [str(ROOT / "auth_service" / "migrations" / "versions"), *map(str, more_versions)]
         config.set_main_option("version_locations", ":".join(folders))
     scripts = list(ScriptDirectory.from_config(config).walk_revisions())
     ancestors = _ancestors(scripts)

@@ -82,13 +82,13 @@ fi
 
 step "the program: $home"
 run mkdir -p "$home"
-for part in auth_service alembic docs alembic.ini; do
+for part in auth_service docs; do
     run rm -rf "$home/$part.new"
     run cp -R "$source/$part" "$home/$part.new"
     run rm -rf "$home/$part"
     run mv "$home/$part.new" "$home/$part"
 done
-run chmod -R u=rwX,go=rX "$home/auth_service" "$home/alembic" "$home/docs" "$home/alembic.ini"
+run chmod -R u=rwX,go=rX "$home/auth_service" "$home/docs"
 
 step "its environment: $home/.venv, by $python, each package checked by hash"
 if cmp -s "$source/requirements.txt" "$home/.venv/requirements.txt"; then

@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
@@ -10,7 +9,6 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from auth_service.commands.schema import alembic_config
 from auth_service.config import Settings
 from auth_service.locks import Advisory
 from auth_service.seed import DEMO_USERS
@@ -489,10 +487,6 @@ async def test_an_empty_database_wants_to_be_migrated(fresh: Fresh, arguments: t
     outcome = await Command(settings)(*arguments)
     assert (outcome.code, len(outcome.err.splitlines())) == (3, 1), outcome.err
     assert "migrate" in outcome.err
-
-
-def test_the_migrations_are_found_beside_the_package() -> None:
-    assert Path(str(alembic_config().config_file_name)).name == "alembic.ini"
 
 
 async def test_ids_of_users_are_taken_before_their_names(api: Api, command: Command) -> None:

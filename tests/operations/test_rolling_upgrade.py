@@ -31,7 +31,8 @@ def _old_code(folder: Path) -> str:
     """Unpacks the last commit that has all revisions but the newest, and says which it is."""
     older = sorted(path.name for path in VERSIONS.glob("[0-9]*.py"))[:-1]
     for commit in _git("rev-list", "HEAD").split():
-        listed = _git("ls-tree", "--name-only", commit, "alembic/versions/").split()
+        folders = ("auth_service/migrations/versions/", "alembic/versions/")  # where they are, and where they were
+        listed = _git("ls-tree", "--name-only", commit, *folders).split()
         if sorted(Path(name).name for name in listed if name.endswith(".py")) == older:
             break
     else:

@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata, produce_migrations, render_python_code
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -16,7 +17,6 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from alembic import command
 from auth_service.config import Settings
 from auth_service.models import Base
 from auth_service.permissions.patterns import EVERYTHING, is_code, is_pattern

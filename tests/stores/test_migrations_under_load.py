@@ -10,9 +10,9 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from alembic import command
 from alembic.config import Config
 
-from alembic import command
 from auth_service.config import Settings
 from auth_service.core.stores import migrating
 from auth_service.core.stores.migrating import StillLocked

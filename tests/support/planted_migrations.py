@@ -7,7 +7,7 @@ from alembic.script import ScriptDirectory
 
 from tests.conftest import ROOT
 
-VERSIONS = ROOT / "alembic" / "versions"
+VERSIONS = ROOT / "auth_service" / "migrations" / "versions"
 NEWEST = str(ScriptDirectory.from_config(Config(str(ROOT / "alembic.ini"))).get_current_head())
 
 _FILE = '''"""A planted one.

@@ -46,7 +46,7 @@ def test_the_files_that_contributors_are_sent_to_are_there() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`([\w./-]+(?:\.(?:py|md|toml|yml)|/))`", text))
     places = [ROOT, ROOT / "auth_service", ROOT / "tests", *(ROOT / "auth_service").iterdir()]
-    places += [ROOT / "alembic" / "versions", ROOT / "tests" / "pages"]
+    places += [ROOT / "auth_service" / "migrations" / "versions", ROOT / "tests" / "pages"]
     anywhere = {"router.py", "service.py", "repository.py", "schemas.py"}
     written = {name for name in named - anywhere if "NNNN" not in name}
     missing = [name for name in written if not any((place / name).exists() for place in places)]

@@ -7,9 +7,9 @@ from pathlib import Path
 import asyncpg
 import httpx
 import pytest
+from alembic import command as alembic_command
 from alembic.config import Config
 
-from alembic import command as alembic_command
 from auth_service.config import Settings
 from auth_service.core.confusables import look, skeleton
 from auth_service.users import look_alikes

@@ -4,7 +4,6 @@ Revision: 0011, after 0010
 """
 
 import sqlalchemy as sa
-
 from alembic import op
 
 revision = "0011"

@@ -4,7 +4,6 @@ Revision: 0009, after 0008
 """
 
 import sqlalchemy as sa
-
 from alembic import op
 
 revision = "0009"

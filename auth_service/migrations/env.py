@@ -2,9 +2,9 @@
 
 import asyncio
 
+from alembic import context
 from sqlalchemy import Connection
 
-from alembic import context
 from auth_service.config import load_settings
 from auth_service.core.stores.migrating import migrate_patiently, wait_for_turn
 from auth_service.core.stores.postgres import Primary, open_engine

@@ -4,7 +4,6 @@ Revision: 0013, after 0012
 """
 
 import sqlalchemy as sa
-
 from alembic import op
 
 revision = "0013"

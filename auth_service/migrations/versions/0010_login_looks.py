@@ -6,7 +6,6 @@ Revision: 0010, after 0009
 """
 
 import sqlalchemy as sa
-
 from alembic import op
 
 revision = "0010"
