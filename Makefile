@@ -12,7 +12,7 @@ STAMP := $(VENV)/.complete
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
-.PHONY: help run venv test test-long lint format lock wheels audit quickstart browser bench bench-history bench-lockout test-events-long test-operations trials fuzz compose-up compose-check compose-test clean
+.PHONY: help run venv test test-long lint format lock wheels audit quickstart browser bench bench-history bench-lockout test-events-long test-operations trials fuzz sbom release compose-up compose-check compose-test clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,12 @@ fuzz: $(STAMP) ## hold the service to its OpenAPI document with schemathesis; FU
 bench-lockout: $(STAMP) ## attack an account with 10,000 wrong passwords; ARGS="--tries 500"
 	@exec $(BIN)/python -m bench.lockout $(ARGS)
 
+sbom: $(STAMP) ## list what runs in production, as CycloneDX, in dist/
+	@exec $(BIN)/python -m scripts.release.sbom
+
+release: $(STAMP) ## build, try and list what is released of the commit, in dist/<version>; ARGS="--no-image"
+	@exec $(BIN)/python -m scripts.release $(ARGS)
+
 compose-up: ## start everything in Docker Compose; ARGS="--profile kafka --profile monitoring"
 	@exec $(COMPOSE) $(ARGS) up --build
 
@@ -89,6 +95,7 @@ compose-test: ## run the tests in Docker Compose and remove what they used
 	status=$$?; $(COMPOSE) -f docker-compose.test.yml down --volumes; exit $$status
 
 clean: ## remove caches and build results (the environment and the data of `make run` stay)
+	rm -rf clients/python/build clients/python/dist clients/python/*.egg-info
 	rm -rf build dist htmlcov .coverage .coverage.* *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find auth_service clients tests scripts bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
