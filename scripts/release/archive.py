@@ -55,14 +55,14 @@ def rewrite(saved: Path, archive: Path, tag: str, epoch: int) -> str:
 
 
 def _normalise(config: dict[str, Any], epoch: int) -> dict[str, Any]:
-    latest = datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    made_at = datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     kept = {name: config[name] for name in _FIELDS if name in config}
     kept["config"] = {name: kept["config"][name] for name in _OF_CONFIG if kept["config"].get(name)}
-    labels = {name: text for name, text in kept["config"].get("Labels", {}).items() if text}  # what was not given
-    kept["config"]["Labels"] = labels
-    for step in (kept, *kept.get("history", ())):  # steps of the base image keep their time, which is older
-        if step.get("created", latest)[:19] >= latest[:19]:
-            step["created"] = latest
+    labels = kept["config"].get("Labels", {})
+    kept["config"]["Labels"] = {name: text for name, text in labels.items() if text}  # without what was not given
+    # Those of the base image, too: nothing says which they are.
+    for step in (kept, *kept.get("history", ())):
+        step["created"] = made_at
     return kept
 
 

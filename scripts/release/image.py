@@ -35,7 +35,7 @@ def find_base(asked: str | None) -> tuple[str, str]:
     return (digests[0], digests[0].rpartition("@")[2]) if digests else (name, found["Id"])
 
 
-def build(source: Source, out: Path, *, base: str | None = None, address: str = "", cache: bool = True) -> Image:
+def build(source: Source, out: Path, *, base: str | None = None, address: str = "") -> Image:
     """For this machine's architecture. `address` is where the source can be read, for the label."""
     name, digest = find_base(base)
     tag = f"auth-service:{source.version}"
@@ -47,7 +47,8 @@ def build(source: Source, out: Path, *, base: str | None = None, address: str = 
         "SOURCE_DATE_EPOCH": str(source.epoch),  # BuildKit knows it; the classic builder passes over it
     }
     given = [part for key, value in arguments.items() for part in ("--build-arg", f"{key}={value}")]
-    _docker("build", "--target", "service", *([] if cache else ["--no-cache"]), *given, "--tag", tag, source.folder)
+    # No layer of an earlier build: what is released comes from the files of the commit.
+    _docker("build", "--no-cache", "--target", "service", *given, "--tag", tag, source.folder)
     architecture = json.loads(_docker("image", "inspect", tag).stdout)[0]["Architecture"]
     path = out / f"auth-service-{source.version}-linux-{architecture}.tar"
     with tempfile.TemporaryDirectory() as scratch:

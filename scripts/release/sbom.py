@@ -119,7 +119,9 @@ def _direct(folder: Path) -> set[str]:
 
 
 def _requires(pin: Pinned) -> Iterator[str]:
-    """Names, as the package installed here says it; the environment of the tests has every package of the lock."""
+    """Names, as the package installed here says it: where the lock has one version for older Pythons and one for newer
+    ones, of the version that this Python got.
+    """
     for text in distribution(pin.name).requires or ():
         requirement = Requirement(text)
         if requirement.marker is None or any(
