@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from auth_service.embedded.server import EmbeddedError
 from scripts.check_locks import ROOT
 from scripts.release import distributions, image, provenance, sbom, trial
+from scripts.release.image import Image
 from scripts.release.source import CLIENT_VERSION, ReleaseError, Source, top_of_changelog, unpack, version_in
 
 T = TypeVar("T")
@@ -27,7 +29,7 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory() as scratch:
             release(Path(scratch), options)
-    except ReleaseError as error:
+    except (ReleaseError, EmbeddedError) as error:
         print(f"release: {error}", file=sys.stderr)
         return 1
     return 0
@@ -36,7 +38,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make release ARGS=…", description=__doc__)
     parser.add_argument("--builder", default=provenance.BY_HAND, type=_address, help="URI that names what builds")
-    parser.add_argument("--source", default="", type=_address, help="where the repository is, for label and provenance")
+    parser.add_argument("--source", type=_address, help="where the repository is, for label and provenance")
     parser.add_argument("--base", help=f"the base image, by digest for instance ({image.BASE})")
     parser.add_argument("--no-image", action="store_true", help="no image, even if there is a Docker engine")
     return parser.parse_args()
@@ -64,18 +66,8 @@ def release(scratch: Path, options: argparse.Namespace) -> None:
     _step("trying the wheel", lambda: trial.try_service_wheel(of_service[1], source.folder))
     client_version = version_in(source.folder / CLIENT_VERSION)
     _step("trying the client's wheel", lambda: trial.try_client_wheel(of_client[1], source.folder, client_version))
-    made = None
-    if options.no_image or not image.engine_is_there():
-        print(f"==> no image: {'as asked' if options.no_image else 'no Docker engine runs here'}", flush=True)
-    else:
-        # Of a folder that no build of a wheel has written to.
-        clean = unpack(_new(scratch / "context"))
-        made = _step("image", lambda: image.build(clean, out, base=options.base, address=options.source))
-        if "@" not in made.base:
-            print(f"    {made.base} has no digest in this engine: elsewhere the image can be another")
-    if made is not None:
-        _step("trying the image", lambda: image.try_image(made, document.packages))
-    text = provenance.statement(out.iterdir(), source, made, builder=options.builder, address=options.source)
+    made = _image(scratch, out, options, document.packages)
+    text = provenance.statement(out.iterdir(), source, made, builder=options.builder, address=options.source or "")
     (out / "provenance.json").write_text(text, encoding="utf-8")
     sums = "".join(f"{provenance.digest_of(path)}  {path.name}\n" for path in sorted(out.iterdir()))
     (out / "SHA256SUMS").write_text(sums, encoding="utf-8")
@@ -84,6 +76,18 @@ def release(scratch: Path, options: argparse.Namespace) -> None:
     if made is not None:
         print(f"image id {made.id}")
     print(_VERIFY.format(folder=f"dist/{source.version}", commit=source.commit))
+
+
+def _image(scratch: Path, out: Path, options: argparse.Namespace, packages: dict[str, str]) -> Image | None:
+    if options.no_image or not image.engine_is_there():
+        print(f"==> no image: {'as asked' if options.no_image else 'no Docker engine runs here'}", flush=True)
+        return None
+    clean = unpack(_new(scratch / "context"))  # no build of a wheel has written to it
+    made = _step("image", lambda: image.build(clean, out, base=options.base, address=options.source or ""))
+    if "@" not in made.base:
+        print(f"    {made.base} has no digest in this engine: elsewhere the image can be another")
+    _step("trying the image", lambda: image.try_image(made, packages))
+    return made
 
 
 def _say_which(source: Source) -> None:

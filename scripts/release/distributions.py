@@ -12,6 +12,8 @@ import sys
 import tarfile
 from pathlib import Path
 
+from scripts.release.source import ReleaseError
+
 
 def build(project: Path, out: Path, epoch: int) -> tuple[Path, Path]:
     """Paths of sdist and wheel in `out`, which may hold others; `project` gets setuptools' leftovers."""
@@ -27,12 +29,16 @@ def build(project: Path, out: Path, epoch: int) -> tuple[Path, Path]:
 def _uv_build(source: Path, kind: str, out: Path, epoch: int) -> None:
     uv = Path(sys.executable).with_name("uv")
     options = ["--quiet", "--offline", "--no-build-isolation", "--no-create-gitignore", "--python", sys.executable]
-    subprocess.run(
+    built = subprocess.run(
         [uv, "build", *options, kind, "--out-dir", out, source],
         env=os.environ | {"SOURCE_DATE_EPOCH": str(epoch), "PYTHONHASHSEED": "0"},
         umask=0o022,
-        check=True,
+        capture_output=True,
+        text=True,
+        check=False,
     )
+    if built.returncode != 0:
+        raise ReleaseError(f"{source.name}: uv build {kind} ended with {built.returncode}:\n{built.stderr[-2000:]}")
 
 
 def _normalise(sdist: Path, epoch: int) -> None:

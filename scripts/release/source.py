@@ -51,7 +51,10 @@ def unpack(folder: Path) -> Source:
 
 
 def git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    ran = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    if ran.returncode != 0:
+        raise ReleaseError(f"git {arguments[0]} ended with {ran.returncode}: {ran.stderr.strip()}")
+    return ran.stdout.strip()
 
 
 def version_in(path: Path) -> str:

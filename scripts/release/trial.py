@@ -1,11 +1,11 @@
 """What was built, tried where nothing of the repository is: fresh environments, and stores that are new and empty."""
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +23,7 @@ from scripts.release.source import ReleaseError
 
 READY_SECONDS = 120
 _LIST = "import importlib.metadata as m; print(*(f'{d.name}=={d.version}' for d in m.distributions()), sep='\\n')"
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _NOT_LOCKED = {"auth-service", "pip", "setuptools"}
 
 
@@ -97,9 +98,9 @@ def _until_ready(port: int, serving: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline and serving.poll() is None:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=2):
+            with _DIRECT.open(f"http://127.0.0.1:{port}/health/ready", timeout=2):
                 return
-        except (urllib.error.URLError, OSError):
+        except OSError:  # no connection, or 503
             time.sleep(0.2)
     raise ReleaseError(f"the service was not ready within {READY_SECONDS} s, or ended")
 
@@ -110,9 +111,9 @@ def _install(venv: Path, *what: object) -> None:
 
 
 def _environment(settings: dict[str, str]) -> dict[str, str]:
-    """Nothing of the caller's that could lead to the repository or to stores of his."""
-    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "SSL_CERT_FILE"}}
-    return kept | {name: value for name, value in os.environ.items() if name.startswith(("UV_", "PIP_"))} | settings
+    """What finds programs and the index, and nothing that could lead to the repository or to other stores."""
+    kept = re.compile(r"PATH|HOME|SSL_CERT_FILE|(?:UV|PIP|DOCKER)_\w+|\w+_proxy", re.IGNORECASE)
+    return {name: value for name, value in os.environ.items() if kept.fullmatch(name)} | settings
 
 
 def _run(command: list[object] | list[str], folder: Path | None = None, settings: dict[str, str] | None = None) -> str:

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -14,7 +15,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from scripts.release import archive, distributions, provenance, sbom, source, trial
-from scripts.release.__main__ import _address
+from scripts.release.__main__ import _address, main
 from scripts.release.image import Image
 from scripts.release.source import ReleaseError, Source
 from tests.conftest import ROOT
@@ -31,6 +32,8 @@ def git(folder: Path, *arguments: str) -> None:
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small one, in the place of ours."""
+    if shutil.which("git") is None:
+        pytest.skip("needs a program that pip cannot give: git")
     folder = tmp_path / "repository"
     folder.mkdir()
     (folder / "code.py").write_text("it works\n")
@@ -119,6 +122,16 @@ def test_provenance_names_what_was_made_and_of_what(tmp_path: Path) -> None:
     assert all(one["digest"]["sha256"] == provenance.digest_of(ROOT / one["name"]) for one in locks)
     assert base["digest"] == {"sha256": "2" * 64}
     assert said["predicate"]["runDetails"]["builder"]["id"] == asked["builder"]
+
+
+def test_make_release_refuses_in_words(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its options have defaults, and what is refused is no stack trace."""
+    (repository / "new.py").write_text("it works\n")
+    monkeypatch.setattr(sys, "argv", ["release"])
+    assert main() == 1
+    assert capsys.readouterr().err.startswith("release: the tree is not clean")
 
 
 @pytest.mark.parametrize("text", ["git.cinema.example", "https://user:password@git.cinema.example/auth-service"])
