@@ -12,7 +12,7 @@ STAMP := $(VENV)/.complete
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
-.PHONY: help run venv test test-long lint format lock wheels audit quickstart browser bench bench-history bench-lockout test-events-long test-operations trials trials-sdk fuzz sdk compose-up compose-check compose-test clean
+.PHONY: help run venv test test-long lint format lock wheels audit quickstart browser bench bench-history bench-lockout test-events-long test-operations trials trials-sdk fuzz sdk sbom release compose-up compose-check compose-test clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +87,12 @@ sdk: $(STAMP) ## build wheel and sdist of the Python client into clients/python/
 	@$(BIN)/uv build --quiet --offline --no-build-isolation --python $(BIN)/python --out-dir clients/python/dist clients/python
 	@rm -rf clients/python/build clients/python/*.egg-info
 	@ls clients/python/dist/*.whl clients/python/dist/*.tar.gz
+
+sbom: $(STAMP) ## list what runs in production, as CycloneDX, in dist/
+	@exec $(BIN)/python -m scripts.release.sbom
+
+release: $(STAMP) ## build, try and list what is released of the commit, in dist/<version>; ARGS="--no-image"
+	@exec $(BIN)/python -m scripts.release $(ARGS)
 
 compose-up: ## start everything in Docker Compose; ARGS="--profile kafka --profile monitoring"
 	@exec $(COMPOSE) $(ARGS) up --build

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from packaging.markers import default_environment
 
@@ -36,9 +37,11 @@ def main() -> int:
 
 def _has_wheel(pinned: Pinned, python: str, platform: str) -> bool:
     uv = Path(sys.executable).with_name("uv")
-    asked = [uv, "pip", "install", "--dry-run", "--quiet", "--no-deps", "--only-binary", ":all:", "--target", "nowhere"]
-    options = ["--python-version", python, "--python-platform", platform, f"{pinned.name}=={pinned.version}"]
-    return subprocess.run([*asked, *options], check=False, capture_output=True).returncode == 0
+    asked = [uv, "pip", "install", "--dry-run", "--quiet", "--no-deps", "--only-binary", ":all:"]
+    with TemporaryDirectory() as target:  # uv writes its lock file there even when it only looks
+        options = ["--target", target, "--python-version", python, "--python-platform", platform]
+        wanted = f"{pinned.name}=={pinned.version}"
+        return subprocess.run([*asked, *options, wanted], check=False, capture_output=True).returncode == 0
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Migrations, run from the folder that holds alembic.ini."""
+"""The migrations that came with the package, run from wherever the command is."""
 
 from pathlib import Path
 
+from alembic import command
 from alembic.config import Config
 
-from alembic import command
 from auth_service.commands.running import errors_in_words, read_settings, run, stop
 from auth_service.core.connections import Resources
 from auth_service.core.stores.migrating import StillLocked
@@ -12,13 +12,15 @@ from auth_service.core.telemetry.log import configure_logging
 from auth_service.sessions.partition_upkeep import ensure_partitions
 from auth_service.users.look_alikes import add_missing
 
+_IN_A_WHEEL = Path(__file__).parents[1] / "migrations"  # where setup.py has put what is alembic/ in the repository
+MIGRATIONS = _IN_A_WHEEL if _IN_A_WHEEL.is_dir() else Path(__file__).parents[2] / "alembic"
+
 
 def alembic_config() -> Config:
-    """Of the checkout the package lies in, or of the current folder (as in the container)."""
-    for folder in (Path(__file__).resolve().parents[2], Path.cwd()):
-        if (folder / "alembic.ini").exists():
-            return Config(str(folder / "alembic.ini"))
-    stop("alembic.ini was not found; run this in the project's folder.")
+    """alembic.ini is for those who write migrations: a wheel has none."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))  # ConfigParser's escape
+    return config
 
 
 def migrate() -> list[str]:
