@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from alembic import command
 from alembic.config import Config
 
+from alembic import command
 from auth_service.commands.running import errors_in_words, read_settings, run, stop
 from auth_service.core.connections import Resources
 from auth_service.core.stores.migrating import StillLocked

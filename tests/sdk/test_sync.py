@@ -3,13 +3,14 @@
 import asyncio
 import gc
 import os
+import sys
 import threading
-import traceback
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from auth_service_client import InvalidToken, SyncAuthClient, Unavailable
 
+from tests.conftest import ROOT
 from tests.sdk.conftest import Service
 from tests.sdk.test_transport import CREDENTIALS, USER
 from tests.support.planted_service import CHECK, GRANTED, Answer, Planted
@@ -45,27 +46,39 @@ async def test_all_of_it_from_threads(service: Service) -> None:
     await asyncio.to_thread(use)
 
 
+# In a process of its own: a fork of this one, with its many threads, may find any lock held.
+FORKS = """
+import os, signal, sys, traceback
+from auth_service_client import SyncAuthClient
+signal.alarm(20)
+url, client_id, client_secret, user = sys.argv[1:]
+with SyncAuthClient(url, client_id=client_id, client_secret=client_secret, issuer=url) as client:
+    assert client.check(user, "films:watch")
+    client._lock.acquire()  # somebody else holds it in this moment
+    child = os.fork()
+    if child == 0:
+        try:
+            signal.alarm(20)
+            assert client.check(user, "films:rate")
+            client.close()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    client._lock.release()
+    assert client.check(user, "films:watch"), "the parent goes on"
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
 async def test_a_child_begins_anew(planted: Planted) -> None:
     """As under gunicorn: made and used by the parent, then used by those who were forked."""
-
-    def use() -> int:
-        with SyncAuthClient(planted.base_url, **CREDENTIALS) as client:
-            assert client.check(USER, "films:watch")
-            client._lock.acquire()  # somebody else holds it in this moment
-            child = os.fork()
-            if child == 0:
-                try:
-                    assert client.check(USER, "films:rate")
-                    client.close()
-                    os._exit(0)
-                except BaseException:  # noqa: BLE001  pytest must not go on in a child
-                    traceback.print_exc()
-                    os._exit(1)
-            client._lock.release()
-            assert client.check(USER, "films:watch"), "the parent goes on"
-            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-    assert await asyncio.wait_for(asyncio.to_thread(use), 20) == 0
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", FORKS, planted.base_url, CREDENTIALS["client_id"], CREDENTIALS["client_secret"]),
+        str(USER),
+        env={**os.environ, "PYTHONPATH": str(ROOT / "clients" / "python")},
+    )
+    assert await asyncio.wait_for(process.wait(), 60) == 0
     assert [asked.json["permission"] for asked in planted.of(CHECK)].count("films:rate") == 1
 
 
