@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
@@ -15,7 +14,7 @@ from auth_service.config import Settings
 from auth_service.locks import Advisory
 from auth_service.seed import DEMO_USERS
 from auth_service.users.service import create_user
-from tests.conftest import Fresh, Servers
+from tests.conftest import ROOT, Fresh, Servers
 from tests.support.access import moment
 from tests.support.api import PASSWORD, V1, Api, error_of, tokens_of, unique
 from tests.support.command import Command
@@ -492,7 +491,7 @@ async def test_an_empty_database_wants_to_be_migrated(fresh: Fresh, arguments: t
 
 
 def test_the_migrations_are_found_beside_the_package() -> None:
-    assert Path(str(alembic_config().config_file_name)).name == "alembic.ini"
+    assert alembic_config().get_main_option("script_location") == str(ROOT / "alembic")
 
 
 async def test_ids_of_users_are_taken_before_their_names(api: Api, command: Command) -> None:

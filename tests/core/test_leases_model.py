@@ -54,6 +54,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("mistake", "bounds"), MISTAKES.items(), ids=lambda item: getattr(item, "__name__", ""))
 def test_a_mistake_in_the_rules_is_found(mistake: type[Leases], bounds: Bounds) -> None:
     with pytest.raises(AssertionError, match="answers the change"):

@@ -123,6 +123,7 @@ async def test_edg_5_hostile_values_in_every_field(target: Target, operation: Op
     assert await stored(target.api.resources) == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("operation", WITH_BODY, ids=str)
 async def test_edg_5_odd_texts_in_every_field(api: Api, operation: Operation) -> None:
     """Right or refused, but answered: never a 5xx."""

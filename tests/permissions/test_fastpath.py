@@ -80,6 +80,7 @@ async def test_edg_5_whatever_is_sent_is_answered_as_ever(cast: Cast) -> None:
         await both(cast, "holder", "POST", CHECK, text)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("query", QUERIES)
 async def test_edg_5_whatever_is_in_the_query_is_answered_as_ever(cast: Cast, query: str) -> None:
     for caller in ("holder", "service", "none"):

@@ -6,6 +6,7 @@ import asyncio
 import random
 from contextlib import AsyncExitStack
 
+import pytest
 from auth_service_client import AuthClient
 
 from tests.conftest import Fresh, running_app
@@ -35,6 +36,7 @@ async def disturb(way: Way, until: float) -> None:
         await way.open()
 
 
+@pytest.mark.long
 async def test_no_answer_is_older_than_the_bound(fresh: Fresh) -> None:
     settings, seen = await fresh.settings(), Seen()
     async with running_app(settings) as api:

@@ -114,6 +114,7 @@ async def test_rel_2_beyond_the_line_it_is_busy(fresh: Fresh, topology: Topology
     assert await flood(api, tokens, 12) == {(200, ""): 12}
 
 
+@pytest.mark.long
 async def test_rel_2_behind_a_frozen_redis_nobody_is_busy(fresh: Fresh, topology: Topology) -> None:
     """More than have a turn, so that most of them wait: they too are told that it cannot be asked."""
     api = await fresh.api(redis_url=topology.url, **AS_SHIPPED, redis_pool_size=2, pool_queue=30)
@@ -129,6 +130,7 @@ async def test_rel_2_behind_a_frozen_redis_nobody_is_busy(fresh: Fresh, topology
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.long
 async def test_rel_3_postgres_that_is_waited_for_is_busy_and_readiness_goes_first(fresh: Fresh) -> None:
     api = await fresh.api(database_pool_size=1, pool_queue=5, pool_wait_seconds=60, check_cache_bytes=0)
     _, tokens = await api.as_role()
