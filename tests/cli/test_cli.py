@@ -449,6 +449,7 @@ async def test_hosts_of_several_redis_are_named_and_not_their_password(
     assert "the-password" not in outcome.err
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("arguments", [("users", "list"), ("migrate",)], ids=" ".join)
 @pytest.mark.parametrize("trouble", ["password", "database", "host", "port", "rights"])
 async def test_a_wrong_part_of_the_databases_address_is_said(

@@ -131,6 +131,7 @@ WRONG_REDIS: dict[str, tuple[Callable[[str], str], str]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name", [*(f"postgres {name}" for name in WRONG_POSTGRES), *(f"redis {n}" for n in WRONG_REDIS)]
 )

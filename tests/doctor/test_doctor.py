@@ -407,6 +407,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", MISTAKES)
 async def test_a_planted_mistake_is_named_with_its_remedy(
     installation: Installation, name: str, monkeypatch: pytest.MonkeyPatch
