@@ -9,7 +9,10 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 
-PARTS = ("auth_service", "clients", "scripts", "Dockerfile", ".dockerignore", "README.md", "NOTICE", "pyproject.toml")
+PARTS = (
+    *("auth_service", "alembic", "alembic.ini", "clients", "scripts", "pyproject.toml", "setup.py", "MANIFEST.in"),
+    *("Dockerfile", ".dockerignore", "README.md", "NOTICE"),
+)
 LAYER = b"the files of a layer"
 
 

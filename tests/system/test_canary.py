@@ -239,7 +239,8 @@ async def in_trouble(life: Life, installation: Installation, gates: tuple[Gate, 
     # The detail of Postgres' error is the whole row, password hash included.
     await installation.sql(
         "ALTER TABLE users ADD CONSTRAINT planted CHECK (login_key NOT LIKE 'planted%') NOT VALID",
-        "ALTER TABLE sessions RENAME COLUMN generation TO planted",
+        "ALTER TABLE sessions RENAME COLUMN generation TO planted",  # for the refresh
+        "ALTER TABLE sessions RENAME COLUMN authenticated_at TO planted_too",  # for the login
     )
     # On a machine that is slow enough a store is given up first; that there was a 500 is seen in the log.
     planted = {"login": unique("planted"), "email": f"{unique('planted')}@example.com", "password": life.password()}
@@ -247,7 +248,9 @@ async def in_trouble(life: Life, installation: Installation, gates: tuple[Gate, 
     await life.call("POST", "/auth/login", 500, 503, login=login, password=own)
     await life.call("POST", "/auth/refresh", 500, 503, refresh_token=tokens["refresh_token"])
     await installation.sql(
-        "ALTER TABLE users DROP CONSTRAINT planted", "ALTER TABLE sessions RENAME COLUMN planted TO generation"
+        "ALTER TABLE users DROP CONSTRAINT planted",
+        "ALTER TABLE sessions RENAME COLUMN planted TO generation",
+        "ALTER TABLE sessions RENAME COLUMN planted_too TO authenticated_at",
     )
     await life.log_in(login, own)
 
