@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from auth_service.core.connections import Res, Resources
 from auth_service.core.errors import NoToken, Unauthenticated, may_answer
+from auth_service.core.http.cache_control import wants_fresh
 from auth_service.core.http.call import note_ended
 from auth_service.core.http.cookies import AmbiguousCredentials, cookie_names, read_cookie
 from auth_service.core.http.csrf import CsrfRefused, check_csrf
@@ -86,7 +87,7 @@ async def current_principal(request: Request, resources: Res) -> Principal:
         check_csrf(request, resources.settings, resources.secrets, principal.session_id)
         return principal
     principal = await authenticate(resources, bearer)
-    if "no-cache" in request.headers.get("cache-control", "").lower():
+    if wants_fresh(request.headers.get("cache-control", "").encode("latin-1")):
         await _confirmed(resources, principal, bearer)
     if cookie is not None:
         try:

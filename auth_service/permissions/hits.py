@@ -18,6 +18,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from auth_service.config import Settings
+from auth_service.core.http.cache_control import wants_fresh
 from auth_service.core.http.edge import (
     ANSWER_HEADERS,
     BODY_LIMITS,
@@ -28,7 +29,7 @@ from auth_service.core.http.edge import (
     host_check,
     replayed,
 )
-from auth_service.core.http.fast_routes import VARY, json_head, wants_fresh
+from auth_service.core.http.fast_routes import VARY, json_head
 from auth_service.permissions.cache import ALWAYS, MOST_ASKED, Asked, Caller, CheckCache, Reply
 from auth_service.permissions.fastpath import codes_in
 from auth_service.permissions.patterns import covers

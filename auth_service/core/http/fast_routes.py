@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from auth_service.core.http.cache_control import wants_fresh
 from auth_service.core.http.edge import replayed
 from auth_service.core.http.error_answers import answer_to
 
@@ -110,8 +111,3 @@ def plain_head(scope: Scope) -> Head | None:
         ):
             return None
     return Head(scope["state"]["client_address"], token, agent, fresh)
-
-
-def wants_fresh(cache_control: bytes) -> bool:
-    """RFC 9111 section 5.2.1.4: no answer that is kept, which the stores have not confirmed."""
-    return b"no-cache" in cache_control.lower()
