@@ -21,7 +21,8 @@ import asyncpg
 import httpx
 from rich.progress import Progress
 
-from bench.own_service import OwnService, own_service
+from auth_service.testing.processes import OwnService
+from bench.own_service import own_service
 
 ADDRESSES = 2_000
 AT_ONCE = 24

@@ -3,16 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from auth_service.testing.processes import (
-    OwnService,
-    OwnStores,
-    free_port,
-    own_stores,
-    own_workers,
-    wait_until_ready,
-)
-
-__all__ = ["OwnService", "OwnStores", "free_port", "own_service", "own_stores", "own_workers", "wait_until_ready"]
+from auth_service.testing.processes import OwnService, own_stores, own_workers
 
 
 @contextmanager

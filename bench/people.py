@@ -20,7 +20,7 @@ from auth_service.models import new_id
 from auth_service.sessions.client import Client
 from auth_service.sessions.refresh_families import _key as family_key
 from auth_service.sessions.start import Proof, start_session
-from bench.own_service import OwnStores
+from auth_service.testing.processes import OwnStores
 
 PASSWORD = "a password of this benchmark"
 CLIENT = Client(ip="127.0.0.1", user_agent="bench", device_name=None, device_token=None)

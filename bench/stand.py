@@ -19,10 +19,11 @@ import asyncpg
 import httpx
 import psutil
 
+from auth_service.embedded.server import free_port
 from auth_service.seed import DEMO_USERS
+from auth_service.testing.processes import OwnStores, own_stores, own_workers, wait_until_ready
 from bench.cores import on_core
 from bench.load import Call
-from bench.own_service import OwnStores, free_port, own_stores, own_workers, wait_until_ready
 from bench.people import People
 from bench.rules import Rules, rules_of
 

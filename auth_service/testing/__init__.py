@@ -10,8 +10,9 @@ from uuid import UUID
 
 import httpx
 
+from auth_service.embedded.server import free_port
 from auth_service.seed import DEMO_USERS
-from auth_service.testing.processes import free_port, own_stores, own_workers
+from auth_service.testing.processes import own_stores, own_workers
 
 V1 = "/api/v1"
 # One address makes all calls of a test run, and nothing has to survive the machine.

@@ -1,7 +1,6 @@
 """Postgres, Redis and the shipped command as processes of their own, in a temporary folder; without a container."""
 
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ import httpx
 
 from auth_service.embedded.postgres import start_postgres
 from auth_service.embedded.redis import start_redis
+from auth_service.embedded.server import free_port
 
 START_SECONDS = 60
 STOP_SECONDS = 30
@@ -87,12 +87,6 @@ def own_workers(
         finally:
             service.kill()
             service.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until_ready(url: str, process: "subprocess.Popen[bytes] | None" = None, log: Path | None = None) -> None:

@@ -4,10 +4,10 @@ import asyncio
 import itertools
 from uuid import UUID
 
+from auth_service.embedded.server import free_port
 from bench.agreement import Allows, agree
 from bench.driver import WARM_ROUNDS, Measure, Options, Part, take_turns
 from bench.load import Call, Load, get, measure, post
-from bench.own_service import free_port
 from bench.peers import cerbos
 from bench.peers.install import LeftOut, cerbos_binary, python_with_peers
 from bench.rules import Rules

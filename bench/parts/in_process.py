@@ -3,9 +3,9 @@
 import json
 import subprocess
 
+from auth_service.testing.processes import own_stores
 from bench.cores import on_core
 from bench.driver import Options, Part
-from bench.own_service import own_stores
 from bench.peers.install import LeftOut, python_with_peers
 from bench.rules import rules_of
 from bench.stand import ROOT

@@ -15,10 +15,10 @@ from uuid import UUID
 import asyncpg
 import psutil
 
+from auth_service.testing.processes import OwnService, own_stores, own_workers
 from bench.agreement import Disagreement
 from bench.cores import on_core
 from bench.driver import Options, Part
-from bench.own_service import OwnService, own_stores, own_workers
 from bench.peers.install import LeftOut, python_with_peers
 from bench.people import People
 from bench.rules import rules_of

@@ -1,38 +1,25 @@
 """The fast path logs in as the ordinary route does, to the byte, whatever is sent."""
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import orjson
 import pytest
 
-from auth_service.core.http import fast_routes
 from tests.conftest import Fresh
 from tests.support.api import PASSWORD, V1, Account, Api, StoppedClock, error_of, unique
+from tests.support.fast_answers import ORDINARY, PLAIN, note_fast_answers
 from tests.support.hostile import ODD_TEXTS
 from tests.support.phone import enrol_phone
 
 LOGIN = f"{V1}/auth/login"
-# The ordinary route is asked by a cookie that nobody reads.
-ORDINARY = {"cookie": "theme=dark"}
-PLAIN = {"content-type": "application/json", "x-request-id": "of-a-comparison", "user-agent": "a phone"}
 
 
 @pytest.fixture
-def handled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def handled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The logins that the fast path has answered."""
-    answered: list[str] = []
-    answer = fast_routes._answered
-
-    async def noted(route: Any, asked: Any, scope: Any) -> Any:
-        if route.path == "/auth/login":
-            answered.append(asked[0].login)
-        return await answer(route, asked, scope)
-
-    monkeypatch.setattr(fast_routes, "_answered", noted)
-    return answered
+    return note_fast_answers(monkeypatch, "/auth/login", shown=lambda asked: asked[0].login)
 
 
 async def send(api: Api, body: bytes, **headers: str) -> httpx.Response:

@@ -1,7 +1,6 @@
 """The fast path refreshes as the ordinary route does, to the byte, whatever is sent."""
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -11,32 +10,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from pydantic import SecretStr
 
-from auth_service.core.http import fast_routes
 from tests.conftest import Fresh
 from tests.support.api import V1, Api, StoppedClock, Tokens, error_of, tokens_of
+from tests.support.fast_answers import ORDINARY, PLAIN, note_fast_answers
 from tests.support.forgery import claims_of
 from tests.support.hostile import ODD_TEXTS
 from tests.support.tcp_gate import gate_to
 
 REFRESH = f"{V1}/auth/refresh"
-# The ordinary route is asked by a cookie that nobody reads.
-ORDINARY = {"cookie": "theme=dark"}
-PLAIN = {"content-type": "application/json", "x-request-id": "of-a-comparison", "user-agent": "a phone"}
 
 
 @pytest.fixture
-def handled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def handled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The tokens that the fast path has answered."""
-    answered: list[str] = []
-    answer = fast_routes._answered
-
-    async def noted(route: Any, asked: Any, scope: Any) -> Any:
-        if route.path == "/auth/refresh":
-            answered.append(asked[0])
-        return await answer(route, asked, scope)
-
-    monkeypatch.setattr(fast_routes, "_answered", noted)
-    return answered
+    return note_fast_answers(monkeypatch, "/auth/refresh", shown=lambda asked: asked[0])
 
 
 async def send(api: Api, body: bytes, **headers: str) -> httpx.Response:

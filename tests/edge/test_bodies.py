@@ -10,12 +10,11 @@ import pytest
 from fastapi import FastAPI
 
 from auth_service.config import Settings
-from auth_service.core.http.edge import STREAM_PATHS
 from tests.support.api import PASSWORD, V1, Api, Tokens, error_of
 from tests.support.cookie_browser import Browser, logged_in, running_site
 from tests.support.hostile import NIL, document
 from tests.support.phone import enrol_phone
-from tests.support.route_table import ONCE, PATHS
+from tests.support.route_table import ONCE, PATHS, STREAMS
 
 JSON = {"Content-Type": "application/json"}
 # (headers, content): what HTTP libraries send where there is nothing to say.
@@ -52,7 +51,7 @@ def test_the_table_is_whole(app: FastAPI) -> None:
 @pytest.mark.parametrize(("method", "path"), NEEDS_NONE, ids=lambda part: part.replace(V1, ""))
 async def test_nothing_is_said_in_every_way(api: Api, root: Tokens, method: str, path: str) -> None:
     statuses = {}
-    if path in STREAM_PATHS:
+    if path in STREAMS:
         method = "HEAD"  # a GET goes on
     for name, (headers, content) in NOTHING.items():
         tokens = (await api.as_role("superuser"))[1] if path.removeprefix(V1) in ONCE else root

@@ -14,10 +14,10 @@ from fastapi.routing import iter_route_contexts
 from starlette.types import Message
 
 from auth_service.config import OWN_PATHS, ConfigError, load_settings
-from auth_service.core.http import fast_routes
 from tests.conftest import Fresh, Servers
 from tests.support.api import PASSWORD, V1, Api, unique
 from tests.support.check_cast import BATCH, CHECK, QUERIES, VERIFY, Cast, both, cast_of
+from tests.support.fast_answers import note_fast_answers
 from tests.support.hostile import HOSTILE_PATH_PARTS
 from tests.support.scrape import read, value
 
@@ -188,14 +188,7 @@ async def test_chk_1_checks_from_memory_are_those_of_the_ordinary_way(site: Api,
 
 
 async def test_fast_routes_answer_as_the_ordinary_ones(at_it: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    answered: list[str] = []
-    answer = fast_routes._answered
-
-    async def noted(route: Any, asked: Any, scope: Any) -> Any:
-        answered.append(route.path)
-        return await answer(route, asked, scope)
-
-    monkeypatch.setattr(fast_routes, "_answered", noted)
+    answered = note_fast_answers(monkeypatch)
     cast = at_it
     question = {"subject": {"type": "user", "id": cast.users[0]}, "action": {"name": "watch"}}
     question["resource"] = {"type": "films", "id": "1"}

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from auth_service.core.http.edge import STREAM_PATHS
 from tests.support.api import PASSWORD, V1, Account, Api, Tokens, unique
 
 ACTORS = ("anonymous", "viewer", "moderator", "content-manager", "admin", "superuser", "service")
@@ -109,7 +110,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("GET", f"{V1}/admin/webhooks/{{webhook_id}}/deliveries"): ADMINS.format(404),
 }
 # Answers that go on for as long as somebody listens: their HEAD says the same, and ends.
-STREAMS = {f"{V1}/changes"}
+STREAMS = STREAM_PATHS
 NOBODY = "01980000-0000-7000-8000-000000000000"
 PATHS = {
     "code": "films:read",

@@ -1,34 +1,22 @@
 """The fast path shows one's own account as the ordinary route does, to the byte, whoever asks."""
 
-from typing import Any
-
 import httpx
 import pytest
 from pydantic import SecretStr
 
-from auth_service.core.http import fast_routes
 from tests.conftest import Fresh
 from tests.support.api import V1, Api, error_of
+from tests.support.fast_answers import ORDINARY, note_fast_answers
 from tests.support.forgery import forged
 from tests.support.tcp_gate import gate_to
 
 ME = f"{V1}/users/me"
-# The ordinary route is asked by a cookie that nobody reads.
-ORDINARY = {"cookie": "theme=dark"}
 
 
 @pytest.fixture
 def handled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The tokens that the fast path has answered."""
-    answered: list[str] = []
-    answer = fast_routes._answered
-
-    async def noted(route: Any, asked: Any, scope: Any) -> Any:
-        answered.append(asked)
-        return await answer(route, asked, scope)
-
-    monkeypatch.setattr(fast_routes, "_answered", noted)
-    return answered
+    return note_fast_answers(monkeypatch)
 
 
 async def both(api: Api, method: str = "GET", **headers: str) -> httpx.Response:
