@@ -376,7 +376,7 @@ async def test_the_trail_is_read_by_pages_and_filters(fresh: Fresh) -> None:
 
 
 async def owner_of(api: Api) -> asyncpg.Connection:
-    return await asyncpg.connect(api.resources.settings.asyncpg_dsn)
+    return await asyncpg.connect(api.resources.settings.direct_address.dsn)
 
 
 @pytest.mark.long

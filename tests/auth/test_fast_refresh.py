@@ -8,14 +8,13 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
-from pydantic import SecretStr
 
 from tests.conftest import Fresh
 from tests.support.api import V1, Api, StoppedClock, Tokens, error_of, tokens_of
 from tests.support.fast_answers import ORDINARY, PLAIN, note_fast_answers
 from tests.support.forgery import claims_of
 from tests.support.hostile import ODD_TEXTS
-from tests.support.tcp_gate import gate_to
+from tests.support.tcp_gate import gated
 
 REFRESH = f"{V1}/auth/refresh"
 
@@ -182,8 +181,8 @@ async def test_edg_4_both_count_against_one_limit(fresh: Fresh, handled: list[st
 @pytest.mark.parametrize("store", ["database_url", "redis_url"])
 async def test_rel_10_a_store_that_is_down_is_a_503(fresh: Fresh, store: str, handled: list[str]) -> None:
     plain = await fresh.settings()
-    async with gate_to(getattr(plain, store).get_secret_value()) as gate:
-        api = await fresh.on(plain.model_copy(update={store: SecretStr(gate.url)}))
+    async with gated(plain, store) as (gate, behind):
+        api = await fresh.on(behind)
         quick, ordinary = await two_sessions(api)
         await gate.shut()
         answer = await same(api, body_of(quick.refresh), body_of(ordinary.refresh))

@@ -8,7 +8,7 @@ from tests.conftest import Fresh
 from tests.support.access import create_permission, create_role, grant, moment
 from tests.support.api import V1, Api, error_of
 from tests.support.cookie_browser import ACCESS, HOST, logged_in, running_site
-from tests.support.tcp_gate import gate_to
+from tests.support.tcp_gate import gated
 
 VERIFY = f"{V1}/auth/verify"
 REFUSED = (401, "not_authenticated")
@@ -138,8 +138,8 @@ async def test_a_mistake_in_the_proxy_is_no_yes(api: Api, query: str) -> None:
 
 async def test_chk_4_a_store_that_is_down_is_a_503_and_neither_yes_nor_no(fresh: Fresh) -> None:
     settings = await fresh.settings(database_timeout_seconds=1)
-    async with gate_to(settings.database_url.get_secret_value()) as postgres:
-        api = await fresh.on(settings.model_copy(update={"database_url": type(settings.database_url)(postgres.url)}))
+    async with gated(settings) as (postgres, behind):
+        api = await fresh.on(behind)
         _, tokens = await api.as_role()
         await postgres.shut()
         answer = await verify(api, tokens.bearer, "films:read")

@@ -481,7 +481,7 @@ async def test_a_wrong_part_of_the_databases_address_is_said(
 @pytest.mark.parametrize("arguments", LISTS, ids=" ".join)
 async def test_an_empty_database_wants_to_be_migrated(fresh: Fresh, arguments: tuple[str, ...]) -> None:
     settings = await fresh.settings()
-    connection = await asyncpg.connect(settings.asyncpg_dsn)
+    connection = await asyncpg.connect(settings.direct_address.dsn)
     try:
         await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     finally:

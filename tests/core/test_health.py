@@ -267,7 +267,7 @@ async def test_rel_9_aborted_calls_leave_nothing_behind(fresh: Fresh) -> None:
         for (account, _), answer in zip(callers * 5, answers, strict=True):
             assert answer.status_code == 200, answer.text
             assert answer.json()["id"] == str(account.id)
-    connection = await asyncpg.connect(settings.asyncpg_dsn)
+    connection = await asyncpg.connect(settings.direct_address.dsn)
     try:
         # Those who hung up may all have been too quick for a registration. This one hangs up when it is done.
         _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -94,7 +94,7 @@ async def test_rel_8_a_rolling_upgrade_and_the_way_back_fail_no_request(servers:
         drain_seconds=5,
     )
     await _migrate(tmp_path / "old", settings)
-    connection = await asyncpg.connect(settings.asyncpg_dsn)
+    connection = await asyncpg.connect(settings.direct_address.dsn)
     old = await connection.fetchval("SELECT version_num FROM alembic_version")
     assert old != NEWEST
     logins = await _fill(connection)

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
 import pytest
 from pydantic import SecretStr
 
@@ -21,7 +20,7 @@ from tests.support.api import PASSWORD, V1, Api, Tokens, tokens_of
 from tests.support.check_cast import CHECK
 from tests.support.command import Command
 from tests.support.scrape import read, value
-from tests.support.tcp_gate import gate_to
+from tests.support.tcp_gate import gate_to, gated
 
 PATIENCE_SECONDS = 30
 
@@ -210,8 +209,8 @@ async def test_a_connection_that_is_cut_costs_nobody_an_old_answer(pair: Pair) -
 async def test_a_change_waits_for_a_worker_that_hears_nothing_until_its_lease_ends(fresh: Fresh) -> None:
     settings = await fresh.settings(database_timeout_seconds=1)
     here = await fresh.on(settings)
-    async with gate_to(settings.asyncpg_dsn) as gate:
-        there = await fresh.on(settings.model_copy(update={"database_url": SecretStr(gate.url)}))
+    async with gated(settings) as (gate, behind):
+        there = await fresh.on(behind)
         pair = Pair(here, there)
         await pair.prepare()
         assert await pair.both() == ("granted", "granted")
@@ -224,8 +223,8 @@ async def test_a_change_waits_for_a_worker_that_hears_nothing_until_its_lease_en
 
 async def test_rel_3_without_postgres_hits_go_on_until_the_lease_ends(fresh: Fresh, found: list[str]) -> None:
     settings = await fresh.settings(database_timeout_seconds=1)
-    async with gate_to(settings.asyncpg_dsn) as gate:
-        api = await fresh.on(settings.model_copy(update={"database_url": SecretStr(gate.url)}))
+    async with gated(settings) as (gate, behind):
+        api = await fresh.on(behind)
         _, tokens = await api.as_role("viewer")
         usual = await says(api, tokens.bearer, "films:watch")
         await gate.shut()
@@ -241,8 +240,8 @@ async def test_rel_3_without_postgres_hits_go_on_until_the_lease_ends(fresh: Fre
 
 async def test_rel_3_a_grace_lets_them_go_on_while_nothing_can_change(fresh: Fresh, found: list[str]) -> None:
     settings = await fresh.settings(database_timeout_seconds=1, check_grace_seconds=60)
-    async with gate_to(settings.asyncpg_dsn) as gate:
-        api = await fresh.on(settings.model_copy(update={"database_url": SecretStr(gate.url)}))
+    async with gated(settings) as (gate, behind):
+        api = await fresh.on(behind)
         _, root = await api.as_role("superuser")
         user, tokens = await api.as_role("viewer")
         usual = await says(api, tokens.bearer, "films:watch")
@@ -341,8 +340,8 @@ async def test_what_is_kept_stays_within_its_bytes(fresh: Fresh) -> None:
 
 async def test_many_grants_at_once_are_told_as_one_change(pair: Pair) -> None:
     told: list[str] = []
-    settings, database = pair.here.resources.settings, pair.here.resources.hot
-    connection = await asyncpg.connect(settings.asyncpg_dsn)
+    database = pair.here.resources.hot
+    connection = await pair.here.resources.direct.connect()
     try:
         await connection.add_listener(CHANNEL, lambda *said: told.append(str(said[3])))
         rows = await database.fetch(

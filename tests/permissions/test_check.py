@@ -15,7 +15,7 @@ from auth_service.users.service import set_active
 from tests.conftest import Fresh
 from tests.support.access import create_permission, create_role, grant, moment
 from tests.support.api import V1, Account, Api, Tokens, error_of
-from tests.support.tcp_gate import gate_to
+from tests.support.tcp_gate import gated
 
 CHECK = f"{V1}/permissions/check"
 BATCH = f"{V1}/permissions/check/batch"
@@ -351,18 +351,16 @@ async def test_malformed_checks_are_422(api: Api, body: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("trouble", ["cut", "frozen"])
-@pytest.mark.parametrize("store", ["postgres", "redis"])
+@pytest.mark.parametrize("store", ["database_url", "redis_url"])
 async def test_chk_4_without_a_store_the_answer_is_503_and_never_yes_or_401(
     api: Api, fresh: Fresh, shared_settings: Settings, store: str, trouble: str
 ) -> None:
     account, tokens = await api.as_role("admin")
     service = await api.service_token(*await api.create_service(tokens))
-    urls = {"postgres": shared_settings.database_url, "redis": shared_settings.redis_url}
-    async with gate_to(urls[store].get_secret_value()) as gate:
-        name = "database_url" if store == "postgres" else "redis_url"
-        values = {"database_timeout_seconds": 0.6, "redis_timeout_ms": 300, name: type(urls[store])(gate.url)}
-        values["check_cache_bytes"] = 0  # what is kept in memory is answered without them: test_cache.py
-        shaky = await fresh.on(shared_settings.model_copy(update=values))
+    async with gated(shared_settings, store) as (gate, behind):
+        # What is kept in memory is answered without them: test_cache.py
+        values = {"database_timeout_seconds": 0.6, "redis_timeout_ms": 300, "check_cache_bytes": 0}
+        shaky = await fresh.on(behind.model_copy(update=values))
         of_user = {"permission": "films:read", "user_id": str(account.id)}
         in_authzen = {
             "subject": {"type": "user", "id": str(account.id)},

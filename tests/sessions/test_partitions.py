@@ -46,7 +46,7 @@ async def resources_of(settings: Settings, clock: Clock = utc_now) -> AsyncItera
 
 @asynccontextmanager
 async def connected(settings: Settings) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(settings.asyncpg_dsn)
+    connection = await asyncpg.connect(settings.direct_address.dsn)
     try:
         yield connection
     finally:

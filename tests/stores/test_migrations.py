@@ -95,13 +95,13 @@ async def _schema(url: str) -> dict[str, list[str]]:
 
 async def test_up_down_and_up_again(fresh: Fresh) -> None:
     settings = await fresh.settings()
-    first = await _schema(settings.asyncpg_dsn)
+    first = await _schema(settings.direct_address.dsn)
     assert len(first["columns"]) > 60
     await _move(settings, "base")
-    left = await _schema(settings.asyncpg_dsn)
+    left = await _schema(settings.direct_address.dsn)
     assert [line for name in left for line in left[name] if "alembic_version" not in line] == []
     await _move(settings, "head")
-    assert await _schema(settings.asyncpg_dsn) == first
+    assert await _schema(settings.direct_address.dsn) == first
 
 
 async def test_down_with_users_and_roles_of_the_cinema_own(fresh: Fresh) -> None:
@@ -114,7 +114,7 @@ async def test_down_with_users_and_roles_of_the_cinema_own(fresh: Fresh) -> None
     assert created.status_code == 201
     await _move(settings, "0001")
     await _move(settings, "head")
-    async with _connected(settings.asyncpg_dsn) as connection:
+    async with _connected(settings.direct_address.dsn) as connection:
         assert await connection.fetchval("SELECT login FROM users WHERE id = $1", account.id) == account.login
         assert await connection.fetchval("SELECT title FROM roles WHERE name = 'projectionist'") == "Projectionist"
         assert await connection.fetchval("SELECT count(*) FROM roles") == len(ROLES) + 1
@@ -156,7 +156,7 @@ async def test_rel_8_0005_holds_no_lock_for_as_long_as_there_are_sessions(fresh:
     """Counted and not timed: not one row of the old sessions is written again."""
     settings = await fresh.settings()
     await _move(settings, "0004")
-    async with _connected(settings.asyncpg_dsn) as connection:
+    async with _connected(settings.direct_address.dsn) as connection:
         await connection.execute(
             "INSERT INTO users (id, login, login_key, email, email_key, password_hash)"
             " VALUES (gen_random_uuid(), 'old', 'old', 'old@example.com', 'old@example.com', '')"
@@ -168,7 +168,7 @@ async def test_rel_8_0005_holds_no_lock_for_as_long_as_there_are_sessions(fresh:
         question = "SELECT array_agg(xmin::text ORDER BY id) FROM sessions"
         before = await connection.fetchval(question)
     await _move(settings, "head")
-    async with _connected(settings.asyncpg_dsn) as connection:
+    async with _connected(settings.direct_address.dsn) as connection:
         assert len(before) == 100
         assert await connection.fetchval(question) == before
         assert await connection.fetchval("SELECT count(*) FROM sessions WHERE authenticated_at < created_at") == 100
@@ -198,7 +198,7 @@ async def test_models_and_migrations_are_equal(fresh: Fresh) -> None:
 
 async def test_models_alone_make_the_same_schema(fresh: Fresh, empty: str) -> None:
     """What autogenerate does not compare as well: checks, computed columns, partial and descending indexes."""
-    migrated = await _schema((await fresh.settings()).asyncpg_dsn)
+    migrated = await _schema((await fresh.settings()).direct_address.dsn)
     engine = create_async_engine(empty.replace("://", "+asyncpg://"))
     try:
         async with engine.begin() as connection:
@@ -231,7 +231,7 @@ async def test_migrates_at_once_are_safe(empty: str) -> None:
 
 async def test_login_history_is_partitioned_by_month(fresh: Fresh) -> None:
     settings = await fresh.settings()
-    async with _connected(settings.asyncpg_dsn) as connection:
+    async with _connected(settings.direct_address.dsn) as connection:
         strategy = await connection.fetchrow(
             "SELECT partstrat::text, partdefid::regclass::text AS default, pg_get_partkeydef(partrelid) AS key"
             " FROM pg_partitioned_table WHERE partrelid = 'login_history'::regclass"
@@ -252,7 +252,7 @@ async def test_login_history_is_partitioned_by_month(fresh: Fresh) -> None:
 
 async def test_the_seed_is_whole(fresh: Fresh) -> None:
     settings = await fresh.settings()
-    async with _connected(settings.asyncpg_dsn) as connection:
+    async with _connected(settings.direct_address.dsn) as connection:
         roles = {row["name"]: row["built_in"] for row in await connection.fetch("SELECT name, built_in FROM roles")}
         codes = {row["code"] for row in await connection.fetch("SELECT code FROM permissions")}
         patterns = {row["pattern"] for row in await connection.fetch("SELECT pattern FROM role_permissions")}

@@ -53,7 +53,9 @@ async def _upgrade_elsewhere(config: Config, settings: Settings) -> None:
 @asynccontextmanager
 async def _reading_users(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
     """A report that somebody runs: its transaction holds ACCESS SHARE, before which ALTER TABLE has to wait."""
-    connection = await asyncpg.connect(settings.asyncpg_dsn, server_settings={"application_name": "a long report"})
+    connection = await asyncpg.connect(
+        settings.direct_address.dsn, server_settings={"application_name": "a long report"}
+    )
     try:
         await connection.execute("BEGIN; SELECT count(*) FROM users")
         yield connection
@@ -102,7 +104,7 @@ async def test_rel_8_a_blocking_reader_makes_the_migration_retry_and_not_the_tra
 
 
 async def _fetch(settings: Settings, question: str) -> object:
-    connection = await asyncpg.connect(settings.asyncpg_dsn)
+    connection = await asyncpg.connect(settings.direct_address.dsn)
     try:
         return await connection.fetchval(question)
     finally:
@@ -159,7 +161,7 @@ async def test_rel_8_many_rows_are_changed_in_many_transactions(
     api = await fresh.api()
     settings = api.resources.settings
     owner, _ = await api.as_role()
-    connection = await asyncpg.connect(settings.asyncpg_dsn)
+    connection = await asyncpg.connect(settings.direct_address.dsn)
     await connection.execute(
         "INSERT INTO sessions (id, user_id, expires_at)"
         " SELECT gen_random_uuid(), $1, now() + interval '1 day' FROM generate_series(1, 95)",

@@ -22,7 +22,7 @@ from tests.support.api import V1, Api, Tokens, error_of
 from tests.support.postgres_pair import Server
 from tests.support.redis_topologies import _DATA, PASSWORD, Node, Topology, _ports
 from tests.support.service_process import free_port
-from tests.support.tcp_gate import gate_to
+from tests.support.tcp_gate import gate_to, gated
 
 UNAVAILABLE, BUSY = (503, "temporarily_unavailable"), (503, "busy")
 CHECK = f"{V1}/permissions/check"
@@ -163,8 +163,8 @@ async def test_rel_3_behind_a_frozen_postgres_nobody_is_busy(fresh: Fresh) -> No
     settings = await fresh.settings(
         database_pool_size=2, pool_queue=100, database_timeout_seconds=0.5, check_cache_bytes=0
     )
-    async with gate_to(settings.asyncpg_dsn) as gate:
-        api = await fresh.on(settings.model_copy(update={"database_url": SecretStr(gate.url)}))
+    async with gated(settings) as (gate, behind):
+        api = await fresh.on(behind)
         _, tokens = await api.as_role()
         assert await flood(api, tokens, 10) == {(200, ""): 10}
         gate.freeze()

@@ -71,7 +71,7 @@ async def patterns_of(api: Api, caller: Tokens, user_id: UUID) -> set[str]:
 @asynccontextmanager
 async def access_rules_locked(settings: Settings) -> AsyncIterator[None]:
     """Another transaction is at work: all changes of access queue behind it, and then run in their order."""
-    connection = await asyncpg.connect(settings.asyncpg_dsn)
+    connection = await asyncpg.connect(settings.direct_address.dsn)
     try:
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock($1)", Advisory.ACCESS_RULES)

@@ -359,7 +359,7 @@ def _replaced(value: Any, path: tuple[str | int, ...], new: Any) -> Any:
 
 async def stored(resources: Resources) -> dict[str, tuple[int, str]]:
     """Of each table the number of rows and a hash of all that is in them."""
-    connection = await asyncpg.connect(resources.settings.asyncpg_dsn)
+    connection = await asyncpg.connect(resources.settings.direct_address.dsn)
     try:
         # A partition is in the table that it is a part of.
         tables = await connection.fetch(

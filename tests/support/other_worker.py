@@ -13,7 +13,7 @@ from tests.support.api import Api
 @asynccontextmanager
 async def unfinished(api: Api, statement: str, *args: Any) -> AsyncIterator[asyncpg.Connection]:
     """Another worker's transaction that has done this much, and commits when the block ends."""
-    connection = await asyncpg.connect(api.resources.settings.asyncpg_dsn)
+    connection = await asyncpg.connect(api.resources.settings.direct_address.dsn)
     try:
         async with connection.transaction():
             await connection.execute(statement, *args)

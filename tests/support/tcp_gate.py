@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
+from pydantic import SecretStr
+
+from auth_service.config import Settings
 
 
 class Gate:
@@ -88,3 +91,39 @@ async def gate_to(url: str) -> AsyncIterator[Gate]:
         yield gate
     finally:
         await gate.shut()
+
+
+class Gates:
+    """One on each way to the same store; they do the same."""
+
+    def __init__(self, *gates: Gate) -> None:
+        self._gates = gates
+
+    async def open(self) -> None:
+        for gate in self._gates:
+            await gate.open()
+
+    async def shut(self) -> None:
+        for gate in self._gates:
+            await gate.shut()
+
+    def freeze(self) -> None:
+        for gate in self._gates:
+            gate.freeze()
+
+
+@asynccontextmanager
+async def gated(settings: Settings, store: str = "database_url") -> AsyncIterator[tuple[Gates, Settings]]:
+    """The store that the setting `store` names behind gates, and the settings that lead there.
+
+    With a pooler there are two ways to Postgres: what cuts one alone is an outage of the pooler.
+    """
+    names = [store]
+    if store == "database_url" and settings.database_direct_url is not None:
+        names.append("database_direct_url")
+    async with AsyncExitStack() as stack:
+        gates = {
+            name: await stack.enter_async_context(gate_to(getattr(settings, name).get_secret_value())) for name in names
+        }
+        changed = {name: SecretStr(gate.url) for name, gate in gates.items()}
+        yield Gates(*gates.values()), settings.model_copy(update=changed)

@@ -132,7 +132,7 @@ async def check(api: Api, service: ServiceProcess, done: Round) -> None:
 @asynccontextmanager
 async def held_up(settings: Settings, account: Account) -> AsyncIterator[asyncpg.Connection]:
     """As long as this is open, whoever changes the account waits; a job that only refers to it does not."""
-    connection = await asyncpg.connect(settings.asyncpg_dsn)
+    connection = await asyncpg.connect(settings.direct_address.dsn)
     try:
         async with connection.transaction():
             await connection.execute("SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE", account.id)

@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 60
 @asynccontextmanager
 async def held_up(settings: Settings) -> AsyncIterator[None]:
     """Whoever reads a user waits as long as this is open."""
-    connection = await asyncpg.connect(settings.asyncpg_dsn)
+    connection = await asyncpg.connect(settings.direct_address.dsn)
     try:
         async with connection.transaction():
             await connection.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
@@ -36,7 +36,7 @@ async def held_up(settings: Settings) -> AsyncIterator[None]:
 
 async def waiting(settings: Settings) -> None:
     """Returns when somebody stands before that lock."""
-    connection = await asyncpg.connect(settings.asyncpg_dsn)
+    connection = await asyncpg.connect(settings.direct_address.dsn)
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             question = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1"
@@ -48,7 +48,7 @@ async def waiting(settings: Settings) -> None:
 
 
 async def left_in_postgres(settings: Settings) -> int:
-    connection = await asyncpg.connect(settings.asyncpg_dsn)
+    connection = await asyncpg.connect(settings.direct_address.dsn)
     try:
         return await connection.fetchval(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name <> ''"

@@ -16,7 +16,7 @@ from tests.support.api import PASSWORD, V1, Api, Tokens, unique
 from tests.support.hostile import SAMPLES, Operation, operations
 from tests.support.secrecy import in_postgres
 from tests.support.service_process import ServiceProcess
-from tests.support.tcp_gate import gate_to
+from tests.support.tcp_gate import gated
 
 OPERATIONS = [operation for operation in operations() if operation.fields]
 # They change what people see, and take any text.
@@ -160,16 +160,10 @@ async def test_edg_6_no_free_text_is_in_a_log(fresh: Fresh) -> None:
     settings = await fresh.settings(database_timeout_seconds=1, redis_timeout_ms=300)
     api = await fresh.on(settings)
     async with (
-        gate_to(settings.database_url.get_secret_value()) as postgres,
-        gate_to(settings.redis_url.get_secret_value()) as redis,
+        gated(settings) as (postgres, without_postgres),
+        gated(without_postgres, "redis_url") as (redis, behind),
     ):
-        gated = settings.model_copy(
-            update={
-                "database_url": type(settings.database_url)(postgres.url),
-                "redis_url": type(settings.redis_url)(redis.url),
-            }
-        )
-        service = await fresh.service(gated, LOG_LEVEL="DEBUG")
+        service = await fresh.service(behind, LOG_LEVEL="DEBUG")
         s = await scene(api, service)
         await s.send_all("well", "again")
         search = {"search": s.scribe.text()}
@@ -190,7 +184,7 @@ async def test_edg_6_no_free_text_is_in_a_log(fresh: Fresh) -> None:
     assert log.count('"event": "request"') > 2 * len(OPERATIONS) + 2 * len(WHEN_AWAY)
     assert len(s.scribe.words) > 150
     # Where they belong they are: a reason in the audit trail.
-    tables = await in_postgres(settings.asyncpg_dsn)
+    tables = await in_postgres(settings.direct_address.dsn)
     assert "canary of" in tables["table audit_log"]
     assert "canary of" in tables["table roles"]
     hits = {line for word in s.scribe.words for line in log.splitlines() if word in line}

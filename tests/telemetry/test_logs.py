@@ -110,7 +110,7 @@ async def test_aud_2_no_secret_in_logs_postgres_or_redis(fresh: Fresh) -> None:
     secrets["SECRET_KEY"] = TEST_SECRET
     secrets["database password"] = settings.asyncpg_dsn.partition("//")[2].partition("@")[0].partition(":")[2]
 
-    places = {"log": service.log()} | await in_postgres(settings.asyncpg_dsn)
+    places = {"log": service.log()} | await in_postgres(settings.direct_address.dsn)
     places |= await in_redis(settings.redis_url.get_secret_value())
     assert "agent-of-the-canary-test" in places["table sessions"]  # the search finds what is there
     assert login in places["table users"]

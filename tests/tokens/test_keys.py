@@ -282,7 +282,7 @@ async def test_wrong_secret_key_is_said_and_lets_nobody_in(fresh: Fresh) -> None
     with pytest.raises(CannotOpen, match="SECRET_KEY_PREVIOUS"):
         await fresh.on(wrong)
     assert (await right.me(tokens)).status_code == 200
-    connection = await asyncpg.connect(settings.asyncpg_dsn)
+    connection = await asyncpg.connect(settings.direct_address.dsn)
     try:
         assert await connection.fetchval("SELECT count(*) FROM signing_keys") == 1
     finally:

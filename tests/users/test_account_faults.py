@@ -9,7 +9,6 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
-from pydantic import SecretStr
 
 from auth_service.config import Settings
 from tests.conftest import Fresh
@@ -18,7 +17,7 @@ from tests.support.cookie_browser import Browser
 from tests.support.mailbox import newest
 from tests.support.phone import shown_at
 from tests.support.redis_topologies import flush
-from tests.support.tcp_gate import Gate, gate_to
+from tests.support.tcp_gate import Gates, gated
 from tests.support.viewer import Watch, enrol
 
 pytestmark = pytest.mark.long
@@ -138,7 +137,7 @@ class Cast:
 
 async def contents(settings: Settings) -> dict[str, list[str]]:
     """Every row of every table that an act may change."""
-    connection = await asyncpg.connect(settings.asyncpg_dsn)
+    connection = await asyncpg.connect(settings.direct_address.dsn)
     try:
         tables = await connection.fetch(
             "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition"  # noqa: S608
@@ -157,7 +156,7 @@ class Stage:
     """One app behind a gate to each store, and what is to be done on it."""
 
     settings: Settings
-    gates: dict[str, Gate]
+    gates: dict[str, Gates]
     api: Api
     acts: list[Act]
 
@@ -166,12 +165,11 @@ class Stage:
 async def staged(fresh: Fresh) -> AsyncIterator[Stage]:
     settings = await fresh.settings(session_limit=1000, database_timeout_seconds=1, redis_timeout_ms=300)
     async with (
-        gate_to(settings.database_url.get_secret_value()) as postgres,
-        gate_to(settings.redis_url.get_secret_value()) as redis,
+        gated(settings) as (postgres, without_postgres),
+        gated(without_postgres, "redis_url") as (redis, behind),
     ):
-        gated = {"database_url": SecretStr(postgres.url), "redis_url": SecretStr(redis.url)}
         watch = Watch()
-        api = await fresh.on(settings.model_copy(update=gated), watch)
+        api = await fresh.on(behind, watch)
         acts = await Cast(api, watch).acts()
         yield Stage(settings, {"postgres": postgres, "redis": redis}, api, acts)
 

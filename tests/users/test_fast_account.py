@@ -2,13 +2,12 @@
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
 from tests.conftest import Fresh
 from tests.support.api import V1, Api, error_of
 from tests.support.fast_answers import ORDINARY, note_fast_answers
 from tests.support.forgery import forged
-from tests.support.tcp_gate import gate_to
+from tests.support.tcp_gate import gated
 
 ME = f"{V1}/users/me"
 
@@ -74,8 +73,8 @@ async def test_an_account_that_is_gone(fresh: Fresh) -> None:
 @pytest.mark.parametrize("store", ["database_url", "redis_url"])
 async def test_rel_10_a_store_that_is_down_is_a_503(fresh: Fresh, store: str) -> None:
     settings = await fresh.settings(check_cache_bytes=0)
-    async with gate_to(getattr(settings, store).get_secret_value()) as gate:
-        api = await fresh.on(settings.model_copy(update={store: SecretStr(gate.url)}))
+    async with gated(settings, store) as (gate, behind):
+        api = await fresh.on(behind)
         _, tokens = await api.as_role()
         await gate.shut()
         answer = await both(api, authorization=tokens.bearer["Authorization"])

@@ -170,7 +170,7 @@ async def test_a_look_is_free_again_with_its_login(api: Api) -> None:
 
 async def _insert(settings: Settings, *logins: str) -> list[Account]:
     """As the version before wrote them: it knows nothing of looks."""
-    connection = await asyncpg.connect(settings.asyncpg_dsn)
+    connection = await asyncpg.connect(settings.direct_address.dsn)
     try:
         rows = [
             await connection.fetchrow(
@@ -188,7 +188,7 @@ async def _insert(settings: Settings, *logins: str) -> list[Account]:
 
 
 async def _looks(settings: Settings) -> dict[str, tuple[str | None, bool]]:
-    connection = await asyncpg.connect(settings.asyncpg_dsn)
+    connection = await asyncpg.connect(settings.direct_address.dsn)
     try:
         rows = await connection.fetch("SELECT login, look, claimed FROM users LEFT JOIN login_looks ON user_id = id")
     finally:
@@ -235,7 +235,7 @@ async def test_rel_8_what_the_version_before_writes_meanwhile_counts_too(fresh: 
     assert (await _looks(settings))["scope"] == ("scope", False)
     assert error_of(await register(api, "ѕсоре")) == TAKEN
 
-    connection = await asyncpg.connect(settings.asyncpg_dsn)
+    connection = await asyncpg.connect(settings.direct_address.dsn)
     await connection.execute("UPDATE users SET login = 'рарег', login_key = 'рарег' WHERE id = $1", renamed.id)
     await connection.execute("UPDATE users SET login = 'xero', login_key = 'xero' WHERE login = 'paper'")
     await connection.close()
