@@ -20,7 +20,7 @@ from auth_service.main import create_app
 from tests.conftest import Fresh, Servers, running_app, test_settings
 from tests.support.api import PASSWORD, V1, error_of, unique
 from tests.support.service_process import environment_of, free_port
-from tests.support.tcp_gate import gate_to
+from tests.support.tcp_gate import gate_to, gated
 
 PATIENCE_SECONDS = 60
 
@@ -65,28 +65,24 @@ async def test_all_is_well(fresh: Fresh) -> None:
 
 async def test_rel_10_redis_goes_and_comes_back(fresh: Fresh) -> None:
     """Named while it is away, of no concern to those who only ask whether we live, and found again."""
-    settings = await fresh.settings()
-    async with gate_to(settings.redis_url.get_secret_value()) as gate:
-        behind = test_settings(
-            database_url=settings.asyncpg_dsn, redis_url=gate.url, redis_timeout_ms=500, check_cache_bytes=0
-        )
-        async with running_app(behind) as api:
-            _, tokens = await api.as_role()
+    settings = await fresh.settings(redis_timeout_ms=500, check_cache_bytes=0)
+    async with gated(settings, "redis_url") as (gate, behind), running_app(behind) as api:
+        _, tokens = await api.as_role()
+        assert (await api.me(tokens)).status_code == 200
+        for fail in (gate.shut, gate.freeze):
+            if fail is gate.shut:
+                await gate.shut()
+            else:
+                gate.freeze()
+            assert _sick(await api.http.get("/health/ready")) == {"redis"}
+            assert (await api.http.get("/health/live")).status_code == 200
+            assert (await api.http.get("/.well-known/jwks.json")).status_code == 200
+            unknown = await api.me(tokens)
+            assert error_of(unknown) == (503, "temporarily_unavailable")  # unknown is not no
+            assert unknown.headers["retry-after"] == "1"
+            await gate.open()
+            await _until(api.http, "/health/ready")
             assert (await api.me(tokens)).status_code == 200
-            for fail in (gate.shut, gate.freeze):
-                if fail is gate.shut:
-                    await gate.shut()
-                else:
-                    gate.freeze()
-                assert _sick(await api.http.get("/health/ready")) == {"redis"}
-                assert (await api.http.get("/health/live")).status_code == 200
-                assert (await api.http.get("/.well-known/jwks.json")).status_code == 200
-                unknown = await api.me(tokens)
-                assert error_of(unknown) == (503, "temporarily_unavailable")  # unknown is not no
-                assert unknown.headers["retry-after"] == "1"
-                await gate.open()
-                await _until(api.http, "/health/ready")
-                assert (await api.me(tokens)).status_code == 200
 
 
 async def test_rel_10_postgres_is_away(servers: Servers) -> None:

@@ -63,7 +63,7 @@ async def test_a_command_that_could_not_listen_to_its_end_waits(fresh: Fresh, mo
     settings = await fresh.settings()
     one = await fresh.on(settings)
     _, root = await one.as_role("superuser")
-    async with sitting_out(one.resources.primary, settings):
+    async with sitting_out(one.resources.direct, settings):
         cut = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'"
         assert await one.resources.hot.fetchval(cut)
         await create_permission(one, root)
