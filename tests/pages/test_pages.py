@@ -4,12 +4,12 @@ import re
 from string import Formatter
 
 import pytest
+from auth_service.pages.texts import LANGUAGES, TEXTS
 
 from auth_service import __version__
 from auth_service.config import Environment, Settings
 from auth_service.core.accept import by_preference
 from auth_service.pages.docs_router import FILES
-from auth_service.pages.texts import LANGUAGES, TEXTS
 from tests.conftest import Fresh
 from tests.support.api import Api, error_of
 

@@ -7,13 +7,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from auth_service.pages.texts import TEXTS
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-from auth_service.pages.texts import TEXTS
 from tests.conftest import Fresh
 from tests.support import browser_walk
 from tests.support.api import PASSWORD, V1, Account, Api, error_of

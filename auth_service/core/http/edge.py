@@ -18,6 +18,7 @@ from auth_service.core.http.authzen_rules import is_authzen, kept_request_id, lo
 from auth_service.core.http.call import Call, begin_call, end_call
 from auth_service.core.http.client_address import client_address
 from auth_service.core.http.oauth_paths import OAUTH_PATHS
+from auth_service.core.http.page_paths import is_form_page
 from auth_service.core.http.strict_json import NotStrictJson, check_strict_json
 from auth_service.core.telemetry.log import loggable_path
 from auth_service.core.telemetry.metrics import Metrics
@@ -29,6 +30,7 @@ BODY_LIMITS = {
     "/api/v1/auth/": 16 * 1024,
     "/api/v1/permissions/check/batch": 256 * 1024,  # a thousand checks
     "/access/v1/evaluations": 256 * 1024,
+    "/account": 16 * 1024,
 }
 HEADER_LIMIT = 16 * 1024
 PATHS_BY_ADDRESS = frozenset({"/metrics", "/health/live", "/health/ready"})  # what machines ask of one replica
@@ -50,7 +52,7 @@ QUIET_PATHS = frozenset(
         "auth/register",
         "auth/token",
     )
-)
+) | {"/account/sign-in", "/account/sign-in/code", "/account/register", "/forgot-password"}
 TELLING = frozenset({403, 404, 409})  # refusals that may say that a try before, whose answer was lost, has worked
 _TRACEPARENT = re.compile(
     r"(?P<version>[0-9a-f]{2})-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?P<more>-.*)?"
@@ -94,6 +96,11 @@ class NoAuthZenRequest(UnsupportedMediaType):
     """400 by its certification scenario, section "Invalid content type"."""
 
     status = 400
+
+
+class NoForm(UnsupportedMediaType):
+    detail = "Pages take what their forms send: application/x-www-form-urlencoded."
+    headers = {"Accept": "application/x-www-form-urlencoded"}
 
 
 class UnsupportedCharset(UnsupportedMediaType):
@@ -305,14 +312,13 @@ async def _checked_body(path: str, headers: dict[bytes, bytes], receive: Receive
 def _media_type(path: str, headers: dict[bytes, bytes]) -> bytes:
     """Of a body that can be read; raises UnsupportedMediaType for all others."""
     given = headers.get(b"content-type", b"")
-    if given == b"application/json" and b"content-encoding" not in headers:
+    if given == b"application/json" and b"content-encoding" not in headers and not is_form_page(path):
         return given  # as nearly everybody writes it
     if headers.get(b"content-encoding", b"").strip().lower() not in {b"", b"identity"}:
         raise UnsupportedCoding
     media_type, *parameters = given.lower().split(b";")
     media_type = media_type.strip()
-    by_form = path in OAUTH_PATHS
-    if media_type != b"application/json" and not (by_form and media_type == FORM):
+    if media_type not in _taken(path):
         raise _wrong_type(path)
     for parameter in parameters:
         name, _, value = parameter.partition(b"=")
@@ -321,9 +327,17 @@ def _media_type(path: str, headers: dict[bytes, bytes]) -> bytes:
     return media_type
 
 
+def _taken(path: str) -> tuple[bytes, ...]:
+    if is_form_page(path):
+        return (FORM,)
+    return (b"application/json", FORM) if path in OAUTH_PATHS else (b"application/json",)
+
+
 def _wrong_type(path: str) -> UnsupportedMediaType:
     if is_authzen(path):
         return NoAuthZenRequest()
+    if is_form_page(path):
+        return NoForm()
     return NoOAuthRequest() if path in OAUTH_PATHS else UnsupportedMediaType()
 
 
@@ -375,9 +389,15 @@ def _without_body(send: Send) -> Send:
 
 def _add_headers(message: Message, request_id: str, production: bool) -> None:
     headers = list(message.get("headers", []))
-    headers += ANSWER_HEADERS
+    given = {name for name, _ in headers}
+    # Pages with forms say another Referrer-Policy: with this one their Origin would be null.
+    headers += (
+        ANSWER_HEADERS
+        if b"referrer-policy" not in given
+        else [header for header in ANSWER_HEADERS if header[0] not in given]
+    )
     headers.append((b"x-request-id", request_id.encode("latin-1")))
-    if not any(name == b"cache-control" for name, _ in headers):
+    if b"cache-control" not in given:
         headers.append(NO_STORE)
     if production:
         headers.append(HSTS)
