@@ -31,6 +31,9 @@ if (document.querySelector("input[name=token]")) {
   takeToken();
 }
 
+// On a phone the sections are a row that scrolls.
+document.querySelector(".sections [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 // A look at what was typed.
 const words = document.body.dataset;
 for (const field of document.querySelectorAll("input[type=password]")) {
