@@ -295,7 +295,7 @@ async def test_a_forgotten_password_is_replaced_there(below: Below, driver: Chro
     await site.type("#login", account.login)
     await site.type("#password", NEW_PASSWORD)
     await site.press()
-    await site.says("Your account")
+    await site.find(".sections")
     assert site.path == "/account"
     assert {address for address in site.asked() if not address.startswith(f"{below.base}/")} == set()
     assert site.complaints() == []

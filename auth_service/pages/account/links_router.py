@@ -30,13 +30,18 @@ async def confirm_email_page(request: Request, guest: Guest) -> Response:
 
 @router.post("/confirm-email")
 async def confirm_email(request: Request, guest: Guest, resources: Res) -> Response:
-    """Shows the outcome itself: it is about an address, which no cookie should carry, and says the same if repeated."""
     form = await _with_token(request)
     with form:
         take(request, "login")
         confirmation = await email.confirm(resources, form.read(ConfirmEmailBody).token)
-        return screen(request, "account/email_confirmed.html", guest, confirmation=confirmation)
+        return go(request, f"/account/confirmed{'?waiting=true' if confirmation.waiting_for else ''}")
     return screen(request, "account/confirm_email.html", guest, form)
+
+
+@router.get("/account/confirmed")
+async def confirmed_page(request: Request, guest: Guest, waiting: bool = False) -> Response:
+    """`waiting`: a change of address, whose other end has yet to confirm."""
+    return screen(request, "account/email_confirmed.html", guest, waiting=waiting)
 
 
 @router.get("/forgot-password")

@@ -9,27 +9,26 @@ if (zone) document.cookie = `auth_timezone=${zone}; Path=/; Max-Age=31536000; Sa
 
 // The token of a mailed link is behind the #, which no server sees; from here it goes into the form alone.
 function takeToken() {
-  const place = document.querySelector("[data-token]");
   const found = location.hash.startsWith("#token=") ? location.hash.slice("#token=".length) : "";
-  if (!found) return keepToken(document.querySelector("input[name=token]")?.value);
-  // Out of the address bar and of the history, so that no copied address and no later user of this browser has it.
-  history.replaceState(null, "", location.pathname + location.search);
-  if (!place) return;
-  place.querySelector("input").value = found;
-  place.hidden = true;
-  keepToken(found);
+  const field = document.querySelector("[data-token] input");
+  if (found && !field) {
+    // A second link, opened in a tab that shows what became of the first.
+    location.replace(`${location.pathname}?again=${Date.now()}${location.hash}`);
+    return;
+  }
+  if (found) {
+    // Out of the address bar and of the history, so that no copied address and no later user of this browser has it.
+    history.replaceState(null, "", location.pathname);
+    field.value = found;
+    field.closest("[data-token]").hidden = true;
+  }
+  // Another language is another page, which needs it too.
+  const token = document.querySelector("input[name=token]")?.value;
+  if (token) for (const link of document.querySelectorAll("[data-language]")) link.hash = `token=${token}`;
 }
 
-// Another language is another page, which needs it too.
-function keepToken(token) {
-  if (!token) return;
-  for (const link of document.querySelectorAll("[data-language]")) link.hash = `token=${token}`;
-}
-
-if (document.querySelector("input[name=token]")) {
-  addEventListener("hashchange", takeToken); // a second link, opened in the same tab
-  takeToken();
-}
+addEventListener("hashchange", takeToken);
+takeToken();
 
 // On a phone the sections are a row that scrolls.
 document.querySelector(".sections [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
