@@ -17,8 +17,8 @@ from auth_service.core.errors import AppError, BadRequest, Unavailable, is_store
 from auth_service.core.http.authzen_rules import is_authzen, kept_request_id, loggable_request_id
 from auth_service.core.http.call import Call, begin_call, end_call
 from auth_service.core.http.client_address import client_address
+from auth_service.core.http.media_types import media_type_of
 from auth_service.core.http.oauth_paths import OAUTH_PATHS
-from auth_service.core.http.page_paths import is_form_page
 from auth_service.core.http.strict_json import NotStrictJson, check_strict_json
 from auth_service.core.telemetry.log import loggable_path
 from auth_service.core.telemetry.metrics import Metrics
@@ -34,7 +34,6 @@ BODY_LIMITS = {
 }
 HEADER_LIMIT = 16 * 1024
 PATHS_BY_ADDRESS = frozenset({"/metrics", "/health/live", "/health/ready"})  # what machines ask of one replica
-FORM = b"application/x-www-form-urlencoded"
 STREAM_PATHS = frozenset({"/api/v1/changes"})  # answers that go on: what they take is how long they lasted
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # They change nothing that a decision rests on, and so wait for no other worker. Where one ends something all the same,
@@ -78,38 +77,6 @@ class BodyTooLarge(AppError):
 
 class HeadersTooLarge(AppError):
     status, code, detail = 431, "headers_too_large", "The address and the headers are larger than 16 KiB."
-
-
-class UnsupportedMediaType(AppError):
-    """RFC 9110 section 15.5.16: the answer's headers say what would have been taken."""
-
-    status, code, detail = 415, "unsupported_media_type", "Send the body as application/json, with this Content-Type."
-    headers = {"Accept": "application/json"}
-
-
-class NoOAuthRequest(UnsupportedMediaType):
-    detail = "Send the body as application/x-www-form-urlencoded or application/json, with this Content-Type."
-    headers = {"Accept": "application/x-www-form-urlencoded, application/json"}
-
-
-class NoAuthZenRequest(UnsupportedMediaType):
-    """400 by its certification scenario, section "Invalid content type"."""
-
-    status = 400
-
-
-class NoForm(UnsupportedMediaType):
-    detail = "Pages take what their forms send: application/x-www-form-urlencoded."
-    headers = {"Accept": "application/x-www-form-urlencoded"}
-
-
-class UnsupportedCharset(UnsupportedMediaType):
-    detail = "Send the body in UTF-8, and no other charset in Content-Type."
-
-
-class UnsupportedCoding(UnsupportedMediaType):
-    detail = "Send the body as it is: not compressed, without Content-Encoding."
-    headers = {"Accept-Encoding": "identity"}
 
 
 class InvalidJson(BadRequest):
@@ -301,44 +268,12 @@ async def _checked_body(path: str, headers: dict[bytes, bytes], receive: Receive
     if declared in {None, b"0"} and b"transfer-encoding" not in headers:
         return receive
     body = await _read(receive, limit)
-    if body and _media_type(path, headers) == b"application/json":
+    if body and media_type_of(path, headers) == b"application/json":
         try:
             check_strict_json(body, controls=is_authzen(path))
         except NotStrictJson as error:
             raise InvalidJson(str(error)) from None
     return replayed({"type": "http.request", "body": body, "more_body": False}, receive)
-
-
-def _media_type(path: str, headers: dict[bytes, bytes]) -> bytes:
-    """Of a body that can be read; raises UnsupportedMediaType for all others."""
-    given = headers.get(b"content-type", b"")
-    if given == b"application/json" and b"content-encoding" not in headers and not is_form_page(path):
-        return given  # as nearly everybody writes it
-    if headers.get(b"content-encoding", b"").strip().lower() not in {b"", b"identity"}:
-        raise UnsupportedCoding
-    media_type, *parameters = given.lower().split(b";")
-    media_type = media_type.strip()
-    if media_type not in _taken(path):
-        raise _wrong_type(path)
-    for parameter in parameters:
-        name, _, value = parameter.partition(b"=")
-        if name.strip() == b"charset" and value.strip(b' \t"') not in {b"utf-8", b"utf8"}:
-            raise UnsupportedCharset
-    return media_type
-
-
-def _taken(path: str) -> tuple[bytes, ...]:
-    if is_form_page(path):
-        return (FORM,)
-    return (b"application/json", FORM) if path in OAUTH_PATHS else (b"application/json",)
-
-
-def _wrong_type(path: str) -> UnsupportedMediaType:
-    if is_authzen(path):
-        return NoAuthZenRequest()
-    if is_form_page(path):
-        return NoForm()
-    return NoOAuthRequest() if path in OAUTH_PATHS else UnsupportedMediaType()
 
 
 async def _read(receive: Receive, limit: int) -> bytes:
