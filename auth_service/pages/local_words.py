@@ -1,21 +1,20 @@
 """Times and spans in the reader's language and zone."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _LOCALES = {"en": "en_GB", "ru": "ru"}  # British English: the day before the month, 24 hours
-_UTC = "UTC"
 
 
 @lru_cache(maxsize=256)
 def zone_of(name: str | None) -> tzinfo:
     """Of the name that a browser gave; UTC for none, and for what is no zone here."""
     try:
-        return ZoneInfo(name or _UTC)
+        return ZoneInfo(name) if name else UTC
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        return ZoneInfo(_UTC)
+        return UTC
 
 
 @dataclass(frozen=True, slots=True)

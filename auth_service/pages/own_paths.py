@@ -25,6 +25,7 @@ def form_page(request: Request) -> str:
     path = request.scope["path"]
     if request.method == "POST":
         found = _SECTION.match(path)
-        return found[0] if found else path
+        section = found[0] if found else path
+        return ACCOUNT if section == f"{ACCOUNT}/sign-out" else section
     query = request.scope["query_string"].decode("latin-1")
     return own_path(f"{path}?{query}" if query else path)

@@ -146,6 +146,8 @@ async def test_a_session_that_has_ended_leads_to_the_sign_in(api: Api) -> None:
     tokens = Tokens(reader.cookies["auth_access"], reader.cookies["auth_refresh"], "")
     assert (await api.http.post(f"{V1}/auth/logout-all", headers=tokens.bearer)).status_code == 204
     csrf = "x"
+    answer = await reader.ask("POST", "/account/sign-out", {"csrf": "x"}, {"Origin": reader.origin})
+    assert answer.headers["location"] in {"/account", "/account/sign-in"}
     for _ in range(2):  # the cookies are left: another tab may have signed in meanwhile
         page = await reader.open("/account/email")
         assert page.path == "/account/sign-in?next=/account/email"
