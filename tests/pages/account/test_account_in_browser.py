@@ -17,7 +17,7 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.conftest import Fresh
 from tests.support import browser_walk
-from tests.support.api import PASSWORD
+from tests.support.api import PASSWORD, V1
 from tests.support.chromium_site import CUT, Site
 from tests.support.mailbox import newest
 from tests.support.phone import shown_at
@@ -140,6 +140,9 @@ async def test_pages_work_without_scripts(site: Site) -> None:
 
 async def test_pages_fit_are_readable_and_please_axe(site: Site) -> None:
     account = await site.api.create_user()
+    tokens = await site.api.log_in(account, device_name="\u202e" + "W" * 99)
+    name = {"full_name": "\u202e" + "Ж" * 190 + "<b>"}
+    assert (await site.api.http.patch(f"{V1}/users/me", json=name, headers=tokens.bearer)).status_code == 200
     pages = itertools.count()
     looks = [(PHONE, "light", "en"), (DESK, "dark", "ru")]
     if PICTURES:
@@ -177,7 +180,9 @@ async def looked_at(site: Site, path: str | None, width: int, picture: str) -> N
         ".filter(item => item.offsetParent && item.offsetHeight < 44).map(item => item.outerHTML)"
     )
     assert small == [], path
-    assert await site.axe() == [], path
+    # Each page once; every look, where somebody wants to see them all.
+    if PICTURES or (width == PHONE[0]) == (path in FOR_GUESTS):
+        assert await site.axe() == [], path
     if PICTURES:
         arguments = {"captureBeyondViewport": True}
         shot = await asyncio.to_thread(site._driver.execute_cdp_cmd, "Page.captureScreenshot", arguments)
