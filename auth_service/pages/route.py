@@ -16,8 +16,9 @@ from auth_service.core.http.csrf import CsrfRefused
 from auth_service.core.http.error_answers import answer_to
 from auth_service.core.http.page_paths import ACCOUNT
 from auth_service.pages import notices
+from auth_service.pages.form import posted
 from auth_service.pages.kept import Kept, keep
-from auth_service.pages.own_paths import form_page
+from auth_service.pages.own_paths import form_page, own_path
 from auth_service.pages.page import WITH_FORMS, go, show
 from auth_service.pages.words import refusal_words
 
@@ -63,7 +64,8 @@ async def _answer_to(request: Request, error: Exception) -> Response:
     if isinstance(error, StepUpRequired):
         return go(request, f"/account/confirm?next={quote(here)}")
     if isinstance(error, FormOutOfDate):
-        return go(request, here, notices.OUT_OF_DATE)
+        target = own_path((await posted(request)).fields.get("next"))
+        return go(request, here if target == ACCOUNT else f"{here}?next={quote(target)}", notices.OUT_OF_DATE)
     if isinstance(error, RequestValidationError):
         error = NotFound()  # an id that is none
     told = await answer_to(request.scope, error)

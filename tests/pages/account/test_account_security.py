@@ -58,9 +58,10 @@ async def test_cke_2_nobody_is_signed_in_by_a_form_of_another_page(api: Api) -> 
     await victim.open("/account/sign-in")
     answer = await victim.ask("POST", "/account/sign-in", {**fields, "csrf": token}, {"Origin": "https://evil.example"})
     assert answer.status_code == 403
-    answer = await victim.ask("POST", "/account/sign-in", {**fields, "csrf": token}, {"Origin": victim.origin})
-    assert answer.status_code == 303
-    assert answer.headers["location"] == "/account/sign-in"
+    for target, leads_to in (("/account/data", "/account/sign-in?next=/account/data"), ("//evil", "/account/sign-in")):
+        sent = {**fields, "csrf": token, "next": target}
+        answer = await victim.ask("POST", "/account/sign-in", sent, {"Origin": victim.origin})
+        assert (answer.status_code, answer.headers["location"]) == (303, leads_to)
     assert (await victim.open("/account")).path == "/account/sign-in"
 
 
