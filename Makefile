@@ -12,7 +12,7 @@ STAMP := $(VENV)/.complete
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
-.PHONY: help run venv test test-long lint format lock wheels audit quickstart browser bench bench-history bench-lockout test-events-long test-operations trials trials-sdk fuzz sdk sbom release compose-up compose-check compose-test clean
+.PHONY: help run venv test test-long lint format texts lock wheels audit quickstart browser bench bench-history bench-lockout test-events-long test-operations trials trials-sdk fuzz sdk sbom release compose-up compose-check compose-test clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,11 @@ lint: $(STAMP) ## check style, formatting, types, the direction of imports, and 
 format: $(STAMP) ## format the code and fix what can be fixed safely
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+TEXTS := auth_service/pages
+texts: $(STAMP) ## bring new texts of the pages into the catalogues of the languages, for translators
+	$(BIN)/pybabel -q extract -F pyproject.toml -k N_ --no-location --omit-header -o $(VENV)/messages.pot $(TEXTS)
+	$(BIN)/pybabel -q update -i $(VENV)/messages.pot -d $(TEXTS)/locale -w 110 -N --ignore-obsolete
 
 lock: $(STAMP) ## resolve the requirements again; ARGS=--upgrade takes newer versions
 	$(BIN)/python -m scripts.lock $(ARGS)

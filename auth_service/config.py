@@ -13,6 +13,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from auth_service.setting_values import (
     WIDEST_PRIVATE_NETWORK,
+    BrandColor,
+    BrandLogo,
     Brokers,
     Collector,
     Hosts,
@@ -57,7 +59,19 @@ class Environment(StrEnum):
 
 # First parts of the service's own paths: below one of them, a proxy that strips it could not be told from another.
 OWN_PATHS = frozenset(
-    {".well-known", "access", "api", "auth", "dev", "health", "metrics", "pages", "favicon.ico", "robots.txt"}
+    {
+        ".well-known",
+        "access",
+        "account",
+        "api",
+        "auth",
+        "dev",
+        "health",
+        "metrics",
+        "pages",
+        "favicon.ico",
+        "robots.txt",
+    }
     | {"confirm-email", "forgot-password", "reset-password"}
 )
 
@@ -128,6 +142,8 @@ class Settings(BaseSettings):
     smtp_url: SmtpUrl | None = None
     mail_from: Sender = "Cinema <no-reply@localhost>"
     account_url: PageAddress = ""
+    brand_color: BrandColor = "#1f5fbf"
+    brand_logo: BrandLogo | None = None
 
     kafka_bootstrap: Brokers | None = None
     kafka_options: KafkaOptions | None = None

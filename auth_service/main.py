@@ -45,10 +45,10 @@ from auth_service.jobs import jobs_of
 from auth_service.mail.backlog import measure_backlog as measure_mails
 from auth_service.mail.dev_router import router as dev_mails_router
 from auth_service.mfa.router import router as mfa_router
+from auth_service.pages.account.routers import ROUTES as ACCOUNT_PAGES
 from auth_service.pages.dev_mails_router import router as dev_mails_page_router
 from auth_service.pages.docs_router import router as docs_router
 from auth_service.pages.home_router import router as home_router
-from auth_service.pages.links_router import router as links_router
 from auth_service.permissions.cache import CheckCache, counting
 from auth_service.permissions.fastpath import FastPath
 from auth_service.permissions.hits import Hits
@@ -160,7 +160,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     app.include_router(create_metadata_router(settings))
     app.include_router(home_router)
     if not settings.account_url:
-        app.include_router(links_router)
+        app.router.routes.extend(ACCOUNT_PAGES)
     if not settings.production:
         app.include_router(docs_router)
     if settings.prints_mails:

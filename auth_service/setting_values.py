@@ -6,16 +6,23 @@ import json
 import os
 import re
 from email.utils import parseaddr
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, SecretStr
 from pydantic_settings import NoDecode
 
+from auth_service.colors import contrast
 from auth_service.store_urls.postgres import read_postgres_url
 from auth_service.store_urls.redis import read_redis_url
 
 WIDEST_PRIVATE_NETWORK = 8  # 10.0.0.0/8 and fd00::/8 are private
+
+PAGE_COLOR = "#f4f6f9"  # what our pages stand on by day
+LEAST_CONTRAST = 4.5  # WCAG 2.2, 1.4.3
+LOGO_TYPES = {".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp"}
+MOST_LOGO_BYTES = 50 * 1024
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 CommaList = Annotated[tuple[str, ...], NoDecode]
@@ -172,6 +179,28 @@ def _is_collector(value: str) -> str:
     return value.removesuffix("/").removesuffix("/v1/traces")  # which is added to it
 
 
+def _is_readable_color(value: str) -> str:
+    if not re.fullmatch(r"#[0-9A-Fa-f]{6}", value):
+        raise ValueError("write a colour as #rrggbb, such as #1f5fbf")
+    if contrast(value, PAGE_COLOR) < LEAST_CONTRAST:
+        raise ValueError(
+            "must be darker: links in this colour on our pages, and white text on it, need a contrast of 4.5:1 or more"
+        )
+    return value.lower()
+
+
+def _is_logo(value: Path) -> Path:
+    if value.suffix not in LOGO_TYPES:
+        raise ValueError(f"must be a file that ends in one of: {', '.join(LOGO_TYPES)}")
+    try:
+        size = value.stat().st_size if value.is_file() else 0
+    except OSError:
+        size = 0
+    if not 0 < size <= MOST_LOGO_BYTES:
+        raise ValueError("must name a file that the service can read, of at most 50 KiB")
+    return value
+
+
 def _is_sender(value: str) -> str:
     if "@" not in parseaddr(value)[1] or any(ord(char) < 0x20 for char in value):
         raise ValueError("write a sender such as Cinema <no-reply@cinema.example>")
@@ -211,6 +240,8 @@ Brokers = Annotated[str, AfterValidator(_are_brokers)]
 Networks = Annotated[CommaList, AfterValidator(_are_networks)]
 PrivateNetworks = Annotated[CommaList, AfterValidator(_are_private_networks)]
 Origins = Annotated[CommaList, AfterValidator(_are_origins)]
+BrandColor = Annotated[str, AfterValidator(_is_readable_color)]
+BrandLogo = Annotated[Path, AfterValidator(_is_logo)]
 PageAddress = Annotated[str, AfterValidator(_is_address)]
 SmtpUrl = Annotated[SecretStr, AfterValidator(_is_smtp)]
 KafkaOptions = Annotated[SecretStr, AfterValidator(_are_kafka_options)]

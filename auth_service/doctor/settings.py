@@ -123,9 +123,10 @@ async def mail_settings(resources: Resources) -> list[Finding]:
 async def account_url(resources: Resources) -> list[Finding]:
     """With ACCOUNT_URL the service has no pages for the links of mails."""
     settings = resources.settings
-    if settings.account_url != settings.issuer.rstrip("/"):
+    issuer = settings.issuer.rstrip("/")
+    if settings.account_url not in {issuer, f"{issuer}/account"}:
         return []
-    problem = "is ISSUER: the links of mails lead to the service, which has pages for them only without this setting"
+    problem = "is of ISSUER: the links of mails lead to the service, which has pages for them only without this setting"
     return [Finding("account_url", "ACCOUNT_URL", problem, "leave it out, or name the cinema's own account pages")]
 
 

@@ -136,6 +136,15 @@ async def cancel_change(resources: Resources, user_id: UUID) -> None:
         await _forget_change(session, user_id)
 
 
+async def waiting_change(resources: Resources, user_id: UUID) -> Confirmation | None:
+    """The change that was asked for and has yet to be confirmed."""
+    async with resources.db() as session:
+        change = await session.get(EmailChange, user_id)
+    if change is None or change.expires_at <= resources.clock():
+        return None
+    return Confirmation(change.email, False, waiting_for(change))
+
+
 def waiting_for(change: EmailChange) -> list[End]:
     ends: list[tuple[End, datetime | None]] = [("old", change.old_confirmed_at), ("new", change.new_confirmed_at)]
     return [end for end, confirmed_at in ends if confirmed_at is None]

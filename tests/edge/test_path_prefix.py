@@ -50,7 +50,7 @@ async def test_every_kind_of_route_answers(site: Api, at: str) -> None:
         await site.http.get(f"{at}/.well-known/jwks.json"),
         *[
             await site.http.get(f"{at}{path}", headers={"accept": "text/html"})
-            for path in ("/health/ready", "/auth/docs", "/")
+            for path in ("/health/ready", "/auth/docs", "/account/sign-in")
         ],
     ]
     assert [answer.status_code for answer in answers] == [200] * len(answers)
@@ -60,10 +60,13 @@ async def test_every_kind_of_route_answers(site: Api, at: str) -> None:
 async def test_links_of_pages_and_the_document_stay_below_it(site: Api) -> None:
     document = (await site.http.get("/id/auth/openapi.json")).json()
     assert document["servers"] == [{"url": "/id"}]
-    for path in ("/id/", "/id/auth/docs", "/id/auth/redoc", "/id/forgot-password", "/id/dev/mails"):
-        page = (await site.http.get(path, headers={"accept": "text/html"})).text
-        absolute = [link for link in re.findall(r'(?:href|src|action)="([^"]*)"', page) if link.startswith("/")]
-        assert not absolute, path
+    for path in ("/id/account/sign-in", "/id/auth/docs", "/id/auth/redoc", "/id/forgot-password", "/id/dev/mails"):
+        page = await site.http.get(path, headers={"accept": "text/html"})
+        assert page.status_code == 200
+        absolute = [link for link in re.findall(r'(?:href|src|action)="([^"]*)"', page.text) if link.startswith("/")]
+        assert not [link for link in absolute if not link.startswith("/id/")], path
+    for path, leads_to in (("/id/", "account"), ("/id/account", "/id/account/sign-in")):
+        assert (await site.http.get(path, headers={"accept": "text/html"})).headers["location"] == leads_to
 
 
 async def test_without_its_slash_it_is_sent_there(site: Api) -> None:
@@ -227,7 +230,7 @@ async def test_mailed_links_lead_below_it(site: Api) -> None:
     assert any("https://cinema.example/id/reset-password" in mail["text"] for mail in mails), mails
 
 
-@pytest.mark.parametrize("path", ["/auth", "/api/id", "/health/", "/metrics", "/reset-password"])
+@pytest.mark.parametrize("path", ["/auth", "/api/id", "/health/", "/metrics", "/reset-password", "/account"])
 def test_a_path_of_the_service_itself_is_refused(path: str) -> None:
     """Behind a proxy that strips it, /auth/docs could be /docs or /auth/docs."""
     with pytest.raises(ConfigError, match="ISSUER must not have a path that the service has itself"):

@@ -79,6 +79,8 @@ BAD = {
         *(f"https://a/{path}" for path in ("/", "/b", "b//", "b/../c", ".", "%69d", "b;c", "auth/b", "metrics")),
     ],
     "ACCOUNT_URL": [CANARY, f"www.cinema.example/{CANARY}"],
+    "BRAND_COLOR": [CANARY, "blue", "#12345", "#1f5fbf00", "#ffff00", "#808080"],
+    "BRAND_LOGO": [CANARY, f"/nowhere/{CANARY}.svg", "README.md", "/proc/self/mem.png"],
     "SMTP_URL": [
         CANARY,
         f"smtp://cinema:{CANARY}@mail.example:587?timeout=5",

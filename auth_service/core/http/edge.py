@@ -17,6 +17,7 @@ from auth_service.core.errors import AppError, BadRequest, Unavailable, is_store
 from auth_service.core.http.authzen_rules import is_authzen, kept_request_id, loggable_request_id
 from auth_service.core.http.call import Call, begin_call, end_call
 from auth_service.core.http.client_address import client_address
+from auth_service.core.http.media_types import media_type_of
 from auth_service.core.http.oauth_paths import OAUTH_PATHS
 from auth_service.core.http.strict_json import NotStrictJson, check_strict_json
 from auth_service.core.telemetry.log import loggable_path
@@ -29,10 +30,10 @@ BODY_LIMITS = {
     "/api/v1/auth/": 16 * 1024,
     "/api/v1/permissions/check/batch": 256 * 1024,  # a thousand checks
     "/access/v1/evaluations": 256 * 1024,
+    "/account": 16 * 1024,
 }
 HEADER_LIMIT = 16 * 1024
 PATHS_BY_ADDRESS = frozenset({"/metrics", "/health/live", "/health/ready"})  # what machines ask of one replica
-FORM = b"application/x-www-form-urlencoded"
 STREAM_PATHS = frozenset({"/api/v1/changes"})  # answers that go on: what they take is how long they lasted
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # They change nothing that a decision rests on, and so wait for no other worker. Where one ends something all the same,
@@ -50,7 +51,7 @@ QUIET_PATHS = frozenset(
         "auth/register",
         "auth/token",
     )
-)
+) | {"/account/sign-in", "/account/sign-in/code", "/account/register", "/forgot-password"}
 TELLING = frozenset({403, 404, 409})  # refusals that may say that a try before, whose answer was lost, has worked
 _TRACEPARENT = re.compile(
     r"(?P<version>[0-9a-f]{2})-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?P<more>-.*)?"
@@ -76,33 +77,6 @@ class BodyTooLarge(AppError):
 
 class HeadersTooLarge(AppError):
     status, code, detail = 431, "headers_too_large", "The address and the headers are larger than 16 KiB."
-
-
-class UnsupportedMediaType(AppError):
-    """RFC 9110 section 15.5.16: the answer's headers say what would have been taken."""
-
-    status, code, detail = 415, "unsupported_media_type", "Send the body as application/json, with this Content-Type."
-    headers = {"Accept": "application/json"}
-
-
-class NoOAuthRequest(UnsupportedMediaType):
-    detail = "Send the body as application/x-www-form-urlencoded or application/json, with this Content-Type."
-    headers = {"Accept": "application/x-www-form-urlencoded, application/json"}
-
-
-class NoAuthZenRequest(UnsupportedMediaType):
-    """400 by its certification scenario, section "Invalid content type"."""
-
-    status = 400
-
-
-class UnsupportedCharset(UnsupportedMediaType):
-    detail = "Send the body in UTF-8, and no other charset in Content-Type."
-
-
-class UnsupportedCoding(UnsupportedMediaType):
-    detail = "Send the body as it is: not compressed, without Content-Encoding."
-    headers = {"Accept-Encoding": "identity"}
 
 
 class InvalidJson(BadRequest):
@@ -294,37 +268,12 @@ async def _checked_body(path: str, headers: dict[bytes, bytes], receive: Receive
     if declared in {None, b"0"} and b"transfer-encoding" not in headers:
         return receive
     body = await _read(receive, limit)
-    if body and _media_type(path, headers) == b"application/json":
+    if body and media_type_of(path, headers) == b"application/json":
         try:
             check_strict_json(body, controls=is_authzen(path))
         except NotStrictJson as error:
             raise InvalidJson(str(error)) from None
     return replayed({"type": "http.request", "body": body, "more_body": False}, receive)
-
-
-def _media_type(path: str, headers: dict[bytes, bytes]) -> bytes:
-    """Of a body that can be read; raises UnsupportedMediaType for all others."""
-    given = headers.get(b"content-type", b"")
-    if given == b"application/json" and b"content-encoding" not in headers:
-        return given  # as nearly everybody writes it
-    if headers.get(b"content-encoding", b"").strip().lower() not in {b"", b"identity"}:
-        raise UnsupportedCoding
-    media_type, *parameters = given.lower().split(b";")
-    media_type = media_type.strip()
-    by_form = path in OAUTH_PATHS
-    if media_type != b"application/json" and not (by_form and media_type == FORM):
-        raise _wrong_type(path)
-    for parameter in parameters:
-        name, _, value = parameter.partition(b"=")
-        if name.strip() == b"charset" and value.strip(b' \t"') not in {b"utf-8", b"utf8"}:
-            raise UnsupportedCharset
-    return media_type
-
-
-def _wrong_type(path: str) -> UnsupportedMediaType:
-    if is_authzen(path):
-        return NoAuthZenRequest()
-    return NoOAuthRequest() if path in OAUTH_PATHS else UnsupportedMediaType()
 
 
 async def _read(receive: Receive, limit: int) -> bytes:
@@ -375,9 +324,15 @@ def _without_body(send: Send) -> Send:
 
 def _add_headers(message: Message, request_id: str, production: bool) -> None:
     headers = list(message.get("headers", []))
-    headers += ANSWER_HEADERS
+    given = {name for name, _ in headers}
+    # Pages with forms say another Referrer-Policy: with this one their Origin would be null.
+    headers += (
+        ANSWER_HEADERS
+        if b"referrer-policy" not in given
+        else [header for header in ANSWER_HEADERS if header[0] not in given]
+    )
     headers.append((b"x-request-id", request_id.encode("latin-1")))
-    if not any(name == b"cache-control" for name, _ in headers):
+    if b"cache-control" not in given:
         headers.append(NO_STORE)
     if production:
         headers.append(HSTS)

@@ -58,7 +58,12 @@ def limited(name: LimitName) -> Any:
 def _check(name: LimitName) -> Callable[[Request], Awaitable[None]]:
     @may_answer(TooManyRequests)
     async def check(request: Request) -> None:
-        limits: EdgeLimits = request.app.state.limits
-        limits.take(name, client_of(request), request.app.state.resources.clock().timestamp())
+        take(request, name)
 
     return check
+
+
+def take(request: Request, name: LimitName) -> None:
+    """For a route that says the refusal in words of its own; raises TooManyRequests."""
+    limits: EdgeLimits = request.app.state.limits
+    limits.take(name, client_of(request), request.app.state.resources.clock().timestamp())

@@ -22,10 +22,8 @@ from auth_service.core.http.edge import (
     HostNotAllowed,
     InvalidJson,
     InvalidPath,
-    NoAuthZenRequest,
-    NoOAuthRequest,
-    UnsupportedMediaType,
 )
+from auth_service.core.http.media_types import NoAuthZenRequest, NoOAuthRequest, UnsupportedMediaType
 from auth_service.core.http.oauth_paths import OAUTH_PATHS
 from auth_service.core.schemas import NO_CONTROLS
 

@@ -1,0 +1,58 @@
+"""What a page says about the step before it: one of these, named in a cookie, so that no link can make one up. Pure."""
+
+from dataclasses import dataclass
+
+from auth_service.pages.catalogue import N_
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    text: str
+    good: bool = True
+
+
+WELCOME = "welcome"
+WELCOME_MAIL = "welcome_mail"
+SIGNED_OUT = "signed_out"
+SIGN_IN_AGAIN = "sign_in_again"
+STEP_OVER = "step_over"
+OUT_OF_DATE = "out_of_date"
+CONFIRMED = "confirmed"
+SESSION_ENDED = "session_ended"
+OTHERS_ENDED = "others_ended"
+DEVICE_FORGOTTEN = "device_forgotten"
+PASSWORD_CHANGED = "password_changed"  # noqa: S105
+PASSWORD_SET = "password_set"  # noqa: S105
+LOGIN_CHANGED = "login_changed"
+NAME_CHANGED = "name_changed"
+EMAIL_UNDERWAY = "email_underway"
+EMAIL_CANCELLED = "email_cancelled"
+MAIL_UNDERWAY = "mail_underway"
+MFA_OFF = "mfa_off"
+DELETED = "deleted"
+
+NOTICES = {
+    WELCOME: Notice(N_("Your account is ready.")),
+    WELCOME_MAIL: Notice(
+        N_("Your account is ready. We sent you a mail: open the link in it to confirm that the address is yours.")
+    ),
+    SIGNED_OUT: Notice(N_("You are signed out.")),
+    SIGN_IN_AGAIN: Notice(N_("Sign in to continue."), good=False),
+    STEP_OVER: Notice(N_("That took too long, or too many codes were wrong. Start again."), good=False),
+    OUT_OF_DATE: Notice(N_("The page was out of date, so nothing was done. Please try again."), good=False),
+    CONFIRMED: Notice(N_("Thank you. Now you can continue.")),
+    SESSION_ENDED: Notice(N_("That device is signed out.")),
+    OTHERS_ENDED: Notice(N_("All other devices are signed out.")),
+    DEVICE_FORGOTTEN: Notice(N_("The device is forgotten and signed out.")),
+    PASSWORD_CHANGED: Notice(N_("Your password is changed. All other devices are signed out.")),
+    PASSWORD_SET: Notice(N_("Your new password is set, and every device is signed out. Sign in with it now.")),
+    LOGIN_CHANGED: Notice(N_("Your login is changed.")),
+    NAME_CHANGED: Notice(N_("Your name is changed.")),
+    EMAIL_UNDERWAY: Notice(
+        N_("We sent a mail to the new address, and to the old one if it was confirmed. Open the links in them.")
+    ),
+    EMAIL_CANCELLED: Notice(N_("The change of address is cancelled.")),
+    MAIL_UNDERWAY: Notice(N_("A mail is on its way. Open the link in it.")),
+    MFA_OFF: Notice(N_("Two-step sign-in is off. All other devices are signed out.")),
+    DELETED: Notice(N_("Your account is deleted, with all that belonged to it.")),
+}
