@@ -484,7 +484,20 @@ class AuditLog(Base):
     """
 
     __tablename__ = "audit_log"
-    __table_args__ = (Index(None, "actor_id", "id"), Index(None, "target_id", "id"))
+    __table_args__ = (
+        Index(None, "actor_id", "id"),
+        Index(None, "target_id", "id"),
+        Index(None, "action", "id"),
+        Index(None, "at", "id"),
+        # The grants of a role as they were: permissions.then has the same words.
+        Index(
+            "ix_audit_log_role_granted",
+            text("(coalesce(after, before) ->> 'role')"),
+            "target_id",
+            "id",
+            postgresql_where=text("action IN ('role.granted', 'role.revoked')"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # 1, 2, 3, …: a gap is a theft
     at: Mapped[datetime]

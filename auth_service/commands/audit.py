@@ -3,11 +3,12 @@
 import re
 from typing import Annotated
 
+import orjson
 import typer
 
 from auth_service.admin.trail_filter import read_trail
 from auth_service.audit import service
-from auth_service.audit.schemas import AuditAnswer, AuditEntry, AuditQuery
+from auth_service.audit.schemas import AuditEntry, AuditQuery
 from auth_service.audit.service import Verdict
 from auth_service.commands.running import print_rows, progress_bar, read, read_moment, run, stop
 from auth_service.core.connections import Resources
@@ -21,7 +22,7 @@ def list_entries(  # noqa: PLR0917  typer makes options of them
     actor: Annotated[
         str | None, typer.Option(help="A user or service by any of its names, an operator, or system.")
     ] = None,
-    action: Annotated[str | None, typer.Option(help="Such as role.granted")] = None,
+    action: Annotated[list[str] | None, typer.Option(help="Such as role.granted, or role.*; may be repeated.")] = None,
     target: Annotated[
         str | None, typer.Option(help="A user or service by any of its names, a role, a permission, …")
     ] = None,
@@ -32,12 +33,9 @@ def list_entries(  # noqa: PLR0917  typer makes options of them
 ) -> None:
     """Newest first."""
     moments = {"since": read_moment(since), "until": read_moment(until)}
-    query = read(AuditQuery, actor=actor, action=action, target=target, limit=limit, **moments)
+    query = read(AuditQuery, actor=actor, action=action or [], target=target, limit=limit, **moments)
 
-    async def ask(resources: Resources) -> AuditAnswer:
-        return AuditAnswer.model_validate(await read_trail(resources, query))
-
-    entries = run(ask).items
+    entries = run(lambda resources: read_trail(resources, query)).items
     print_rows([entry.model_dump() if json else _in_short(entry) for entry in entries], as_json=json)
 
 
@@ -72,9 +70,13 @@ def verify(
 
 
 def _in_short(entry: AuditEntry) -> dict[str, object]:
+    target = entry.target_name or entry.target_id
+    done = [f"{entry.action} {target}" if target else entry.action, *entry.changes]
+    if entry.reason:
+        done.append(f"reason: {orjson.dumps(entry.reason).decode()}")
     return {
         "row": entry.id,
         "at": entry.at,
-        "who": f"{entry.actor_kind}\n{entry.actor_id}",
-        "did what to": "\n".join(part for part in (entry.action, entry.target_id) if part),
+        "who": f"{entry.actor_kind}\n{entry.actor_name or entry.actor_id}",
+        "did what": "\n".join(done),
     }

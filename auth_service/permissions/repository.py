@@ -124,6 +124,20 @@ async def second_factors_of(source: Fetches, session_ids: Collection[UUID]) -> d
     return {(UUID(int=row["user_id"].int), UUID(int=row["id"].int)): row["second_factor_at"] for row in rows}
 
 
+async def second_factor_of(source: Fetches, user_id: UUID) -> datetime | None:
+    """When the user's authenticator was confirmed; None where none is in use."""
+    rows = await source.fetch("SELECT confirmed_at FROM mfa_totp WHERE user_id = $1", user_id)
+    return rows[0]["confirmed_at"] if rows else None
+
+
+async def logins_of(source: Fetches, user_ids: Collection[UUID]) -> dict[UUID, str]:
+    """Of those who are still there."""
+    if not user_ids:
+        return {}
+    rows = await source.fetch("SELECT id, login FROM users WHERE id = ANY($1::uuid[])", list(user_ids))
+    return {UUID(int=row["id"].int): row["login"] for row in rows}
+
+
 async def list_permissions(session: AsyncSession) -> Sequence[Permission]:
     return (await session.scalars(select(Permission).order_by(Permission.code))).all()
 

@@ -30,7 +30,9 @@ from auth_service.permissions.schemas import (
     PermissionBody,
     PermissionPatch,
     check_answer,
+    explained_answer,
 )
+from auth_service.permissions.why import explain_check
 
 router = APIRouter(tags=["permissions"])
 
@@ -43,6 +45,10 @@ router = APIRouter(tags=["permissions"])
 )
 async def check_permission(body: CheckBody, caller: AnyPrincipal, resources: Res) -> CheckAnswer:
     """May the user do that? Without `user_id`: the caller. `valid_until`: time alone changes nothing before it."""
+    if body.explain:
+        explanation = await explain_check(resources, caller, body.permission, body.user_id, body.session_id)
+        if explanation is not None:
+            return explained_answer(explanation)
     (decision,) = await answer_checks(resources, caller, [(body.permission, body.user_id, body.session_id)])
     return check_answer(decision, explain=body.explain)
 

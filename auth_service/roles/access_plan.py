@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from auth_service.audit.words import differences
 from auth_service.core.connections import Resources
 from auth_service.core.errors import AppError, ValidationFailed
 from auth_service.locks import lock_access_rules
@@ -51,23 +51,10 @@ class Change:
 
 
 def describe(change: Change) -> list[str]:
-    """A line for each part that differs; of lists what comes and what goes. Nothing for what is deleted."""
+    """A line for each part that differs, as the audit trail says it. Nothing for what is deleted."""
     if change.after is None:
         return []
-    default = type(change.after).model_construct(title="")
-    old, new = (change.before or default).model_dump(), change.after.model_dump()
-    return [f"{name}: {_difference(old[name], new[name])}" for name in new if _differ(old[name], new[name])]
-
-
-def _difference(old: Any, new: Any) -> str:
-    if not isinstance(new, list):
-        return f"{orjson.dumps(old).decode()} -> {orjson.dumps(new).decode()}"
-    come, gone = sorted(set(new) - set(old)), sorted(set(old) - set(new))
-    return " ".join([*(f"+{item}" for item in come), *(f"-{item}" for item in gone)])
-
-
-def _differ(old: Any, new: Any) -> bool:
-    return set(old) != set(new) if isinstance(new, list) else bool(old != new)
+    return differences(None if change.before is None else change.before.model_dump(), change.after.model_dump())
 
 
 async def export(resources: Resources) -> AccessFile:

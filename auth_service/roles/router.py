@@ -3,12 +3,13 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from auth_service.core.connections import Res
 from auth_service.core.errors import (
     LackingYourself,
     LastSuperuser,
+    NotKnownThen,
     RoleBuiltIn,
     RoleCycle,
     RoleExists,
@@ -17,10 +18,12 @@ from auth_service.core.errors import (
     WouldShutOut,
 )
 from auth_service.core.http.api_docs import refusals
-from auth_service.core.principal import Principal
-from auth_service.permissions.checks import effective_permissions
+from auth_service.core.principal import AnyPrincipal, Principal
+from auth_service.core.schemas import Moment
+from auth_service.permissions.explanation import Explanation
 from auth_service.permissions.require import Require
-from auth_service.permissions.schemas import EffectivePermissions, GrantAnswer
+from auth_service.permissions.schemas import AskedCode, EffectivePermissions, GrantAnswer, WhyAnswer
+from auth_service.permissions.why import explain, permissions_at
 from auth_service.roles import grants as role_grants
 from auth_service.roles import service
 from auth_service.roles.role import GrantView, RoleSpec, RoleView
@@ -28,6 +31,10 @@ from auth_service.roles.schemas import GrantBody, RoleAnswer, RoleBody, RoleGran
 from auth_service.users.naming import NamedOrSelf, NamedUser
 
 router = APIRouter(tags=["roles"])
+At = Annotated[
+    Moment | None,
+    Query(description="With a zone. None: now; ahead: by today's grants; past: as the audit trail knows."),
+]
 
 
 @router.get("/roles", response_model=list[RoleAnswer])
@@ -70,13 +77,26 @@ async def delete_role(name: str, caller: Annotated[Principal, Require("roles:wri
     await service.delete_role(resources, caller, name)
 
 
-@router.get("/users/{user_id}/permissions", response_model=EffectivePermissions)
+@router.get("/users/{user_id}/permissions", response_model=EffectivePermissions, responses=refusals(NotKnownThen))
 async def list_user_permissions(
-    user_id: Annotated[UUID, NamedOrSelf("roles:read")], resources: Res
+    user_id: Annotated[UUID, NamedOrSelf("roles:read")], resources: Res, at: At = None
 ) -> EffectivePermissions:
     """All that the user's active grants give, each with the granted role and the role that it comes from."""
-    found = await effective_permissions(resources, user_id)
-    return EffectivePermissions(user_id=user_id, permissions=[GrantAnswer.model_validate(grant) for grant in found])
+    moment, found = await permissions_at(resources, user_id, at)
+    grants = [GrantAnswer.model_validate(grant) for grant in found]
+    return EffectivePermissions(user_id=user_id, at=moment, permissions=grants)
+
+
+@router.get("/users/{user_id}/permissions/{code}", response_model=WhyAnswer, responses=refusals(NotKnownThen))
+async def explain_user_permission(
+    user_id: Annotated[UUID, NamedOrSelf("roles:read")],
+    code: AskedCode,
+    caller: AnyPrincipal,
+    resources: Res,
+    at: At = None,
+) -> Explanation:
+    """Why the user may do that or may not, all that stands in the way, and which roles would give it."""
+    return await explain(resources, caller, user_id, code, at=at)
 
 
 @router.get("/users/{user_id}/roles", response_model=list[RoleGrantAnswer])

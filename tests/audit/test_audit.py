@@ -282,7 +282,8 @@ async def test_aud_1_what_changed_is_told(office: Office) -> None:
     assert extended["before"] == granted["after"]
     assert extended["after"]["valid_until"] is None
     assert (disabled["action"], disabled["reason"]) == ("user.disabled", "fraud")
-    assert disabled["after"] == {"changed": ["full_name", "is_active"]}
+    assert disabled["before"] == {"is_active": True}
+    assert disabled["after"] == {"changed": ["full_name", "is_active"], "is_active": False}
     assert (enabled["action"], enabled["reason"]) == ("user.enabled", "an error")
 
 

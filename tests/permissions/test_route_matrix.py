@@ -99,6 +99,7 @@ async def test_rbac_8_strangers_learn_nothing_from_the_shape_of_a_name(
 GUARDS = {
     "audit:read": [
         ("GET", "/admin/audit"),
+        ("GET", "/admin/audit/999999999/people"),
         ("GET", "/admin/events"),
         ("GET", "/admin/users/{0}/login-history"),
         ("GET", "/admin/users/{0}/sessions"),
@@ -108,6 +109,7 @@ GUARDS = {
         ("GET", "/roles/guest"),
         ("GET", "/users/{0}/roles"),
         ("GET", "/users/{0}/permissions"),
+        ("GET", "/users/{0}/permissions/films:read"),
     ],
     "roles:write": [("POST", "/roles"), ("PATCH", "/roles/unheard-of"), ("DELETE", "/roles/unheard-of")],
     "roles:grant": [("PUT", "/users/{0}/roles/unheard-of"), ("DELETE", "/users/{0}/roles/unheard-of")],

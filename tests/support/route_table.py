@@ -47,6 +47,8 @@ TABLE: dict[tuple[str, str], str] = {
     ("GET", f"{V1}/changes"): ADMINS.format(200),
     ("GET", f"{V1}/users/{{user_id}}/permissions"): ADMINS.format(200),
     ("GET", f"{V1}/users/{{user_id}}/permissions of oneself"): CALLERS.format(200),
+    ("GET", f"{V1}/users/{{user_id}}/permissions/{{code}}"): ADMINS.format(200),
+    ("GET", f"{V1}/users/{{user_id}}/permissions/{{code}} of oneself"): CALLERS.format(200),
     ("GET", f"{V1}/users/{{user_id}}/roles"): ADMINS.format(200),
     ("GET", f"{V1}/users/{{user_id}}/roles of oneself"): CALLERS.format(200),
     ("PUT", f"{V1}/users/{{user_id}}/roles/{{name}}"): ADMINS.format(404),
@@ -96,6 +98,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("DELETE", f"{V1}/admin/users/{{user_id}} of nobody"): ADMINS.format(404),
     ("POST", f"{V1}/admin/users/{{user_id}}/delete of nobody"): ADMINS.format(404),
     ("GET", f"{V1}/admin/audit"): ADMINS.format(200),
+    ("GET", f"{V1}/admin/audit/{{row}}/people"): ADMINS.format(404),
     ("GET", f"{V1}/services"): ADMINS.format(200),
     ("POST", f"{V1}/services"): ADMINS.format(201),
     ("POST", f"{V1}/services/{{service_id}}/secrets"): ADMINS.format(404),
@@ -119,6 +122,7 @@ PATHS = {
     "session_id": NOBODY,
     "device_id": NOBODY,
     "webhook_id": NOBODY,
+    "row": "999999999",
 }
 
 

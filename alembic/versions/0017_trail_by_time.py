@@ -1,0 +1,19 @@
+"""The audit trail is asked what was at a moment: which row was the last one then.
+
+Revision: 0017, after 0014
+"""
+
+from alembic import op
+
+revision = "0017"
+down_revision = "0014"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_index_concurrently(op.f("ix_audit_log_at_id"), "audit_log", ["at", "id"])
+
+
+def downgrade() -> None:
+    op.drop_index(op.f("ix_audit_log_at_id"), "audit_log")
