@@ -16,6 +16,8 @@ from auth_service import __version__
 from auth_service.admin.accounts_router import router as accounts_router
 from auth_service.admin.audit_router import router as audit_router
 from auth_service.admin.events_router import router as events_router
+from auth_service.admin.grants_router import router as grants_router
+from auth_service.admin.holders_router import router as holders_router
 from auth_service.admin.support_router import router as admin_router
 from auth_service.auth.fast_login import LOGIN
 from auth_service.auth.fast_refresh import REFRESH
@@ -190,6 +192,8 @@ def _api() -> APIRouter:
         roles_router,
         services_router,
         accounts_router,
+        holders_router,
+        grants_router,
         audit_router,
         admin_router,
         events_router,

@@ -155,13 +155,20 @@ class UserRole(Base):
     """A grant: valid from `valid_from` (inclusive) until `valid_until` (exclusive; none: for ever)."""
 
     __tablename__ = "user_roles"
-    __table_args__ = (CheckConstraint("valid_until > valid_from", name="ends_after_start"),)
+    __table_args__ = (
+        CheckConstraint("valid_until > valid_from", name="ends_after_start"),
+        # Each is an order in which grants are listed, so that a page is read from where it begins.
+        Index("ix_user_roles_by_role", "role_name", "user_id"),
+        Index("ix_user_roles_by_granter", "granted_by", "user_id", "role_name"),
+        Index("ix_user_roles_by_start", "valid_from", "user_id", "role_name"),
+        Index("ix_user_roles_by_end", "valid_until", "user_id", "role_name"),
+    )
 
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
-    role_name: Mapped[str] = mapped_column(ForeignKey("roles.name", ondelete="RESTRICT"), primary_key=True, index=True)
+    role_name: Mapped[str] = mapped_column(ForeignKey("roles.name", ondelete="RESTRICT"), primary_key=True)
     valid_from: Mapped[datetime] = mapped_column(server_default=func.now())
     valid_until: Mapped[datetime | None]
-    granted_by: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)
+    granted_by: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     granted_at: Mapped[datetime] = mapped_column(server_default=func.now())
     reason: Mapped[str | None]
 

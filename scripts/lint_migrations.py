@@ -37,7 +37,8 @@ RULES = {
     "blocking_index": "stops writers while it is built; use op.create_index_concurrently",
     "validating_constraint": "reads the table under a lock; add it with postgresql_not_valid=True, validate it later",
     "update_without_batches": "locks all those rows until the commit; use op.update_in_batches",
-    "not_alone": "commits in the middle, so a try that fails cannot be repeated; give it a revision of its own",
+    "not_alone": "commits in the middle, so a try that fails cannot be repeated; give it a revision of its own, or one "
+    "with others that make indexes concurrently or drop them if_exists",
     "raw_statement": "cannot be judged; write it with an operation of alembic",
     "hidden_statement": "what goes past op cannot be judged; use op.execute",
     "missing_downgrade": "there is no way back; write downgrade()",
@@ -105,10 +106,16 @@ def _lint_revision(script: Script, ancestors: set[str]) -> Iterator[Finding]:
         for rule, what in revision.judge(operation):
             yield Finding(script.revision, rule, what)
     commits = [item for item in done.operations if isinstance(item, CreateIndexConcurrently | UpdateInBatches)]
-    if commits and len(done.operations) > 1:
+    if commits and len(done.operations) > 1 and not all(map(_can_be_repeated, done.operations)):
         yield Finding(script.revision, "not_alone", type(commits[0]).__name__)
     if done.operations and not _goes_back(script):
         yield Finding(script.revision, "missing_downgrade", "downgrade()")
+
+
+def _can_be_repeated(operation: MigrateOperation) -> bool:
+    return isinstance(operation, CreateIndexConcurrently) or (
+        isinstance(operation, ops.DropIndexOp) and operation.if_exists is True
+    )
 
 
 def _goes_back(script: Script) -> bool:

@@ -1,12 +1,12 @@
 """The audit trail is asked what was at a moment: which row was the last one then.
 
-Revision: 0017, after 0014
+Revision: 0017, after 0015
 """
 
 from alembic import op
 
 revision = "0017"
-down_revision = "0014"
+down_revision = "0015"
 branch_labels = None
 depends_on = None
 

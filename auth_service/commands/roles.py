@@ -7,11 +7,26 @@ from typing import Annotated
 
 import typer
 
-from auth_service.commands.running import find_user, print_rows, read, read_moment, run, stop
+from auth_service.admin import grants as grant_lists
+from auth_service.admin.csv_list import csv_lines
+from auth_service.admin.grants_schemas import GrantsAnswer, GrantsQuery, ListedGrantAnswer
+from auth_service.commands.csv_file import write_csv
+from auth_service.commands.running import (
+    ToCsv,
+    find_user,
+    page_size,
+    print_page,
+    print_rows,
+    read,
+    read_moment,
+    run,
+    stop,
+)
 from auth_service.core.connections import Resources
 from auth_service.permissions.actor import OPERATOR
 from auth_service.roles import access_file, access_plan, grants, service
 from auth_service.roles.access_plan import Change, Sign
+from auth_service.roles.grant_list import State
 from auth_service.roles.schemas import GrantBody
 
 app = typer.Typer(help="Roles, and who has them.", no_args_is_help=True)
@@ -47,6 +62,43 @@ def list_roles(
         ]
 
     print_rows(run(action), as_json=json)
+
+
+@app.command("grants")
+def list_grants(  # noqa: PLR0917  typer makes options of them
+    role: Annotated[str | None, typer.Option(help="Grants of this role itself.")] = None,
+    user: Annotated[str | None, typer.Option(help="By id, login or e-mail address.")] = None,
+    granted_by: Annotated[str | None, typer.Option(help="The same, of who granted it.")] = None,
+    state: Annotated[State | None, typer.Option()] = None,
+    ends_since: Annotated[str | None, typer.Option(help="Ends at that time or later: 2030-01-31T12:00:00Z")] = None,
+    ends_until: Annotated[str | None, typer.Option(help="Ends before that time.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, max=100, help="Default: 20")] = None,
+    json: Annotated[bool, typer.Option("--json")] = False,
+    csv: ToCsv = None,
+) -> None:
+    """Who has which role, from whom and until when; also what has ended or not begun."""
+    query = read(
+        GrantsQuery,
+        role=role,
+        user=user,
+        granted_by=granted_by,
+        state=state,
+        ends_since=read_moment(ends_since),
+        ends_until=read_moment(ends_until),
+        limit=page_size(limit, csv, json=json),
+    )
+
+    async def ask(resources: Resources) -> GrantsAnswer | None:
+        asked = await grant_lists.ask_for_grants(resources, query)
+        if csv is not None:
+            await write_csv(csv, csv_lines(grant_lists.COLUMNS, asked.page, grant_lists.rows_of), asked.count)
+            return None
+        return GrantsAnswer.model_validate(await grant_lists.list_grants(asked, query))
+
+    found = run(ask)
+    if found is not None:
+        rows = [item.model_dump() if json else _in_short(item) for item in found.items]
+        print_page(rows, as_json=json, more=found.next_cursor is not None)
 
 
 @app.command()
@@ -101,6 +153,17 @@ def apply(file: AccessPath, prune: Prune = False) -> None:
     """Makes permissions and roles as the file has them, all or nothing; shows what it did."""
     wanted = _read(file)
     _show(run(lambda resources: access_plan.apply(resources, OPERATOR, wanted, prune=prune)))
+
+
+def _in_short(grant: ListedGrantAnswer) -> dict[str, object]:
+    return {
+        "login": grant.user.login,
+        "role": grant.role,
+        "state": grant.state.value,
+        "from": grant.valid_from,
+        "until": grant.valid_until,
+        "granted by": grant.granted_by and grant.granted_by.login,
+    }
 
 
 def _read(file: Path) -> access_file.AccessFile:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import asyncpg
 import orjson
@@ -115,6 +115,24 @@ def print_rows(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
     Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+ToCsv = Annotated[
+    str | None, typer.Option("--csv", metavar="FILE", help="All of it as a CSV file; - is standard output.")
+]
+
+
+def page_size(limit: int | None, csv: str | None, *, json: bool) -> int:
+    """Of a list that has --limit, --json and --csv; stops where both a page and the whole are asked for."""
+    if csv is not None and (json or limit is not None):
+        stop("--csv writes the whole list: leave out --json and --limit", BAD_SETTING)
+    return limit or 20
+
+
+def print_page(rows: Sequence[dict[str, Any]], *, as_json: bool, more: bool) -> None:
+    print_rows(rows, as_json=as_json)
+    if more:
+        typer.echo(f"these are the first {len(rows)}: --limit shows up to 100, --csv FILE writes all", err=True)
 
 
 def progress_bar() -> Progress:

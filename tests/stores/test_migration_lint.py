@@ -48,12 +48,20 @@ BAD = [
         "op.add_column('users', sa.Column('x', sa.Text()))\n"
         "    op.create_index_concurrently('ix_users_x', 'users', ['x'])",
     ),
+    (
+        "not_alone",
+        "op.create_index_concurrently('ix_users_x', 'users', ['full_name'])\n"
+        "    op.drop_index('ix_devices_user_id', 'devices')",
+    ),
 ]
 GOOD = [
     "op.add_column('users', sa.Column('age', sa.BigInteger(), nullable=True))",
     "op.add_column('users', sa.Column('age', sa.BigInteger(), server_default=sa.text('0'), nullable=False))",
     "op.add_column('users', sa.Column('at', sa.DateTime(), server_default=sa.text('now()'), nullable=False))",
     "op.create_index_concurrently('ix_users_name', 'users', ['full_name'])",
+    "op.create_index_concurrently('ix_users_name', 'users', ['full_name'])\n"
+    "    op.create_index_concurrently('ix_users_epoch', 'users', ['epoch'])\n"
+    "    op.drop_index('ix_devices_user_id', 'devices', if_exists=True)",
     "op.update_in_batches('users', assign='epoch = 1', where='epoch = 0')",
     "op.create_check_constraint('ck_x', 'users', \"full_name <> ''\", postgresql_not_valid=True)",
     "op.execute('ALTER TABLE users VALIDATE CONSTRAINT ck_x')",

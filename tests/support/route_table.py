@@ -97,6 +97,8 @@ TABLE: dict[tuple[str, str], str] = {
     ("PATCH", f"{V1}/admin/users/{{user_id}}"): ADMINS.format(200),
     ("DELETE", f"{V1}/admin/users/{{user_id}} of nobody"): ADMINS.format(404),
     ("POST", f"{V1}/admin/users/{{user_id}}/delete of nobody"): ADMINS.format(404),
+    ("GET", f"{V1}/permissions/{{code}}/users"): ADMINS.format(200),
+    ("GET", f"{V1}/grants"): ADMINS.format(200),
     ("GET", f"{V1}/admin/audit"): ADMINS.format(200),
     ("GET", f"{V1}/admin/audit/{{row}}/people"): ADMINS.format(404),
     ("GET", f"{V1}/services"): ADMINS.format(200),

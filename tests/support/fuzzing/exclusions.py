@@ -9,6 +9,7 @@ from typing import Any
 
 CATALOGUE = "names what must exist, in the catalogue of this deployment"
 ORDER = "one moment must not lie after the other"
+ALL = "a file has no page"
 INSIDE = "an address inside is refused, and what is inside is for the deployment to say"
 EITHER = "the token may also come in a cookie: one of the two is needed"
 DIGITS = "a number of more than 20 digits, in a field that is ignored"
@@ -25,6 +26,10 @@ UNSAYABLE: dict[tuple[str, str], str] = {
     ("GET /api/v1/admin/users/{user_id}/login-history", "query"): f"{ORDER}; a reason is for failures only",
     ("GET /api/v1/admin/audit", "query"): ORDER,
     ("GET /api/v1/admin/users", "query"): ORDER,
+    ("GET /api/v1/grants", "query"): f"{ORDER}; {ALL}",
+    ("GET /api/v1/grants", "query.cursor"): "one that we gave",
+    ("GET /api/v1/permissions/{code}/users", "query"): ALL,
+    ("GET /api/v1/permissions/{code}/users", "query.at"): "a moment that has not passed",
     ("PUT /api/v1/users/{user_id}/roles/{name}", "body"): "valid_until must lie ahead, and after valid_from",
     ("POST /api/v1/services/{service_id}/secrets", "body"): "expires_at must lie ahead",
     ("POST /api/v1/roles", "body"): f"permissions and parents: {CATALOGUE}",

@@ -1,0 +1,38 @@
+"""Who has a permission, for admins."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+
+from auth_service.admin import holders
+from auth_service.admin.csv_list import A_CSV_FILE, csv_answer, csv_lines
+from auth_service.admin.holders import HoldersPage, list_holders, who_has
+from auth_service.admin.holders_schemas import HoldersAnswer, HoldersQuery
+from auth_service.core.connections import Res
+from auth_service.core.errors import NotFound
+from auth_service.core.http.api_docs import refusals
+from auth_service.core.principal import Principal
+from auth_service.permissions.require import Require
+
+router = APIRouter(prefix="/permissions", tags=["administration"])
+
+
+@router.get("/{code}/users", response_model=HoldersAnswer, responses=A_CSV_FILE | refusals(NotFound))
+async def list_permission_users(
+    caller: Annotated[Principal, Require("users:read")],
+    _caller: Annotated[Principal, Require("roles:read")],
+    code: str,
+    query: Annotated[HoldersQuery, Query()],
+    resources: Res,
+) -> HoldersPage | StreamingResponse:
+    """Active users who have the permission now, or will at a coming moment, each with how; by id.
+
+    `next_cursor` leads to the next page, `format=csv` gives all in one file. Names and e-mail addresses only with
+    users:write.
+    """
+    asked = await who_has(resources, code, query, caller)
+    if query.format == "csv":
+        lines = csv_lines(holders.COLUMNS, asked.page, holders.rows_of)
+        return await csv_answer(resources, caller, lines, name="users.csv", personal=asked.personal)
+    return await list_holders(asked, query)
