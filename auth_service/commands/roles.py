@@ -24,6 +24,7 @@ from auth_service.commands.running import (
 )
 from auth_service.core.connections import Resources
 from auth_service.permissions.actor import OPERATOR
+from auth_service.permissions.what_if.trial import Trial
 from auth_service.roles import access_file, access_plan, grants, service
 from auth_service.roles.access_plan import Change, Sign
 from auth_service.roles.grant_list import State
@@ -143,7 +144,8 @@ def export() -> None:
 def plan(file: AccessPath, prune: Prune = False) -> None:
     """Shows what `apply` would do. Exit code 0: nothing, 4: something."""
     wanted = _read(file)
-    changes = run(lambda resources: access_plan.plan(resources, OPERATOR, wanted, prune=prune))
+    trial = Trial()
+    changes = run(lambda resources: access_plan.plan(resources, OPERATOR, wanted, prune=prune, trial=trial))
     _show(changes)
     raise typer.Exit(CHANGES if changes else 0)
 

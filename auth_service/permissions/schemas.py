@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, StrictBool
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 
-from auth_service.core.schemas import NOT_NULL, PLAIN, Answer, Body, Typed
+from auth_service.core.schemas import NOT_NULL, PLAIN, Answer, Body, Moment, Typed
 from auth_service.permissions.decision import Decision, Reason
 from auth_service.permissions.explanation import Explanation
 from auth_service.permissions.patterns import CODE, PATTERN, is_code, is_pattern
@@ -32,6 +32,15 @@ PermissionPattern = Annotated[str, Field(json_schema_extra={"pattern": f"^({PATT
 AskedCode = Annotated[str, Field(min_length=1, max_length=128), PLAIN]
 Title = Annotated[str, Typed(1, 200)]
 Description = Annotated[str, Typed(0, 2000)]
+
+
+class AtQuery(BaseModel):
+    """`at`: now without it; a moment to come is judged by grants as they stand, one that has passed as they were."""
+
+    # A misspelt moment must not be answered of now.
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    at: Moment | None = None
 
 
 class CheckBody(Body):

@@ -189,8 +189,8 @@ switched AS MATERIALIZED (
 def grants_at(row: str, at: str, roles: str) -> str:
     """SQL for a WITH: `granted (user_id, role_name, valid_from, valid_until)`, the grants of some roles as they were.
 
-    Placeholders: of the number of the row, of the moment, of the roles' names. Those that had not begun then and were
-    changed since may be missing; grants of accounts that are gone are in it as long as the trail has them.
+    Placeholders: of the number of the row, of the moment, of the roles' names. Grants of accounts that are gone since
+    are in it too, as far as the trail has them.
     """
     return f"""
 changed AS MATERIALIZED (
@@ -204,7 +204,9 @@ changed AS MATERIALIZED (
         AND NOT EXISTS (SELECT FROM changed c WHERE c.user_id = g.user_id AND c.role = g.role_name)
     UNION ALL
     SELECT user_id, role, (before ->> 'valid_from')::timestamptz, (before ->> 'valid_until')::timestamptz
-    FROM changed WHERE before IS NOT NULL AND (before ->> 'valid_from')::timestamptz <= {at}
+    FROM changed c WHERE before IS NOT NULL AND ((before ->> 'valid_from')::timestamptz <= {at} OR EXISTS (
+        SELECT FROM audit_log WHERE {_in(_GRANTS)} AND {_ROLE} = c.role AND target_id = c.user_id::text AND id <= {row}
+    ))
 )
 """  # noqa: S608
 

@@ -22,6 +22,7 @@ from auth_service.permissions.catalogue import (
 from auth_service.permissions.codes import OWN_CODES
 from auth_service.permissions.keepers import keeping_administration
 from auth_service.permissions.repository import list_permissions
+from auth_service.permissions.what_if.trial import Trial, changing
 from auth_service.roles import repository, service
 from auth_service.roles.access_file import AccessFile, PermissionEntry, RoleEntry
 from auth_service.roles.hierarchy import Hierarchy
@@ -64,13 +65,12 @@ async def export(resources: Resources) -> AccessFile:
         return await _current(session, built_in=False)
 
 
-async def plan(resources: Resources, actor: Actor, wanted: AccessFile, *, prune: bool) -> Sequence[Change]:
-    """What `apply` would do now, refused as it would be: done, and undone again."""
-    async with resources.db.begin() as session:
-        async with keeping_administration(resources, session):
-            changes = await _apply(resources, session, actor, wanted, prune=prune)
-        await session.rollback()
-        return changes
+async def plan(
+    resources: Resources, actor: Actor, wanted: AccessFile, *, prune: bool, trial: Trial
+) -> Sequence[Change]:
+    """What `apply` would do now, refused as it would be: done, and undone again; then `trial` can tell whom."""
+    async with changing(resources, trial) as session, keeping_administration(resources, session):
+        return await _apply(resources, session, actor, wanted, prune=prune)
 
 
 async def apply(resources: Resources, actor: Actor, wanted: AccessFile, *, prune: bool) -> Sequence[Change]:

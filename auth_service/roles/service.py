@@ -18,6 +18,7 @@ from auth_service.models import Role
 from auth_service.permissions.actor import Actor, load_actor, who
 from auth_service.permissions.keepers import keeping_administration
 from auth_service.permissions.repository import unknown_patterns
+from auth_service.permissions.what_if.trial import Trial, changing
 from auth_service.roles import repository
 from auth_service.roles.hierarchy import Hierarchy
 from auth_service.roles.role import RoleSpec, RoleView, role_view
@@ -37,9 +38,11 @@ async def get_role(resources: Resources, name: str) -> RoleView:
         return await _view(session, existing(await repository.find_role(session, name), "role"))
 
 
-async def create_role(resources: Resources, caller: Principal | Actor, name: str, spec: RoleSpec) -> RoleView:
+async def create_role(
+    resources: Resources, caller: Principal | Actor, name: str, spec: RoleSpec, *, trial: Trial | None = None
+) -> RoleView:
     """Raises RoleExists, RoleCycle, LackingYourself, or ValidationFailed for what does not exist."""
-    async with resources.db.begin() as session:
+    async with changing(resources, trial) as session:
         await lock_access_rules(session)
         if await repository.find_role(session, name) is not None:
             raise RoleExists
@@ -88,6 +91,7 @@ async def update_role(
     permissions: Collection[str] | None = None,
     parents: Collection[str] | None = None,
     session_limit: int | EllipsisType | None = ...,
+    trial: Trial | None = None,
 ) -> RoleView:
     """None leaves a part as it is, but takes the session limit away, which only `...` leaves.
 
@@ -98,7 +102,7 @@ async def update_role(
     changes: dict[str, Any] = {part: value for part, value in parts.items() if value is not None}
     if session_limit is not ...:
         changes["session_limit"] = session_limit
-    async with resources.db.begin() as session, keeping_administration(resources, session):
+    async with changing(resources, trial) as session, keeping_administration(resources, session):
         now = resources.clock()
         role = _changeable(await repository.find_role(session, name))
         spec = replace((await _view(session, role)).spec, **changes)
@@ -142,9 +146,11 @@ async def update_role_in(
     return new
 
 
-async def delete_role(resources: Resources, caller: Principal | Actor, name: str) -> None:
+async def delete_role(
+    resources: Resources, caller: Principal | Actor, name: str, *, trial: Trial | None = None
+) -> None:
     """Raises RoleInUse while users or roles have it, or new users get it."""
-    async with resources.db.begin() as session:
+    async with changing(resources, trial) as session:
         await lock_access_rules(session)
         await delete_role_in(resources, session, caller, name)
 

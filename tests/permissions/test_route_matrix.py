@@ -140,7 +140,7 @@ GUARDS = {
         ("POST", f"/admin/webhooks/{NOBODY}/secrets"),
         ("POST", f"/admin/webhooks/{NOBODY}/test"),
     ],
-    "users:read": [("GET", "/admin/users"), ("GET", "/admin/users/{0}"), *LISTS_OF_PEOPLE],
+    "users:read": [("GET", "/admin/users"), ("GET", "/admin/users/{0}"), *LISTS_OF_PEOPLE, PEOPLE_OF_A_ROW],
     "users:delete": [("DELETE", f"/admin/users/{NOBODY}"), ("POST", f"/admin/users/{NOBODY}/delete")],
     "users:write": [
         ("POST", "/admin/users"),
