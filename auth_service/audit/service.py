@@ -66,6 +66,11 @@ async def list_entries(resources: Resources, wanted: AuditFilter, *, cursor: str
     return AuditPage(items, _write_cursor(items[-1].id) if len(rows) > limit else None)
 
 
+async def find_entry(resources: Resources, row_id: int) -> AuditLog | None:
+    async with resources.db() as session:
+        return await session.get(AuditLog, row_id)
+
+
 async def read_head(resources: Resources) -> tuple[int, str]:
     """Id and hash of the newest row; (0, zeros) of an empty trail."""
     async with resources.db() as session:

@@ -1,17 +1,22 @@
 """auth-service audit …"""
 
 import re
+import sys
 from typing import Annotated
 
 import orjson
 import typer
 
 from auth_service.admin.trail_filter import read_trail
+from auth_service.admin.trail_people import people_of_row
+from auth_service.admin.trail_people_schemas import AuditPeopleAnswer
 from auth_service.audit import service
 from auth_service.audit.schemas import AuditEntry, AuditQuery
 from auth_service.audit.service import Verdict
+from auth_service.audit.words import moment
 from auth_service.commands.running import print_rows, progress_bar, read, read_moment, run, stop
 from auth_service.core.connections import Resources
+from auth_service.permissions.what_if.schemas import PermissionSpan
 
 app = typer.Typer(help="What admins and operators did.", no_args_is_help=True)
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -37,6 +42,32 @@ def list_entries(  # noqa: PLR0917  typer makes options of them
 
     entries = run(lambda resources: read_trail(resources, query)).items
     print_rows([entry.model_dump() if json else _in_short(entry) for entry in entries], as_json=json)
+
+
+@app.command()
+def people(
+    row: Annotated[int, typer.Argument(min=1, help="Its number, as `audit list` shows it.")],
+    limit: Annotated[int, typer.Option(min=1, max=100)] = 20,
+    json: Annotated[bool, typer.Option("--json", help="As GET /admin/audit/{row}/people answers.")] = False,
+) -> None:
+    """Who could do more right after that change, and who less, by the grants of then."""
+
+    async def ask(resources: Resources) -> AuditPeopleAnswer:
+        return AuditPeopleAnswer.model_validate(await people_of_row(resources, row, cursor=None, limit=limit))
+
+    found = run(ask)
+    if json:
+        sys.stdout.write(found.model_dump_json(by_alias=True, indent=2) + "\n")
+        return
+    typer.echo("\n    ".join([f"{found.action} on {moment(found.at)}", *found.changes]))
+    typer.echo(f"{found.gains.users} gained, {found.loses.users} lost")
+    for person in found.people:
+        typer.echo(person.login)
+        for sign, spans in (("+", person.gains), ("\u2212", person.loses)):
+            for span in spans:
+                typer.echo(f"    {sign}{span.permission}{_when(span)}")
+    if found.next_cursor is not None:
+        typer.echo(f"and more: only the first {limit} are shown")
 
 
 @app.command()
@@ -67,6 +98,11 @@ def verify(
     if verdict.problem is not None:
         stop(f"{verdict.problem}\n{verdict.rows} rows before it are whole")
     typer.echo(f"{verdict.rows} rows are whole; the head is {verdict.head}")
+
+
+def _when(span: PermissionSpan) -> str:
+    begins = "" if span.starts is None else f" from {moment(span.starts)}"
+    return begins if span.ends is None else f"{begins} until {moment(span.ends)}"
 
 
 def _in_short(entry: AuditEntry) -> dict[str, object]:

@@ -17,7 +17,9 @@ app = typer.Typer(help="Permissions, and who has them.", no_args_is_help=True)
 @app.command("users")
 def list_permission_users(  # noqa: PLR0917  typer makes options of them
     code: Annotated[str, typer.Argument(help="Such as films:watch")],
-    at: Annotated[str | None, typer.Option(help="Who will have it then: 2030-01-31T12:00:00Z; default: now")] = None,
+    at: Annotated[
+        str | None, typer.Option(help="Who will have it then, or had: 2030-01-31T12:00:00Z; default: now")
+    ] = None,
     role: Annotated[str | None, typer.Option(help="Only what grants of this role give.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, max=100, help="Default: 20")] = None,
     json: Annotated[bool, typer.Option("--json")] = False,

@@ -90,6 +90,13 @@ class Rules:
                     return Way(way, pattern)
         return None
 
+    def given_by(self, role: str, code: str) -> list[tuple[str, str]]:
+        """(via, pattern) of each way by which the role gives the code: `via` is it or an ancestor."""
+        lineage = [name for name in self.ways(role) if name in self.roles]
+        return [
+            (name, pattern) for name in lineage for pattern in covering(code) if pattern in self.roles[name].patterns
+        ]
+
     def patterns_of(self, role: str) -> frozenset[str]:
         """With those of its ancestors."""
         return frozenset().union(*(self.roles[name].patterns for name in self.ways(role) if name in self.roles))

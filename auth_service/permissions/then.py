@@ -4,7 +4,7 @@ Nothing else is kept of the past. What has no row of its own there is known by i
 registration or an import by `granted_at`, an account and what a migration brought by `created_at`.
 """
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,29 +14,14 @@ from uuid import UUID
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_service.audit.trail import Action
 from auth_service.core.connections import Resources
 from auth_service.core.errors import NotKnownThen
 from auth_service.core.stores.postgres_pools import driver_of
 from auth_service.permissions.rules import CannotUndo, RoleGrant, RoleRules, Rules, rules_before
+from auth_service.permissions.then_sql import GRANTED, ROLE, RULED, SWITCHED, switched_since
 
 # Workers whose clocks differ by less see one order of rows, that of their numbers.
 CLOCKS_APART = timedelta(hours=1)
-_GRANTS = (Action.ROLE_GRANTED, Action.ROLE_REVOKED)
-_SWITCHES = (Action.USER_DISABLED, Action.USER_ENABLED)
-_RULES = (
-    *(Action.ROLE_CREATED, Action.ROLE_UPDATED, Action.ROLE_DELETED),
-    *(Action.PERMISSION_CREATED, Action.PERMISSION_UPDATED, Action.PERMISSION_DELETED),
-)
-
-
-def _in(actions: Collection[Action]) -> str:
-    """Words of ours, as the partial index has them."""
-    return "action IN ({})".format(", ".join(f"'{action}'" for action in actions))
-
-
-# As the index has it: a revocation has no `after`.
-_ROLE = "(coalesce(after, before) ->> 'role')"
 _FIRST = "SELECT at FROM audit_log ORDER BY id LIMIT 1"
 _ROW = """
 SELECT greatest(
@@ -52,8 +37,8 @@ WHERE r.action = 'database.restored' AND r.at > $1 AND p.at < $1
 # Older versions wrote such a row whether the command changed anything or not, and nothing shows which it was.
 _UNCLEAR = f"""
 SELECT max(a.at) FROM audit_log a
-WHERE a.{_in(_SWITCHES)} AND a.before IS NULL AND a.actor_kind = 'operator' AND NOT EXISTS (
-    SELECT FROM audit_log p WHERE p.target_id = a.target_id AND p.id < a.id AND p.{_in(_SWITCHES)}
+WHERE a.{SWITCHED} AND a.before IS NULL AND a.actor_kind = 'operator' AND NOT EXISTS (
+    SELECT FROM audit_log p WHERE p.target_id = a.target_id AND p.id < a.id AND p.{SWITCHED}
 )
 """  # noqa: S608
 _ROLES = """
@@ -62,14 +47,14 @@ SELECT name, title, created_at,
     ARRAY(SELECT parent_name FROM role_parents WHERE role_name = name) AS parents
 FROM roles
 """
-_UNDONE = f"SELECT action, target_id, before FROM audit_log WHERE {_in(_RULES)} AND id > $1 ORDER BY id DESC"  # noqa: S608
+_UNDONE = f"SELECT action, target_id, before FROM audit_log WHERE {RULED} AND id > $1 ORDER BY id DESC"  # noqa: S608
 _OWN_GRANTS = "SELECT role_name, valid_from, valid_until, granted_by, granted_at, reason FROM user_roles"
 # Of each grant that changed since: what the first of the changes found, with who had made it so before.
 _OWN_GRANTS_THEN = f"""
 WITH changed AS MATERIALIZED (
     SELECT DISTINCT ON (role) role, before FROM (
-        SELECT {_ROLE} AS role, before, id FROM audit_log
-        WHERE target_id = $1::uuid::text AND id > $2 AND {_in(_GRANTS)}
+        SELECT {ROLE} AS role, before, id FROM audit_log
+        WHERE target_id = $1::uuid::text AND id > $2 AND {GRANTED}
     ) c ORDER BY role, id
 )
 {_OWN_GRANTS} WHERE user_id = $1 AND granted_at <= $3 AND role_name NOT IN (SELECT role FROM changed)
@@ -79,7 +64,7 @@ SELECT c.role, (c.before ->> 'valid_from')::timestamptz, (c.before ->> 'valid_un
     coalesce(p.at, (c.before ->> 'valid_from')::timestamptz), p.reason
 FROM changed c LEFT JOIN LATERAL (
     SELECT actor_kind, actor_id, at, reason FROM audit_log
-    WHERE target_id = $1::uuid::text AND id <= $2 AND {_in(_GRANTS)} AND {_ROLE} = c.role ORDER BY id DESC LIMIT 1
+    WHERE target_id = $1::uuid::text AND id <= $2 AND {GRANTED} AND {ROLE} = c.role ORDER BY id DESC LIMIT 1
 ) p ON true
 WHERE c.before IS NOT NULL AND (p.at IS NOT NULL OR (c.before ->> 'valid_from')::timestamptz <= $3)
 """  # noqa: S608
@@ -165,50 +150,6 @@ async def load_active(connection: Any, user_id: UUID, then: Then | None = None) 
         then.row,
     )
     return True, account["is_active"] if was is None else was
-
-
-def switched_since(row: str, *, of: str | None = None) -> str:
-    """SQL for a WITH: `switched (user_id, was_active)`, of accounts that were disabled or enabled after the row.
-
-    `row`, `of`: placeholders of a row's number and of an account's id as text; without `of`: of all.
-    """
-    which = "true" if of is None else f"a.target_id = {of}"
-    return f"""
-switched AS MATERIALIZED (
-    SELECT DISTINCT ON (a.target_id) a.target_id::uuid AS user_id, coalesce(
-        (a.before ->> 'is_active')::boolean,
-        (SELECT p.action = 'user.enabled' FROM audit_log p
-            WHERE p.target_id = a.target_id AND p.id < a.id AND p.{_in(_SWITCHES)} ORDER BY p.id DESC LIMIT 1),
-        a.action = 'user.disabled'
-    ) AS was_active
-    FROM audit_log a WHERE a.{_in(_SWITCHES)} AND a.id > {row} AND {which} ORDER BY a.target_id, a.id
-)
-"""  # noqa: S608
-
-
-def grants_at(row: str, at: str, roles: str) -> str:
-    """SQL for a WITH: `granted (user_id, role_name, valid_from, valid_until)`, the grants of some roles as they were.
-
-    Placeholders: of the number of the row, of the moment, of the roles' names. Grants of accounts that are gone since
-    are in it too, as far as the trail has them.
-    """
-    return f"""
-changed AS MATERIALIZED (
-    SELECT DISTINCT ON (role, target_id) role, target_id::uuid AS user_id, before FROM (
-        SELECT {_ROLE} AS role, target_id, before, id FROM audit_log
-        WHERE {_in(_GRANTS)} AND {_ROLE} = ANY({roles}) AND id > {row}
-    ) c ORDER BY role, target_id, id
-), granted AS (
-    SELECT user_id, role_name, valid_from, valid_until FROM user_roles g
-    WHERE role_name = ANY({roles}) AND granted_at <= {at}
-        AND NOT EXISTS (SELECT FROM changed c WHERE c.user_id = g.user_id AND c.role = g.role_name)
-    UNION ALL
-    SELECT user_id, role, (before ->> 'valid_from')::timestamptz, (before ->> 'valid_until')::timestamptz
-    FROM changed c WHERE before IS NOT NULL AND ((before ->> 'valid_from')::timestamptz <= {at} OR EXISTS (
-        SELECT FROM audit_log WHERE {_in(_GRANTS)} AND {_ROLE} = c.role AND target_id = c.user_id::text AND id <= {row}
-    ))
-)
-"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from auth_service.core.errors import Unavailable
 from auth_service.core.stores.postgres_pools import lent_by
 from auth_service.permissions.codes import OWN_CODES
 from auth_service.permissions.what_if.comparison import GrantChange, Rules, compare, services_touched
-from auth_service.permissions.what_if.people import Span, Spans, count_people, spans_of
+from auth_service.permissions.what_if.people import TODAY, Source, Span, Spans, count_people, spans_of
 
 MOST_PEOPLE = 100
 SECONDS = 15
@@ -121,8 +121,12 @@ async def find_effect(
     asked: Asked,
     *,
     now: datetime,
+    source: Source = TODAY,
 ) -> Effect:
-    """In a transaction of its own, on one snapshot, and without a lock; raises EffectTimeout."""
+    """In a transaction of its own, on one snapshot, and without a lock; raises EffectTimeout.
+
+    `source`: of a change that was made, the grants of then; who has a second factor is told of today's alone.
+    """
     # In a thread: ten thousand roles take a second of it, in which others must be answered.
     comparison = await asyncio.to_thread(compare, before, after, {grant.role for grant in changed})
     async with _reading(resources) as connection:
@@ -135,13 +139,14 @@ async def find_effect(
             own=OWN_CODES,
             after=asked.after,
             limit=limit,
+            source=source,
             seconds=2 * SECONDS,
         )
         shown, administrators = touched.people[: asked.limit], touched.administrators[: asked.limit]
         ids = {*shown, *administrators, *([asked.caller] if asked.caller else ())}
-        spans = await spans_of(connection, comparison, changed, users=ids, now=now, seconds=2 * SECONDS)
+        spans = await spans_of(connection, comparison, changed, users=ids, now=now, source=source, seconds=2 * SECONDS)
         logins = await _logins(connection, ids)
-        step_up = await _step_up(connection, before, after, now)
+        step_up = await _step_up(connection, before, after, now) if source is TODAY else []
         services = await _services(connection, before, after) if asked.services else None
     people = [_person(user, logins, spans[user]) for user in shown if user in logins]
     locked_out = [_person(user, logins, _of_ours(spans[user])) for user in administrators if user in logins]

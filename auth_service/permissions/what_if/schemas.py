@@ -17,6 +17,8 @@ from auth_service.permissions.schemas import PermissionAnswer
 from auth_service.permissions.what_if.effect import Effect
 from auth_service.permissions.what_if.trial import Trial
 
+CURSOR = r"^[A-Za-z0-9_-]{1,1000}$"
+
 
 class TrialQuery(BaseModel):
     """`dry_run`: nothing is changed, and the answer says what the change would do to people. `cursor`: with `dry_run`,
@@ -27,7 +29,7 @@ class TrialQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     dry_run: bool = False
-    cursor: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,1000}$")
+    cursor: str | None = Field(default=None, pattern=CURSOR)
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
@@ -125,7 +127,7 @@ async def tried(
     """What the change would answer and do, as `kind`; raises EffectTimeout, or ValidationFailed for a cursor that we
     did not give.
     """
-    effect = await trial.effect(resources, caller, after=_read_cursor(query.cursor))
+    effect = await trial.effect(resources, caller, after=read_cursor(query.cursor))
     return Response(as_json(kind, effect, result), media_type="application/json")
 
 
@@ -138,18 +140,18 @@ def as_json(kind: type[WhatIf], effect: Effect, result: object) -> bytes:
             "step_up": effect.step_up,
             "services": effect.services,
             "people": effect.people,
-            "next_cursor": None if effect.more_after is None else _write_cursor(effect.more_after),
+            "next_cursor": None if effect.more_after is None else write_cursor(effect.more_after),
             "result": result,
         }
     )
     return answer.model_dump_json(by_alias=True).encode()
 
 
-def _write_cursor(login_key: str) -> str:
+def write_cursor(login_key: str) -> str:
     return base64.urlsafe_b64encode(login_key.encode()).decode().rstrip("=")
 
 
-def _read_cursor(cursor: str | None) -> str | None:
+def read_cursor(cursor: str | None) -> str | None:
     if cursor is None:
         return None
     try:
