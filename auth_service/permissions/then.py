@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.connections import Resources
@@ -119,7 +118,7 @@ async def load_rules(connection: Any, then: Then | None = None) -> Rules:
     rules = Rules(roles, {row["code"]: row["step_up"] for row in codes})
     if then is None:
         return rules
-    undone = [_Undone(**_read(row)) for row in await connection.fetch(_UNDONE, then.row)]
+    undone = [_Undone(**row) for row in await connection.fetch(_UNDONE, then.row)]
     try:
         return rules_before(rules, undone, {row["code"]: row["created_at"] for row in codes}, then.at)
     except CannotUndo:
@@ -156,11 +155,7 @@ async def load_active(connection: Any, user_id: UUID, then: Then | None = None) 
 class _Undone:
     action: str
     target_id: str
-    before: dict[str, Any] | None
-
-
-def _read(row: Any) -> dict[str, Any]:
-    return {**dict(row), "before": None if row["before"] is None else orjson.loads(row["before"])}
+    before: dict[str, Any] | None  # SQLAlchemy's connections read JSON
 
 
 def _grant(row: Any) -> RoleGrant:

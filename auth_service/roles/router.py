@@ -95,6 +95,7 @@ async def update_role(
 @router.delete(
     "/roles/{name}",
     status_code=204,
+    response_model=None,
     responses={200: {"model": DeletionWhatIf}, **refusals(LackingYourself, RoleBuiltIn, RoleInUse, EffectTimeout)},
 )
 async def delete_role(
@@ -159,6 +160,7 @@ async def grant_role(  # noqa: PLR0917  FastAPI fills them in
 @router.delete(
     "/users/{user_id}/roles/{name}",
     status_code=204,
+    response_model=None,
     responses={
         200: {"model": DeletionWhatIf},
         **refusals(LackingYourself, LastSuperuser, WouldShutOut, EffectTimeout),
