@@ -69,4 +69,5 @@ def _said(name: str, value: Any) -> str:
 def moment(at: datetime) -> str:
     """As people read it: in UTC, with seconds only where there are some."""
     at = at.astimezone(UTC)
-    return f"{at:%Y-%m-%d %H:%M}{at:{':%S' if at.second else ''}} UTC"
+    seconds = ":%S" if at.second else ""
+    return at.strftime(f"%Y-%m-%d %H:%M{seconds} UTC")

@@ -88,7 +88,7 @@ def permissions(
 
     async def action(resources: Resources) -> list[Grant]:
         user = await find_user(resources, who)
-        return (await permissions_at(resources, user.id, asked))[1]
+        return await permissions_at(resources, user.id, asked)
 
     rows = [
         {

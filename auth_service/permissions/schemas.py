@@ -151,7 +151,6 @@ class BatchAnswer(Answer):
 
 class EffectivePermissions(Answer):
     user_id: UUID
-    at: datetime
     permissions: list[GrantAnswer]
 
 

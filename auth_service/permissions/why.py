@@ -74,25 +74,21 @@ async def explain_check(
     return explanation
 
 
-async def permissions_at(resources: Resources, user_id: UUID, at: datetime | None) -> tuple[datetime, list[Grant]]:
-    """What a user's active grants give at a moment, None: now; as `effective_permissions`, and with that moment.
-
-    Raises NotFound or NotKnownThen.
-    """
-    now = resources.clock()
+async def permissions_at(resources: Resources, user_id: UUID, at: datetime | None) -> list[Grant]:
+    """As `effective_permissions`, at a moment; None: now. Raises NotFound or NotKnownThen."""
     if at is None:
-        return now, await effective_permissions(resources, user_id)
+        return await effective_permissions(resources, user_id)
     async with one_snapshot(resources) as (_, connection):
-        then = await find_then(connection, at) if at < now else None
+        then = await find_then(connection, at) if at < resources.clock() else None
         exists, active = await load_active(connection, user_id, then)
         if not exists:
             raise NotFound("There is no such user.")
         rules, grants = await load_rules(connection, then), await load_grants(connection, user_id, then)
     if not active:
-        return at, []
+        return []
     subject = rules.subject(grants, active)
     given = [grant for found in subject.grants.values() for grant in found if grant.active(at)]
-    return at, sorted(given, key=lambda grant: (grant.pattern, grant.role, grant.via))
+    return sorted(given, key=lambda grant: (grant.pattern, grant.role, grant.via))
 
 
 async def _explain(

@@ -115,9 +115,8 @@ async def list_user_permissions(
     user_id: Annotated[UUID, NamedOrSelf("roles:read")], query: Annotated[AtQuery, Query()], resources: Res
 ) -> EffectivePermissions:
     """All that the user's active grants give, each with the granted role and the role that it comes from."""
-    moment, found = await permissions_at(resources, user_id, query.at)
-    grants = [GrantAnswer.model_validate(grant) for grant in found]
-    return EffectivePermissions(user_id=user_id, at=moment, permissions=grants)
+    found = await permissions_at(resources, user_id, query.at)
+    return EffectivePermissions(user_id=user_id, permissions=[GrantAnswer.model_validate(grant) for grant in found])
 
 
 @router.get("/users/{user_id}/permissions/{code}", response_model=WhyAnswer, responses=refusals(NotKnownThen))
