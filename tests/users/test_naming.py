@@ -97,7 +97,7 @@ async def test_an_address_names_nobody_to_those_who_may_not_see_addresses(
             assert error_of(answer) == (403, "permission_denied"), (method, url, address)
             told.add(answer.json()["detail"])
         assert told == {"To name an account by its e-mail address takes users:write."}
-        by_login = await api.http.request(method, url.format(user_id=anna.login), json={}, headers=reader.bearer)
+        by_login = await api.http.request(method, url.format(user_id=anna.login, **PATHS), json={}, headers=reader.bearer)
         assert by_login.status_code in {200, 403}
         assert "e-mail" not in by_login.text or by_login.status_code == 200
 
