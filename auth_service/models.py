@@ -496,13 +496,13 @@ class AuditLog(Base):
         Index(None, "target_id", "id"),
         Index(None, "action", "id"),
         Index(None, "at", "id"),
-        # The grants of a role as they were: permissions.then has the same words.
+        # What grants of a role were before they were changed: permissions.then_sql has the same words.
         Index(
-            "ix_audit_log_role_granted",
+            "ix_audit_log_role_before",
             text("(coalesce(after, before) ->> 'role')"),
             "target_id",
             "id",
-            postgresql_where=text("action IN ('role.granted', 'role.revoked')"),
+            postgresql_where=text("action IN ('role.granted', 'role.revoked') AND before IS NOT NULL"),
         ),
     )
 

@@ -15,12 +15,12 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_index_concurrently(
-        "ix_audit_log_role_granted",
+        "ix_audit_log_role_before",
         "audit_log",
         [sa.text("(coalesce(after, before) ->> 'role')"), "target_id", "id"],
-        postgresql_where=sa.text("action IN ('role.granted', 'role.revoked')"),
+        postgresql_where=sa.text("action IN ('role.granted', 'role.revoked') AND before IS NOT NULL"),
     )
 
 
 def downgrade() -> None:
-    op.drop_index("ix_audit_log_role_granted", "audit_log")
+    op.drop_index("ix_audit_log_role_before", "audit_log")

@@ -93,11 +93,15 @@ async def test_an_address_names_nobody_to_those_who_may_not_see_addresses(
     for method, url in urls:
         told = set()
         for address in (anna.email, anna.email.upper(), "nobody@example.com", "@", f"{anna.login}@"):
-            answer = await api.http.request(method, url.format(user_id=address, **PATHS), json={}, headers=reader.bearer)
+            answer = await api.http.request(
+                method, url.format(user_id=address, **PATHS), json={}, headers=reader.bearer
+            )
             assert error_of(answer) == (403, "permission_denied"), (method, url, address)
             told.add(answer.json()["detail"])
         assert told == {"To name an account by its e-mail address takes users:write."}
-        by_login = await api.http.request(method, url.format(user_id=anna.login, **PATHS), json={}, headers=reader.bearer)
+        by_login = await api.http.request(
+            method, url.format(user_id=anna.login, **PATHS), json={}, headers=reader.bearer
+        )
         assert by_login.status_code in {200, 403}
         assert "e-mail" not in by_login.text or by_login.status_code == 200
 
