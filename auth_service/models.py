@@ -158,10 +158,10 @@ class UserRole(Base):
     __table_args__ = (
         CheckConstraint("valid_until > valid_from", name="ends_after_start"),
         # Each is an order in which grants are listed, so that a page is read from where it begins.
-        Index("ix_user_roles_by_role", "role_name", "user_id"),
-        Index("ix_user_roles_by_granter", "granted_by", "user_id", "role_name"),
-        Index("ix_user_roles_by_start", "valid_from", "user_id", "role_name"),
-        Index("ix_user_roles_by_end", "valid_until", "user_id", "role_name"),
+        Index(None, "role_name", "user_id"),
+        Index(None, "granted_by", "user_id", "role_name"),
+        Index(None, "valid_from", "user_id", "role_name"),
+        Index(None, "valid_until", "user_id", "role_name"),
     )
 
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)

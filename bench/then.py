@@ -2,9 +2,9 @@
 
     .venv/bin/python -m bench.then [--users 1000000]
 
-Everybody has the role viewer. Half of the users were granted subscriber by hand, one in twenty of them lost it again later, one in
-a thousand was disabled, and roles changed a hundred times in between: a row a minute. Asked through the service's own
-code, of a moment in the middle of the trail, on stores of its own; everything is removed at the end.
+Everybody has the role viewer. Half of the users were granted subscriber by hand, one in twenty of them lost it again
+later, one in a thousand was disabled, and roles changed a hundred times in between: a row a minute. Asked through the
+service's own code, of a moment in the middle of the trail, on stores of its own; everything is removed at the end.
 """
 
 import argparse

@@ -14,8 +14,8 @@ from auth_service.core.stores.postgres_pools import lent_by
 from auth_service.permissions.checks import holds
 from auth_service.roles.grant_list import (
     GrantFilter,
+    GrantState,
     Place,
-    State,
     count_grants,
     grants_page,
     read_cursor,
@@ -42,7 +42,7 @@ class GrantOfPerson:
     granted_by: Person | None
     granted_at: datetime
     reason: str | None
-    state: State
+    state: GrantState
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from auth_service.admin.lists_schemas import ListQuery
 from auth_service.core.schemas import Answer, Moment, Typed
-from auth_service.roles.grant_list import CURSOR, State
+from auth_service.roles.grant_list import CURSOR, GrantState
 from auth_service.roles.schemas import RoleName
 
 Name = Annotated[str, Typed(1, 320)]
@@ -24,7 +24,7 @@ class GrantsQuery(ListQuery):
     role: RoleName | None = None
     user: Name | None = None
     granted_by: Name | None = None
-    state: State | None = None
+    state: GrantState | None = None
     ends_since: Moment | None = None
     ends_until: Moment | None = None
 
@@ -59,7 +59,7 @@ class ListedGrantAnswer(Answer):
     granted_by: GranterAnswer | None
     granted_at: datetime
     reason: str | None
-    state: State
+    state: GrantState
 
 
 class GrantsAnswer(Answer):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.audit.chain import GENESIS, Content, chained
@@ -132,9 +132,16 @@ async def _page(session: AsyncSession, wanted: AuditFilter, before: int | None, 
         statement = statement.where(AuditLog.at >= wanted.since)
     if wanted.until is not None:
         statement = statement.where(AuditLog.at < wanted.until)
+    if wanted.since is None and wanted.until is None:
+        if before is not None:
+            statement = statement.where(AuditLog.id < before)
+        return (await session.scalars(statement.order_by(AuditLog.id.desc()).limit(limit + 1))).all()
+    # Along the times themselves: by id, all rows outside of them would be read to find those within.
     if before is not None:
-        statement = statement.where(AuditLog.id < before)
-    return (await session.scalars(statement.order_by(AuditLog.id.desc()).limit(limit + 1))).all()
+        place = select(AuditLog.at).where(AuditLog.id == before).scalar_subquery()
+        statement = statement.where(tuple_(AuditLog.at, AuditLog.id) < tuple_(place, before))
+    by_time = statement.order_by(AuditLog.at.desc(), AuditLog.id.desc())
+    return (await session.scalars(by_time.limit(limit + 1))).all()
 
 
 async def _after(resources: Resources, row_id: int) -> Sequence[AuditLog]:

@@ -27,7 +27,7 @@ from auth_service.permissions.actor import OPERATOR
 from auth_service.permissions.what_if.trial import Trial
 from auth_service.roles import access_file, access_plan, grants, service
 from auth_service.roles.access_plan import Change, Sign
-from auth_service.roles.grant_list import State
+from auth_service.roles.grant_list import GrantState
 from auth_service.roles.schemas import GrantBody
 
 app = typer.Typer(help="Roles, and who has them.", no_args_is_help=True)
@@ -70,7 +70,7 @@ def list_grants(  # noqa: PLR0917  typer makes options of them
     role: Annotated[str | None, typer.Option(help="Grants of this role itself.")] = None,
     user: Annotated[str | None, typer.Option(help="By id, login or e-mail address.")] = None,
     granted_by: Annotated[str | None, typer.Option(help="The same, of who granted it.")] = None,
-    state: Annotated[State | None, typer.Option()] = None,
+    state: Annotated[GrantState | None, typer.Option()] = None,
     ends_since: Annotated[str | None, typer.Option(help="Ends at that time or later: 2030-01-31T12:00:00Z")] = None,
     ends_until: Annotated[str | None, typer.Option(help="Ends before that time.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, max=100, help="Default: 20")] = None,

@@ -16,7 +16,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-class State(StrEnum):
+class GrantState(StrEnum):
     """Of a grant at a moment: its start is part of it, its end is not."""
 
     ACTIVE = "active"
@@ -46,16 +46,16 @@ class GrantFilter:
     role: str | None = None
     user_id: UUID | None = None
     granted_by: UUID | None = None
-    state: State | None = None
+    state: GrantState | None = None
     ends_since: datetime | None = None
     ends_until: datetime | None = None
 
     @property
     def order(self) -> Order:
         """By what is asked about: ended ones and those that end by their end, coming ones by their start."""
-        if self.ends_since is not None or self.ends_until is not None or self.state is State.ENDED:
+        if self.ends_since is not None or self.ends_until is not None or self.state is GrantState.ENDED:
             return Order.END
-        return Order.START if self.state is State.COMING else Order.USER
+        return Order.START if self.state is GrantState.COMING else Order.USER
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class ListedGrant:
     granted_by: UUID | None
     granted_at: datetime
     reason: str | None
-    state: State
+    state: GrantState
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +151,9 @@ def _conditions(wanted: GrantFilter, now: datetime) -> tuple[list[str], list[Any
         mark = f"${len(values)}"
         conditions.append(
             {
-                State.ACTIVE: f"valid_from <= {mark} AND (valid_until IS NULL OR valid_until > {mark})",
-                State.COMING: f"valid_from > {mark}",
-                State.ENDED: f"valid_until <= {mark}",
+                GrantState.ACTIVE: f"valid_from <= {mark} AND (valid_until IS NULL OR valid_until > {mark})",
+                GrantState.COMING: f"valid_from > {mark}",
+                GrantState.ENDED: f"valid_until <= {mark}",
             }[wanted.state]
         )
     return conditions, values
@@ -177,10 +177,10 @@ def _listed(row: Any, now: datetime) -> ListedGrant:
     )
 
 
-def _state_of(valid_from: datetime, valid_until: datetime | None, now: datetime) -> State:
+def _state_of(valid_from: datetime, valid_until: datetime | None, now: datetime) -> GrantState:
     if valid_from > now:
-        return State.COMING
-    return State.ACTIVE if valid_until is None or now < valid_until else State.ENDED
+        return GrantState.COMING
+    return GrantState.ACTIVE if valid_until is None or now < valid_until else GrantState.ENDED
 
 
 def _place(order: Order, grant: ListedGrant) -> Place:

@@ -1,14 +1,14 @@
 """The audit trail is asked who had a role at a moment.
 
-Revision: 0019, after 0018
+Revision: 0018, after 0017
 """
 
 import sqlalchemy as sa
 
 from alembic import op
 
-revision = "0019"
-down_revision = "0018"
+revision = "0018"
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 
