@@ -9,14 +9,14 @@ import orjson
 import typer
 
 from auth_service.audit.words import moment
-from auth_service.commands.running import find_user, read_moment, run
+from auth_service.commands.running import as_typed, find_user, read_moment, run
 from auth_service.core.connections import Resources
 from auth_service.models import User
 from auth_service.permissions import why
 from auth_service.permissions.actor import OPERATOR
 from auth_service.permissions.decision import Reason
 from auth_service.permissions.explanation import Explanation, Obstacle, Path
-from auth_service.permissions.schemas import WhyAnswer
+from auth_service.permissions.schemas import PermissionCode, WhyAnswer
 
 MOST_REMEDIES = 5
 
@@ -28,11 +28,11 @@ def explain(
     json: Annotated[bool, typer.Option("--json", help="As GET /users/{id}/permissions/{code} answers.")] = False,
 ) -> None:
     """Why a user may do something, or what stands in the way, and the commands that would change it."""
-    asked = read_moment(at)
+    asked, code = read_moment(at), as_typed(PermissionCode, "the permission", permission.strip())
 
     async def action(resources: Resources) -> tuple[User, Explanation]:
         user = await find_user(resources, who)
-        return user, await why.explain(resources, OPERATOR, user.id, permission.strip(), at=asked)
+        return user, await why.explain(resources, OPERATOR, user.id, code, at=asked)
 
     user, found = run(action)
     if json:

@@ -22,10 +22,11 @@ from auth_service.permissions.then_sql import GRANTED, ROLE, RULED, SWITCHED, sw
 # Workers whose clocks differ by less see one order of rows, that of their numbers.
 CLOCKS_APART = timedelta(hours=1)
 _FIRST = "SELECT at FROM audit_log ORDER BY id LIMIT 1"
+# MATERIALIZED, or the greatest number is looked for along the numbers, from the newest row down to that moment.
 _ROW = """
+WITH near AS MATERIALIZED (SELECT id FROM audit_log WHERE at <= $1 AND at > $1 - $2::interval)
 SELECT greatest(
-    (SELECT id FROM audit_log WHERE at <= $1 ORDER BY at DESC, id DESC LIMIT 1),
-    (SELECT max(id) FROM audit_log WHERE at <= $1 AND at > $1 - $2::interval)
+    (SELECT id FROM audit_log WHERE at <= $1 ORDER BY at DESC, id DESC LIMIT 1), (SELECT max(id) FROM near)
 )
 """
 # A restore lost what was done between the newest row that came with the back-up and the command's own.

@@ -21,7 +21,13 @@ from auth_service.core.http.api_docs import refusals
 from auth_service.core.principal import AnyPrincipal, Principal
 from auth_service.permissions.explanation import Explanation
 from auth_service.permissions.require import Require
-from auth_service.permissions.schemas import AskedCode, AtQuery, EffectivePermissions, GrantAnswer, WhyAnswer
+from auth_service.permissions.schemas import (
+    AtQuery,
+    EffectivePermissions,
+    GrantAnswer,
+    PermissionCode,
+    WhyAnswer,
+)
 from auth_service.permissions.what_if.effect import EffectTimeout
 from auth_service.permissions.what_if.schemas import DeletionWhatIf, TrialQuery, tried
 from auth_service.permissions.why import explain, permissions_at
@@ -122,7 +128,7 @@ async def list_user_permissions(
 @router.get("/users/{user_id}/permissions/{code}", response_model=WhyAnswer, responses=refusals(NotKnownThen))
 async def explain_user_permission(
     user_id: Annotated[UUID, NamedOrSelf("roles:read")],
-    code: AskedCode,
+    code: PermissionCode,
     caller: AnyPrincipal,
     query: Annotated[AtQuery, Query()],
     resources: Res,
