@@ -132,12 +132,17 @@ class WhyAnswer(Answer):
     remedy_count: int | None
 
 
-class CheckAnswer(Answer):
-    """From `path` on: only with `explain`, to callers who may read roles, as WhyAnswer has it."""
+class _Checked(Answer):
+    """All that a check answers which does not explain: the hot paths write nothing else."""
 
     allowed: bool
     reason: Reason
     valid_until: Annotated[datetime | None, NOT_NULL] = None
+
+
+class CheckAnswer(_Checked):
+    """From `path` on: only with `explain`, to callers who may read roles, as WhyAnswer has it."""
+
     explanation: Annotated[list[GrantAnswer] | None, NOT_NULL] = None
     path: Annotated[PathAnswer | None, NOT_NULL] = None
     obstacles: Annotated[list[ObstacleAnswer] | None, NOT_NULL] = None
@@ -197,5 +202,5 @@ def explained_answer(explanation: Explanation) -> CheckAnswer:
 
 def check_body(decision: Decision) -> bytes:
     """The answer as FastAPI writes it."""
-    answer = check_answer(decision)
+    answer = _Checked(allowed=decision.allowed, reason=decision.reason, valid_until=decision.valid_until)
     return answer.__pydantic_serializer__.to_json(answer, exclude_none=True)
