@@ -24,14 +24,14 @@ _USERS_OF_FEW_ROLES = f"""
 WITH {switched_since("$1")}
 SELECT DISTINCT found.user_id AS id FROM unnest($3::text[]) AS giving (name) CROSS JOIN LATERAL (
     (SELECT g.user_id FROM user_roles g
-    WHERE g.role_name = giving.name AND ($4::uuid IS NULL OR g.user_id > $4) AND g.granted_at <= $2
+    WHERE g.role_name = giving.name AND g.user_id > $4 AND g.granted_at <= $2
         AND g.valid_from <= $2 AND (g.valid_until IS NULL OR g.valid_until > $2)
         AND {_CHANGED.format(user="g.user_id::text", since="id > $1")} IS NULL
         AND {_ACTIVE.format(user="g.user_id")}
     ORDER BY g.user_id LIMIT $5)
     UNION ALL
     (SELECT c.target_id::uuid FROM audit_log c
-    WHERE {GRANTED} AND before IS NOT NULL AND {ROLE} = giving.name AND ($4::uuid IS NULL OR target_id > $4::text)
+    WHERE {GRANTED} AND before IS NOT NULL AND {ROLE} = giving.name AND target_id > $4::uuid::text
         AND id > $1 AND {BEGINS} <= $2 AND ({ENDS} IS NULL OR {ENDS} > $2)
         AND {_CHANGED.format(user="c.target_id", since="id > $1 AND id < c.id")} IS NULL
         AND {_ACTIVE.format(user="c.target_id::uuid")}
@@ -45,7 +45,7 @@ WITH {switched_since("$1")}, {grants_at("$1", "$2", "$3::text[]")}, had AS (
     WHERE g.valid_from <= $2 AND (g.valid_until IS NULL OR g.valid_until > $2) AND created_at <= $2 AND {ACTIVE}
 )
 """  # noqa: S608
-_USERS_OF_MANY_ROLES = f"{_HAD} SELECT id FROM had WHERE $4::uuid IS NULL OR id > $4 ORDER BY id LIMIT $5"  # noqa: S608
+_USERS_OF_MANY_ROLES = f"{_HAD} SELECT id FROM had WHERE id > $4 ORDER BY id LIMIT $5"  # noqa: S608
 _COUNT = f"{_HAD} SELECT count(*) FROM had"  # noqa: S608
 _GRANTS = f"""
 WITH {grants_at("$1", "$2", "$3::text[]", users="$4::uuid[]")}
@@ -64,7 +64,9 @@ class AsTheyWere:
     async def page(self, source: Fetches, after: UUID | None, limit: int) -> tuple[Sequence[Holder], UUID | None]:
         """By id, with the id to go on behind; None at the end. Of accounts that are gone since nothing is known."""
         query = _USERS_OF_FEW_ROLES if len(self.giving) <= FEW else _USERS_OF_MANY_ROLES
-        rows = await source.fetch(query, self.then.row, self.then.at, list(self.giving), after, limit + 1)
+        # Behind the first id that can be, since an index does not serve "or is null" where a plan is kept.
+        behind = after or UUID(int=0)
+        rows = await source.fetch(query, self.then.row, self.then.at, list(self.giving), behind, limit + 1)
         found = [UUID(int=row["id"].int) for row in rows]
         shown = found[:limit]
         ways = await self._ways(source, shown)

@@ -52,19 +52,19 @@ def grants_at(row: str, at: str, roles: str, *, users: str | None = None) -> str
     )
     return f"""
 changed AS MATERIALIZED (
-    SELECT DISTINCT ON (role, target_id) role, target_id, before FROM (
+    SELECT DISTINCT ON (role, target_id) role, target_id::uuid AS user_id, before FROM (
         SELECT {ROLE} AS role, target_id, before, id FROM audit_log
         WHERE {GRANTED} AND {ROLE} = ANY({roles}) AND id > {row} AND {theirs}
     ) c ORDER BY role, target_id, id
 ), granted AS (
     SELECT user_id, role_name, valid_from, valid_until FROM user_roles g
     WHERE role_name = ANY({roles}) AND granted_at <= {at} AND {mine}
-        AND NOT EXISTS (SELECT FROM changed c WHERE c.target_id = g.user_id::text AND c.role = g.role_name)
+        AND NOT EXISTS (SELECT FROM changed c WHERE c.user_id = g.user_id AND c.role = g.role_name)
     UNION ALL
-    SELECT target_id::uuid, role, {BEGINS}, {ENDS} FROM changed c
+    SELECT user_id, role, {BEGINS}, {ENDS} FROM changed c
     WHERE before IS NOT NULL AND CASE WHEN {BEGINS} <= {at} THEN true ELSE EXISTS (
         SELECT FROM audit_log a
-        WHERE a.{GRANTED} AND (coalesce(a.after, a.before) ->> 'role') = c.role AND a.target_id = c.target_id
+        WHERE a.{GRANTED} AND (coalesce(a.after, a.before) ->> 'role') = c.role AND a.target_id = c.user_id::text
             AND a.id <= {row}
     ) END
 )
