@@ -115,6 +115,7 @@ async def update_permission(
 @router.delete(
     "/permissions/{code}",
     status_code=204,
+    response_model=None,
     responses={
         200: {"model": DeletionWhatIf},
         **refusals(LackingYourself, PermissionBuiltIn, PermissionInUse, EffectTimeout),

@@ -93,6 +93,7 @@ async def update_role(
 @router.delete(
     "/roles/{name}",
     status_code=204,
+    response_model=None,
     responses={200: {"model": DeletionWhatIf}, **refusals(LackingYourself, RoleBuiltIn, RoleInUse, EffectTimeout)},
 )
 async def delete_role(
@@ -144,6 +145,7 @@ async def grant_role(  # noqa: PLR0917  FastAPI fills them in
 @router.delete(
     "/users/{user_id}/roles/{name}",
     status_code=204,
+    response_model=None,
     responses={
         200: {"model": DeletionWhatIf},
         **refusals(LackingYourself, LastSuperuser, WouldShutOut, EffectTimeout),
