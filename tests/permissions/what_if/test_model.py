@@ -24,6 +24,7 @@ from tests.support.api import V1, Account, Api, StoppedClock, Tokens, error_of
 from tests.support.what_if_world import (
     CODES,
     DAYS,
+    KINDS,
     USERS,
     Names,
     Spans,
