@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from auth_service.commands import audit, keys, partitions, roles, services, users
+from auth_service.commands import audit, keys, partitions, permissions, roles, services, users
 from auth_service.commands.doctor import doctor
 from auth_service.commands.relay import relay
 from auth_service.commands.restore import after_restore
@@ -16,6 +16,7 @@ from auth_service.core.telemetry.metrics import shared_by_workers
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="The cinema's auth service.")
 app.add_typer(users.app, name="users")
 app.add_typer(roles.app, name="roles")
+app.add_typer(permissions.app, name="permissions")
 app.add_typer(services.app, name="services")
 app.add_typer(keys.app, name="keys")
 app.add_typer(partitions.app, name="partitions")

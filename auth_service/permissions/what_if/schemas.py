@@ -35,9 +35,9 @@ class TrialQuery(BaseModel):
             raise ValueError("cursor goes with dry_run=true")
         return self
 
-    def trial(self, *users: UUID) -> Trial | None:
-        """None where the change is meant; `users`: those whose grants it changes."""
-        return Trial(users) if self.dry_run else None
+    def trial(self) -> Trial | None:
+        """None where the change is meant."""
+        return Trial() if self.dry_run else None
 
 
 class PermissionCount(Answer):
