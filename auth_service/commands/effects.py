@@ -10,7 +10,8 @@ import typer
 from auth_service.commands.running import run
 from auth_service.core.connections import Resources
 from auth_service.permissions.actor import OPERATOR
-from auth_service.permissions.what_if.effect import Effect, Person, Side, Span
+from auth_service.permissions.what_if.effect import Effect, Person, Side
+from auth_service.permissions.what_if.people import Span
 from auth_service.permissions.what_if.schemas import WhatIf, as_json
 from auth_service.permissions.what_if.trial import Trial
 
@@ -20,7 +21,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing; say who
 Json = Annotated[bool, typer.Option("--json", help="With --dry-run: all of it, and the first hundred people, as JSON.")]
 
 
-def change(
+def make_change(
     action: Callable[[Resources, Trial | None], Awaitable[Result]],
     kind: type[WhatIf],
     *,

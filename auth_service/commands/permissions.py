@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from auth_service.commands.effects import DryRun, Json, change
+from auth_service.commands.effects import DryRun, Json, make_change
 from auth_service.commands.running import confirmed, print_rows, read, run, stop
 from auth_service.core.connections import Resources
 from auth_service.models import Permission
@@ -46,7 +46,7 @@ def create(  # noqa: PLR0917  typer makes options of them
     async def action(resources: Resources, trial: Trial | None) -> Permission:
         return await catalogue.create_permission(resources, OPERATOR, wanted.code, spec, trial=trial)
 
-    change(action, PermissionWhatIf, done="created", dry_run=dry_run, json=json)
+    make_change(action, PermissionWhatIf, done="created", dry_run=dry_run, json=json)
 
 
 @app.command()
@@ -66,7 +66,7 @@ def update(  # noqa: PLR0917  typer makes options of them
     async def action(resources: Resources, trial: Trial | None) -> Permission:
         return await catalogue.update_permission(resources, OPERATOR, code, **wanted.model_dump(), trial=trial)
 
-    change(action, PermissionWhatIf, done="updated", dry_run=dry_run, json=json)
+    make_change(action, PermissionWhatIf, done="updated", dry_run=dry_run, json=json)
 
 
 @app.command()
@@ -82,4 +82,4 @@ def delete(
     async def action(resources: Resources, trial: Trial | None) -> None:
         await catalogue.delete_permission(resources, OPERATOR, code, trial=trial)
 
-    change(action, DeletionWhatIf, done="deleted", dry_run=dry_run, json=json)
+    make_change(action, DeletionWhatIf, done="deleted", dry_run=dry_run, json=json)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from auth_service.commands.effects import DryRun, Json, change, say, tried
+from auth_service.commands.effects import DryRun, Json, make_change, say, tried
 from auth_service.commands.running import confirmed, find_user, print_rows, read, read_moment, run, stop
 from auth_service.core.connections import Resources
 from auth_service.permissions.actor import OPERATOR
@@ -15,7 +15,7 @@ from auth_service.permissions.what_if.schemas import DeletionWhatIf, as_json
 from auth_service.permissions.what_if.trial import Trial
 from auth_service.roles import access_file, access_plan, grants, service
 from auth_service.roles.access_plan import Change, Sign
-from auth_service.roles.role import GrantView, Links, RoleSpec, RoleView
+from auth_service.roles.role import NO_LINKS, GrantView, Links, RoleSpec, RoleView
 from auth_service.roles.schemas import (
     GrantBody,
     GrantWhatIf,
@@ -80,7 +80,7 @@ def create(  # noqa: PLR0917  typer makes options of them
     async def action(resources: Resources, trial: Trial | None) -> RoleView:
         return await service.create_role(resources, OPERATOR, wanted.name, spec, trial=trial)
 
-    change(action, RoleWhatIf, done="created", dry_run=dry_run, json=json)
+    make_change(action, RoleWhatIf, done="created", dry_run=dry_run, json=json)
 
 
 @app.command()
@@ -104,17 +104,17 @@ def update(  # noqa: PLR0917  typer makes options of them
         parts["session_limit"] = None if limit == "none" else limit
     added = read(RolePatch, permissions=add or [], parents=add_parent or [])
     removed = read(RolePatch, permissions=remove or [], parents=remove_parent or [])
-    links = [Links(one.permissions or (), one.parents or ()) for one in (added, removed)]
-    if not parts and links == [Links((), ()), Links((), ())]:
+    links = [Links(tuple(one.permissions or ()), tuple(one.parents or ())) for one in (added, removed)]
+    if not parts and links == [NO_LINKS, NO_LINKS]:
         stop("Nothing to change: `--help` lists what can be given.")
-    wanted = read(RolePatch, **parts).model_dump(include=parts.keys())
+    wanted = read(RolePatch, **parts).model_dump(include=set(parts))
 
     async def action(resources: Resources, trial: Trial | None) -> RoleView:
         return await service.update_role(
             resources, OPERATOR, name, **wanted, added=links[0], removed=links[1], trial=trial
         )
 
-    change(action, RoleWhatIf, done="updated", dry_run=dry_run, json=json)
+    make_change(action, RoleWhatIf, done="updated", dry_run=dry_run, json=json)
 
 
 @app.command()
@@ -130,7 +130,7 @@ def delete(
     async def action(resources: Resources, trial: Trial | None) -> None:
         await service.delete_role(resources, OPERATOR, name, trial=trial)
 
-    change(action, DeletionWhatIf, done="deleted", dry_run=dry_run, json=json)
+    make_change(action, DeletionWhatIf, done="deleted", dry_run=dry_run, json=json)
 
 
 @app.command()
@@ -151,7 +151,7 @@ def grant(  # noqa: PLR0917  typer makes options of them
         user = await find_user(resources, who)
         return await grants.grant_role(resources, OPERATOR, user.id, role, **wanted.model_dump(), trial=trial)
 
-    change(action, GrantWhatIf, done="granted", dry_run=dry_run, json=json)
+    make_change(action, GrantWhatIf, done="granted", dry_run=dry_run, json=json)
 
 
 @app.command()
@@ -162,7 +162,7 @@ def revoke(who: Who, role: str, dry_run: DryRun = False, json: Json = False) -> 
         user = await find_user(resources, who)
         await grants.revoke_role(resources, OPERATOR, user.id, role, trial=trial)
 
-    change(action, DeletionWhatIf, done="revoked", dry_run=dry_run, json=json)
+    make_change(action, DeletionWhatIf, done="revoked", dry_run=dry_run, json=json)
 
 
 @app.command()
