@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from auth_service.models import new_id
-from auth_service.permissions.what_if import effect
+from auth_service.permissions.what_if import effect, people
+from auth_service.permissions.what_if.statements import WORD
 from tests.conftest import Fresh
 from tests.support.access import create_permission, create_role, grant, moment, times
 from tests.support.api import V1, Api, Tokens, error_of, unique
@@ -127,8 +128,8 @@ async def test_who_may_not_see_people_is_told_numbers(api: Api) -> None:
         answer = await tried(api, tokens, "PATCH", f"/roles/{touched}", {"permissions": []})
         assert answer["loses"]["users"] == answer["administration"]["users"] == 1
         assert (holder.login in str(answer)) is (len(extra) == 2)
-        people = answer["people"] is not None, answer["administration"]["people"] is not None
-        seen[extra] = (*people, answer["services"] is not None)
+        shown = answer["people"] is not None, answer["administration"]["people"] is not None
+        seen[extra] = (*shown, answer["services"] is not None)
     assert seen == {
         (): (False, False, False),
         ("users:read",): (False, False, False),
@@ -161,6 +162,40 @@ async def test_people_come_in_pages_by_login(api: Api) -> None:
     assert [login for page in pages for login in page] == logins
     for cursor in ("A", "_w", "AA"):
         assert error_of(await send(api, root, call, dry_run="true", cursor=cursor)) == (422, "validation_error")
+
+
+@pytest.mark.parametrize("few", [True, False])
+async def test_a_role_gets_more_codes_than_a_word_has_bits(
+    api: Api, monkeypatch: pytest.MonkeyPatch, few: bool
+) -> None:
+    """Each is given by another role besides, so that no two are alike; with and without a look for the users first."""
+    if not few:
+        monkeypatch.setattr(people, "_FEW", 0)
+    _, root = await api.as_role("superuser")
+    resource, base, count = unique("wide"), await create_role(api, root), 2 * WORD + 3
+    codes = [f"{resource}:a{number:03}" for number in range(count)]
+    users = [await api.create_user() for _ in range(3)]
+    today, tomorrow = moment(), moment(days=1)
+    async with api.resources.hot.acquire() as connection:
+        await connection.executemany("INSERT INTO permissions (code, title) VALUES ($1, $1)", [(c,) for c in codes])
+        roles = [(f"{base}-{number}",) for number in range(count)]
+        await connection.executemany("INSERT INTO roles (name, title) VALUES ($1, $1)", roles)
+        own = [(role, code) for (role,), code in zip(roles, codes, strict=True)]
+        await connection.executemany("INSERT INTO role_permissions (role_name, pattern) VALUES ($1, $2)", own)
+        grants = [(users[0].id, role, today, None) for (role,) in roles]
+        grants += [(users[1].id, roles[-1][0], today, None), (users[2].id, roles[0][0], today, tomorrow)]
+        grants += [(user.id, base, today, None) for user in users]
+        await connection.executemany(
+            "INSERT INTO user_roles (user_id, role_name, valid_from, valid_until) VALUES ($1, $2, $3, $4)", grants
+        )
+    answer = await tried(api, root, "PATCH", f"/roles/{base}", {"permissions": codes})
+    found = {person["login"]: person["gains"] for person in answer["people"]}
+    assert users[0].login not in found
+    assert [span["permission"] for span in found[users[1].login]] == codes[:-1]
+    assert [span["permission"] for span in found[users[2].login]] == codes
+    assert [span["from"] is not None for span in found[users[2].login]] == [True] + [False] * (count - 1)
+    assert [one["users"] for one in answer["gains"]["permissions"]] == [2] * (count - 1) + [1]
+    assert answer["gains"]["users"] == 2
 
 
 async def test_what_is_meant_as_a_dry_run_is_never_the_change(api: Api) -> None:
