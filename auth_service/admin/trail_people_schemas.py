@@ -1,17 +1,18 @@
 """The question and the answer about who gained and lost by a row of the audit trail."""
 
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from auth_service.core.schemas import Answer
-from auth_service.permissions.what_if.schemas import CURSOR, PersonTouched, UsersTouched
+from auth_service.permissions.what_if.schemas import CURSOR, PersonTouched, UsersTouched, given_cursor
 
 
 class AuditPeopleQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    cursor: str | None = Field(default=None, pattern=CURSOR)
+    cursor: Annotated[str | None, Field(pattern=CURSOR), AfterValidator(given_cursor)] = None
     limit: int = Field(default=20, ge=1, le=100)
 
 

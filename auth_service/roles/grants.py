@@ -42,7 +42,7 @@ async def grant_role(
 
     Raises LackingYourself, also where it would outlast what the caller holds, or LastSuperuser.
     """
-    async with changing(resources, trial) as session, keeping_a_superuser(resources, session):
+    async with changing(resources, trial, users=[user_id]) as session, keeping_a_superuser(resources, session):
         now = resources.clock()
         starts = valid_from or now
         if valid_until is not None and valid_until <= starts:
@@ -104,7 +104,7 @@ async def revoke_role(
     resources: Resources, caller: Principal | Actor, user_id: UUID, name: str, *, trial: Trial | None = None
 ) -> None:
     """Raises NotFound, LackingYourself (nobody strips those above them) or LastSuperuser."""
-    async with changing(resources, trial) as session, keeping_a_superuser(resources, session):
+    async with changing(resources, trial, users=[user_id]) as session, keeping_a_superuser(resources, session):
         now = resources.clock()
         actor = await load_actor(session, caller, now, may="roles:grant")
         await _must_manage(session, actor, name, until=now)

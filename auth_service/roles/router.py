@@ -157,7 +157,7 @@ async def grant_role(  # noqa: PLR0917  FastAPI fills them in
     body: GrantBody | None = None,
 ) -> GrantView | Response:
     """Grants the role, or changes the dates of the grant that is there. Without a body: from now on, for ever."""
-    trial, wanted = query.trial(user_id), (body or GrantBody()).model_dump()
+    trial, wanted = query.trial(), (body or GrantBody()).model_dump()
     granted = await role_grants.grant_role(resources, caller, user_id, name, **wanted, trial=trial)
     return await tried(GrantWhatIf, resources, caller, trial, query, result=granted) if trial else granted
 
@@ -178,6 +178,6 @@ async def revoke_role(
     query: Annotated[TrialQuery, Query()],
     resources: Res,
 ) -> Response | None:
-    trial = query.trial(user_id)
+    trial = query.trial()
     await role_grants.revoke_role(resources, caller, user_id, name, trial=trial)
     return await tried(DeletionWhatIf, resources, caller, trial, query, result=None) if trial else None

@@ -77,3 +77,16 @@ class RoleWhatIf(WhatIf):
 
 class GrantWhatIf(WhatIf):
     result: RoleGrantAnswer
+
+
+class PlannedChange(Answer):
+    """`change`: + for what would be added, ~ changed, - deleted; `differences`: a line for each part."""
+
+    change: str
+    what: str
+    name: str
+    differences: list[str]
+
+
+class PlanWhatIf(WhatIf):
+    result: list[PlannedChange]

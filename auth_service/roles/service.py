@@ -21,7 +21,7 @@ from auth_service.permissions.repository import unknown_patterns
 from auth_service.permissions.what_if.trial import Trial, changing
 from auth_service.roles import repository
 from auth_service.roles.hierarchy import Hierarchy
-from auth_service.roles.role import RoleSpec, RoleView, role_view
+from auth_service.roles.role import NO_LINKS, Links, RoleSpec, RoleView, role_view
 from auth_service.roles.session_limits import must_limit
 
 
@@ -91,9 +91,12 @@ async def update_role(
     permissions: Collection[str] | None = None,
     parents: Collection[str] | None = None,
     session_limit: int | EllipsisType | None = ...,
+    added: Links = NO_LINKS,
+    removed: Links = NO_LINKS,
     trial: Trial | None = None,
 ) -> RoleView:
-    """None leaves a part as it is, but takes the session limit away, which only `...` leaves.
+    """None leaves a part as it is, but takes the session limit away, which only `...` leaves. `added` and `removed`
+    are of what the role has at that moment; removing what it has not raises ValidationFailed.
 
     The actor must hold all that the role gives, before and, without an end, after. Raises WouldShutOut where nobody
     could undo it.
@@ -109,8 +112,9 @@ async def update_role(
         # Before what was sent is looked at: who lacks the role learns nothing from it.
         actor = await load_actor(session, caller, now, may="roles:write")
         actor.must_hold((await repository.load_hierarchy(session)).effective(name), until=now)
+        spec = _relinked(spec, added, removed)
         planned = await plan_roles(session, {name: (spec.permissions, spec.parents)})
-        relinked = permissions is not None or parents is not None
+        relinked = not (permissions is parents is None and added == removed == NO_LINKS)
         return await update_role_in(
             resources, session, caller, planned=planned, name=name, spec=spec, relinked=relinked
         )
@@ -144,6 +148,16 @@ async def update_role_in(
     target, facts = Target("role", name), differing(asdict(old.spec), asdict(new.spec))
     write_act(session, who(caller), Action.ROLE_UPDATED, target, at=now, **facts)
     return new
+
+
+def _relinked(spec: RoleSpec, added: Links, removed: Links) -> RoleSpec:
+    if not (set(removed.permissions) <= set(spec.permissions) and set(removed.parents) <= set(spec.parents)):
+        raise ValidationFailed("what is to be removed must be a permission or parent of the role itself")
+    return replace(
+        spec,
+        permissions={*spec.permissions, *added.permissions} - set(removed.permissions),
+        parents={*spec.parents, *added.parents} - set(removed.parents),
+    )
 
 
 async def delete_role(
@@ -201,7 +215,7 @@ async def _must_limit(
 
 
 async def _view(session: AsyncSession, role: Role) -> RoleView:
-    patterns, parents = await repository.links(session)
+    patterns, parents = await repository.links(session, role.name)
     return role_view(role, patterns[role.name], parents[role.name])
 
 

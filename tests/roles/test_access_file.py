@@ -28,6 +28,7 @@ class Desk:
         self.api = api
         self.command = Command(api.resources.settings)
         self.file = file
+        self.people: list[str] = []
 
     async def exported(self) -> dict[str, Any]:
         found: dict[str, Any] = yaml.safe_load(await self.command.does("roles", "export"))
@@ -38,10 +39,13 @@ class Desk:
         self.file.write_text(text, encoding="utf-8")
 
     async def plan(self, *options: str) -> tuple[int, list[str]]:
-        """(exit code, lines)."""
+        """(exit code, lines about permissions and roles); those about people are in `people`."""
         outcome = await self.command("roles", "plan", str(self.file), *options)
         assert outcome.err == "", outcome
-        return outcome.code, outcome.out.splitlines()
+        lines = outcome.out.splitlines()
+        summary = next(number for number, line in enumerate(lines) if line.endswith(("to delete", "nothing to change")))
+        self.people = lines[summary + 1 :]
+        return outcome.code, lines[: summary + 1]
 
     async def apply(self, *options: str) -> list[str]:
         return (await self.command.does("roles", "apply", str(self.file), *options)).splitlines()

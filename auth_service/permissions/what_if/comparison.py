@@ -65,9 +65,9 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`kinds`: by role; a role that is missing gives nothing that is in question. `classes`: the codes of each.
+    """`kinds`: by role, numbered from 0 without a gap; a role that is missing gives nothing that is in question.
 
-    `differing`: the roles that give something before or after, and not both.
+    `classes`: the codes of each. `differing`: the roles that give something before or after, and not both.
     """
 
     kinds: Mapping[str, int]
@@ -97,11 +97,17 @@ def compare(before: Rules, after: Rules, granted: Collection[str] = ()) -> Compa
     for code, of_kinds in members.items():
         if any(had is not has or kind in regranted for kind, had, has in of_kinds):
             classes[tuple(of_kinds)].append(code)
-    given = tuple(Given(kind, number, had, has) for number, kept in enumerate(classes) for kind, had, has in kept)
-    used = {one.kind for one in given}
+    used = sorted({kind for of_kinds in classes for kind, _, _ in of_kinds})
+    renumbered = {kind: number for number, kind in enumerate(used)}
+    given = tuple(
+        Given(renumbered[kind], number, had, has)
+        for number, of_kinds in enumerate(classes)
+        for kind, had, has in of_kinds
+    )
+    kinds = {role: renumbered[kind] for role, kind in kinds.items() if kind in renumbered}
     differing = {one.kind for one in given if one.before is not one.after}
     return Comparison(
-        kinds={role: kind for role, kind in kinds.items() if kind in used},
+        kinds=kinds,
         classes=tuple(tuple(sorted(codes)) for codes in classes.values()),
         given=given,
         differing=tuple(role for role, kind in kinds.items() if kind in differing),

@@ -18,7 +18,8 @@ from auth_service.permissions.what_if.comparison import GrantChange, Rules, comp
 from auth_service.permissions.what_if.people import TODAY, Source, Span, Spans, count_people, spans_of
 
 MOST_PEOPLE = 100
-SECONDS = 15
+SECONDS = 30
+GRACE = 5  # the server ends a statement before the client gives it up
 # Chosen for each question by its own arguments: a role that everybody has is asked about in another way than a new one.
 _SETTINGS = (
     f"SET LOCAL statement_timeout = '{SECONDS}s'",
@@ -140,11 +141,13 @@ async def find_effect(
             after=asked.after,
             limit=limit,
             source=source,
-            seconds=2 * SECONDS,
+            seconds=SECONDS + GRACE,
         )
         shown, administrators = touched.people[: asked.limit], touched.administrators[: asked.limit]
         ids = {*shown, *administrators, *([asked.caller] if asked.caller else ())}
-        spans = await spans_of(connection, comparison, changed, users=ids, now=now, source=source, seconds=2 * SECONDS)
+        spans = await spans_of(
+            connection, comparison, changed, users=ids, now=now, source=source, seconds=SECONDS + GRACE
+        )
         logins = await _logins(connection, ids)
         step_up = await _step_up(connection, before, after, now) if source is TODAY else []
         services = await _services(connection, before, after) if asked.services else None
@@ -218,7 +221,7 @@ async def _step_up(connection: asyncpg.Connection, before: Rules, after: Rules, 
         by_roles[frozenset(after.giving(code))].append(code)
     found = []
     for roles, codes in by_roles.items():
-        (row,) = await connection.fetch(_HAVING, list(roles), now, timeout=2 * SECONDS)
+        (row,) = await connection.fetch(_HAVING, list(roles), now, timeout=SECONDS + GRACE)
         found += [StepUp(code, marks[code], row["users"], row["without"]) for code in codes]
     return sorted(found, key=lambda one: one.permission)
 

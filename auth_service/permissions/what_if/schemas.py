@@ -3,14 +3,13 @@
 import base64
 import binascii
 from datetime import datetime
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from fastapi import Response
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from auth_service.core.connections import Resources
-from auth_service.core.errors import ValidationFailed
 from auth_service.core.principal import Principal
 from auth_service.core.schemas import Answer, has_controls
 from auth_service.permissions.schemas import PermissionAnswer
@@ -18,6 +17,28 @@ from auth_service.permissions.what_if.effect import Effect
 from auth_service.permissions.what_if.trial import Trial
 
 CURSOR = r"^[A-Za-z0-9_-]{1,1000}$"
+
+
+def write_cursor(login_key: str) -> str:
+    return base64.urlsafe_b64encode(login_key.encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str) -> str:
+    """The login_key; raises ValueError for one that we did not give."""
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        login_key = base64.b64decode(padded.encode("ascii"), altchars=b"-_", validate=True).decode()
+    except (ValueError, binascii.Error):
+        login_key = ""
+    if not login_key or has_controls(login_key):
+        raise ValueError("is not one that this service gave")
+    return login_key
+
+
+def given_cursor(cursor: str | None) -> str | None:
+    if cursor is not None:
+        read_cursor(cursor)
+    return cursor
 
 
 class TrialQuery(BaseModel):
@@ -29,7 +50,7 @@ class TrialQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     dry_run: bool = False
-    cursor: str | None = Field(default=None, pattern=CURSOR)
+    cursor: Annotated[str | None, Field(pattern=CURSOR), AfterValidator(given_cursor)] = None
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
@@ -37,9 +58,14 @@ class TrialQuery(BaseModel):
             raise ValueError("cursor goes with dry_run=true")
         return self
 
-    def trial(self, *users: UUID) -> Trial | None:
-        """None where the change is meant; `users`: those whose grants it changes."""
-        return Trial(users) if self.dry_run else None
+    @property
+    def after(self) -> str | None:
+        """The login_key that the page before ended with."""
+        return None if self.cursor is None else read_cursor(self.cursor)
+
+    def trial(self) -> Trial | None:
+        """None where the change is meant."""
+        return Trial() if self.dry_run else None
 
 
 class PermissionCount(Answer):
@@ -124,10 +150,8 @@ class DeletionWhatIf(WhatIf):
 async def tried(
     kind: type[WhatIf], resources: Resources, caller: Principal, trial: Trial, query: TrialQuery, *, result: object
 ) -> Response:
-    """What the change would answer and do, as `kind`; raises EffectTimeout, or ValidationFailed for a cursor that we
-    did not give.
-    """
-    effect = await trial.effect(resources, caller, after=read_cursor(query.cursor))
+    """What the change would answer and do, as `kind`; raises EffectTimeout."""
+    effect = await trial.effect(resources, caller, after=query.after)
     return Response(as_json(kind, effect, result), media_type="application/json")
 
 
@@ -145,20 +169,3 @@ def as_json(kind: type[WhatIf], effect: Effect, result: object) -> bytes:
         }
     )
     return answer.model_dump_json(by_alias=True).encode()
-
-
-def write_cursor(login_key: str) -> str:
-    return base64.urlsafe_b64encode(login_key.encode()).decode().rstrip("=")
-
-
-def read_cursor(cursor: str | None) -> str | None:
-    if cursor is None:
-        return None
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        login_key = base64.b64decode(padded.encode("ascii"), altchars=b"-_", validate=True).decode()
-    except (ValueError, binascii.Error):
-        login_key = ""
-    if not login_key or has_controls(login_key):
-        raise ValidationFailed("cursor is not one that this service gave")
-    return login_key

@@ -44,17 +44,16 @@ async def load_rules(connection: asyncpg.Connection) -> Rules:
 
 
 class Trial:
-    """Of one change; `users`: those whose own grants it may change, some thousands at most."""
+    """Of one change."""
 
-    def __init__(self, users: Collection[UUID] = ()) -> None:
-        self._users = list(users)
+    def __init__(self) -> None:
         self._seen: list[tuple[Rules, Grants]] = []
 
-    async def look(self, session: AsyncSession) -> None:
-        """Under the access lock, before the change and after it."""
+    async def look(self, session: AsyncSession, users: Collection[UUID]) -> None:
+        """Under the access lock, before the change and after it; `users`: those whose own grants it may change."""
         async with directly(session) as connection:
             rules = await load_rules(connection)
-            rows = await connection.fetch(_GRANTS, self._users) if self._users else ()
+            rows = await connection.fetch(_GRANTS, list(users)) if users else ()
         grants = {
             (UUID(int=row["user_id"].int), row["role_name"]): Period(row["valid_from"], row["valid_until"])
             for row in rows
@@ -82,9 +81,11 @@ class Trial:
 
 
 @asynccontextmanager
-async def changing(resources: Resources, trial: Trial | None) -> AsyncIterator[AsyncSession]:
+async def changing(
+    resources: Resources, trial: Trial | None, *, users: Collection[UUID] = ()
+) -> AsyncIterator[AsyncSession]:
     """The transaction of a change of access rules, which takes the access lock itself; a trial's is undone, and what
-    was read or made in it can still be looked at.
+    was read or made in it can still be looked at. `users`: whose own grants change, some ten thousand at most.
     """
     async with resources.db.begin() as session:
         if trial is None:
@@ -92,10 +93,10 @@ async def changing(resources: Resources, trial: Trial | None) -> AsyncIterator[A
             return
         note_trial()
         await lock_access_rules(session)
-        await trial.look(session)
+        await trial.look(session, users)
         yield session
         await session.flush()
-        await trial.look(session)
+        await trial.look(session, users)
         session.expunge_all()
         await session.rollback()
 
