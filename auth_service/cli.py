@@ -8,6 +8,7 @@ import typer
 
 from auth_service.commands import audit, keys, partitions, permissions, roles, services, users
 from auth_service.commands.doctor import doctor
+from auth_service.commands.explain import explain
 from auth_service.commands.relay import relay
 from auth_service.commands.restore import after_restore
 from auth_service.commands.running import read_settings, run, stop
@@ -23,6 +24,7 @@ app.add_typer(partitions.app, name="partitions")
 app.add_typer(audit.app, name="audit")
 app.command()(relay)
 app.command()(doctor)
+app.command()(explain)
 app.command()(after_restore)
 
 

@@ -491,7 +491,20 @@ class AuditLog(Base):
     """
 
     __tablename__ = "audit_log"
-    __table_args__ = (Index(None, "actor_id", "id"), Index(None, "target_id", "id"), Index(None, "at", "id"))
+    __table_args__ = (
+        Index(None, "actor_id", "id"),
+        Index(None, "target_id", "id"),
+        Index(None, "action", "id"),
+        Index(None, "at", "id"),
+        # What grants of a role were before they were changed: permissions.then_sql has the same words.
+        Index(
+            "ix_audit_log_role_before",
+            text("(coalesce(after, before) ->> 'role')"),
+            "target_id",
+            "id",
+            postgresql_where=text("action IN ('role.granted', 'role.revoked') AND before IS NOT NULL"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # 1, 2, 3, …: a gap is a theft
     at: Mapped[datetime]

@@ -128,17 +128,20 @@ async def change_account(
             await _rename(resources, session, user, changes)
             if changes.get("email") not in {None, user.email}:
                 await addresses.replace_in(resources, session, user, changes["email"])
-            action = Action.USER_UPDATED
+            action, before, after = Action.USER_UPDATED, None, {}
             if switched:
-                action = Action.USER_ENABLED if changes["is_active"] else Action.USER_DISABLED
-            # Which fields, not what is in them: the row outlives the account.
+                active: bool = changes["is_active"]
+                action = Action.USER_ENABLED if active else Action.USER_DISABLED
+                before, after = {"is_active": not active}, {"is_active": active}
+            # Of all others which fields, not what is in them: the row outlives the account.
             write_act(
                 session,
                 who(caller),
                 action,
                 Target("user", str(user_id)),
                 at=resources.clock(),
-                after={"changed": sorted(changes)},
+                before=before,
+                after={"changed": sorted(changes), **after},
                 reason=reason,
             )
     except IntegrityError as error:

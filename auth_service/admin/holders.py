@@ -8,14 +8,16 @@ from uuid import UUID
 
 from auth_service.admin.holders_schemas import HoldersQuery
 from auth_service.core.connections import Resources
-from auth_service.core.errors import ValidationFailed
+from auth_service.core.errors import existing
 from auth_service.core.principal import Principal
 from auth_service.core.stores.postgres_pools import lent_by
 from auth_service.permissions.catalogue import get_permission
 from auth_service.permissions.checks import holds
 from auth_service.permissions.decision import Grant
 from auth_service.permissions.holders import Holder, count_holders, holders_of
+from auth_service.permissions.holders_then import as_they_were
 from auth_service.permissions.repository import Fetches
+from auth_service.permissions.then import find_then, load_rules, one_snapshot
 from auth_service.roles.service import get_role
 from auth_service.users.naming import PERSONAL_DATA
 from auth_service.users.people import find_people
@@ -92,20 +94,28 @@ class HolderList:
 
 
 async def who_has(resources: Resources, code: str, query: HoldersQuery, caller: Principal | None = None) -> HolderList:
-    """Without a caller: for the operator. Raises NotFound for an unknown code or role, ValidationFailed for a past."""
-    await get_permission(resources, code)
-    if query.role is not None:
-        await get_role(resources, query.role)
+    """Without a caller: for the operator. Raises NotFound for a code or role that is not, or was not then, there;
+    NotKnownThen for a moment that the trail does not reach.
+    """
+    grants = await _grants_at(resources, code, query)
     personal = caller is None or await holds(resources, caller, PERSONAL_DATA)
-    return HolderList(resources, _grants_at(resources, code, query), personal)
+    return HolderList(resources, grants, personal)
 
 
-def _grants_at(resources: Resources, code: str, query: HoldersQuery) -> GrantsAtAMoment:
+async def _grants_at(resources: Resources, code: str, query: HoldersQuery) -> GrantsAtAMoment:
     """The one place that chooses, and once for all pages of a list, which may take minutes."""
     now = resources.clock()
-    if query.at is not None and query.at < now:
-        raise ValidationFailed("must not lie in the past: it is answered of grants as they stand", field="query.at")
-    return AsTheyStand(code, query.role, query.at or now)
+    if query.at is None or query.at >= now:
+        await get_permission(resources, code)
+        if query.role is not None:
+            await get_role(resources, query.role)
+        return AsTheyStand(code, query.role, query.at or now)
+    async with one_snapshot(resources) as (_, connection):
+        then = await find_then(connection, query.at)
+        rules = await load_rules(connection, then)
+    existing(code if code in rules.catalogue else None, "permission")
+    existing(rules.roles.get(query.role) if query.role is not None else rules, "role")
+    return as_they_were(then, rules, code, query.role)
 
 
 async def list_holders(asked: HolderList, query: HoldersQuery) -> HoldersPage:

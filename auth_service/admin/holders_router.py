@@ -10,7 +10,7 @@ from auth_service.admin.csv_list import A_CSV_FILE, csv_answer, csv_lines
 from auth_service.admin.holders import HoldersPage, list_holders, who_has
 from auth_service.admin.holders_schemas import HoldersAnswer, HoldersQuery
 from auth_service.core.connections import Res
-from auth_service.core.errors import NotFound
+from auth_service.core.errors import NotFound, NotKnownThen
 from auth_service.core.http.api_docs import refusals
 from auth_service.core.principal import Principal
 from auth_service.permissions.require import Require
@@ -18,7 +18,7 @@ from auth_service.permissions.require import Require
 router = APIRouter(prefix="/permissions", tags=["administration"])
 
 
-@router.get("/{code}/users", response_model=HoldersAnswer, responses=A_CSV_FILE | refusals(NotFound))
+@router.get("/{code}/users", response_model=HoldersAnswer, responses=A_CSV_FILE | refusals(NotFound, NotKnownThen))
 async def list_permission_users(
     caller: Annotated[Principal, Require("users:read")],
     _caller: Annotated[Principal, Require("roles:read")],
@@ -26,7 +26,8 @@ async def list_permission_users(
     query: Annotated[HoldersQuery, Query()],
     resources: Res,
 ) -> HoldersPage | StreamingResponse:
-    """Active users who have the permission now, or will at a coming moment, each with how; by id.
+    """Active users who have the permission now, will at a coming moment, or had at one that has passed, each with how;
+    by id.
 
     `next_cursor` leads to the next page, `format=csv` gives all in one file. Names and e-mail addresses only with
     users:write.

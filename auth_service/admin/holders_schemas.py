@@ -12,7 +12,7 @@ from auth_service.users.search import CURSOR
 
 
 class HoldersQuery(ListQuery):
-    """`at`: this moment without it; `role`: only what grants of this role give."""
+    """`at`: this moment without it, in the past as the audit trail knows it. `role`: only what its grants give."""
 
     cursor: str | None = Field(default=None, pattern=CURSOR)
     at: Moment | None = None

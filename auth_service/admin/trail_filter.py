@@ -1,26 +1,33 @@
-"""The audit trail as somebody asks for it: by names, which become what its rows have, before it is read.
+"""The audit trail as somebody asks for it: by names, which become what its rows have, and with names beside ids.
 
 A row names people and services by id alone, and stays when they are gone. So a name stands for whoever has it now, an
 id also for who had it. What nobody and nothing has is NotFound: an empty list would look like an answer.
 """
 
+from collections.abc import Iterator, Mapping
+from uuid import UUID
+
 from sqlalchemy import ColumnElement, exists, or_, select
 
-from auth_service.audit.schemas import AuditQuery
-from auth_service.audit.service import AuditFilter, AuditPage, Named, list_entries
+from auth_service.audit.schemas import AuditAnswer, AuditEntry, AuditQuery
+from auth_service.audit.service import AuditFilter, Named, list_entries
+from auth_service.audit.words import differences
 from auth_service.core.connections import Resources
 from auth_service.core.errors import NotFound
 from auth_service.core.ids import read_id
 from auth_service.core.principal import Principal
 from auth_service.events.positions import is_known
 from auth_service.models import AuditLog, Permission, Role, ServiceAccount, SigningKey, WebhookEndpoint
+from auth_service.permissions.checks import holds
+from auth_service.permissions.repository import logins_of
+from auth_service.permissions.why import READ_USERS
 from auth_service.service_accounts.repository import find_by_name
 from auth_service.users.naming import find_named, may_name
 
 KINDS = frozenset({"operator", "system"})  # actors that may be named by what they are
 
 
-async def read_trail(resources: Resources, query: AuditQuery, caller: Principal | None = None) -> AuditPage:
+async def read_trail(resources: Resources, query: AuditQuery, caller: Principal | None = None) -> AuditAnswer:
     """Without a caller: for the operator. Raises NotFound for a name that nobody and nothing has, PermissionDenied for
     an address that the caller may not ask for, ValidationFailed for a cursor that we did not give.
     """
@@ -29,8 +36,44 @@ async def read_trail(resources: Resources, query: AuditQuery, caller: Principal 
             await may_name(resources, caller, name)
     actor = None if query.actor is None else await _actor(resources, query.actor)
     target = None if query.target is None else await _target(resources, query.target)
-    wanted = AuditFilter(actor, query.action, target, query.since, query.until)
-    return await list_entries(resources, wanted, cursor=query.cursor, limit=query.limit)
+    wanted = AuditFilter(actor, query.actions, target, query.since, query.until)
+    page = await list_entries(resources, wanted, cursor=query.cursor, limit=query.limit)
+    names: dict[UUID, str] = {}
+    if caller is None or await holds(resources, caller, READ_USERS):
+        names = await logins_of(resources.hot, {user_id for row in page.items for user_id in _users_in(row)})
+    return AuditAnswer(items=[_entry(row, names) for row in page.items], next_cursor=page.next_cursor)
+
+
+def _users_in(row: AuditLog) -> Iterator[UUID]:
+    for kind, name in ((row.actor_kind, row.actor_id), (row.target_kind, row.target_id)):
+        user_id = read_id(name) if kind == "user" and name else None
+        if user_id is not None:
+            yield user_id
+
+
+def _entry(row: AuditLog, names: Mapping[UUID, str]) -> AuditEntry:
+    def login(kind: str, name: str | None) -> str | None:
+        user_id = read_id(name) if kind == "user" and name else None
+        return names.get(user_id) if user_id else None
+
+    return AuditEntry(
+        id=row.id,
+        at=row.at,
+        actor_kind=row.actor_kind,
+        actor_id=row.actor_id,
+        actor_name=login(row.actor_kind, row.actor_id),
+        action=row.action,
+        target_kind=row.target_kind,
+        target_id=row.target_id,
+        target_name=login(row.target_kind, row.target_id),
+        before=row.before,
+        after=row.after,
+        changes=differences(row.before, row.after),
+        reason=row.reason,
+        request_id=row.request_id,
+        client_address=row.client_address,
+        hash=row.hash.hex(),
+    )
 
 
 async def _actor(resources: Resources, name: str) -> Named:

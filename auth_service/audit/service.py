@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 
@@ -40,10 +40,10 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """`since` is inclusive, `until` is not; all that is given must hold."""
+    """`since` is inclusive, `until` is not; all that is given must hold. No `actions`: all."""
 
     actor: Named | None = None
-    action: str | None = None
+    actions: Collection[str] = ()
     target: Named | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -64,6 +64,11 @@ async def list_entries(resources: Resources, wanted: AuditFilter, *, cursor: str
         rows = await _page(session, wanted, before, limit)
     items = rows[:limit]
     return AuditPage(items, _write_cursor(items[-1].id) if len(rows) > limit else None)
+
+
+async def find_entry(resources: Resources, row_id: int) -> AuditLog | None:
+    async with resources.db() as session:
+        return await session.get(AuditLog, row_id)
 
 
 async def read_head(resources: Resources) -> tuple[int, str]:
@@ -119,8 +124,8 @@ async def _page(session: AsyncSession, wanted: AuditFilter, before: int | None, 
     if actor is not None:
         acted = AuditLog.actor_id.in_(actor.ids)
         statement = statement.where(acted | AuditLog.actor_kind.in_(actor.kinds) if actor.kinds else acted)
-    if wanted.action is not None:
-        statement = statement.where(AuditLog.action == wanted.action)
+    if wanted.actions:
+        statement = statement.where(AuditLog.action.in_(wanted.actions))
     if target is not None:
         statement = statement.where(AuditLog.target_id.in_(target.ids))
     if wanted.since is not None:

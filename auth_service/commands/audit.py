@@ -1,16 +1,22 @@
 """auth-service audit …"""
 
 import re
+import sys
 from typing import Annotated
 
+import orjson
 import typer
 
 from auth_service.admin.trail_filter import read_trail
+from auth_service.admin.trail_people import people_of_row
+from auth_service.admin.trail_people_schemas import AuditPeopleAnswer
 from auth_service.audit import service
-from auth_service.audit.schemas import AuditAnswer, AuditEntry, AuditQuery
+from auth_service.audit.schemas import AuditEntry, AuditQuery
 from auth_service.audit.service import Verdict
+from auth_service.audit.words import moment
 from auth_service.commands.running import print_rows, progress_bar, read, read_moment, run, stop
 from auth_service.core.connections import Resources
+from auth_service.permissions.what_if.schemas import PermissionSpan
 
 app = typer.Typer(help="What admins and operators did.", no_args_is_help=True)
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -21,7 +27,7 @@ def list_entries(  # noqa: PLR0917  typer makes options of them
     actor: Annotated[
         str | None, typer.Option(help="A user or service by any of its names, an operator, or system.")
     ] = None,
-    action: Annotated[str | None, typer.Option(help="Such as role.granted")] = None,
+    action: Annotated[list[str] | None, typer.Option(help="Such as role.granted, or role.*; may be repeated.")] = None,
     target: Annotated[
         str | None, typer.Option(help="A user or service by any of its names, a role, a permission, …")
     ] = None,
@@ -32,13 +38,36 @@ def list_entries(  # noqa: PLR0917  typer makes options of them
 ) -> None:
     """Newest first."""
     moments = {"since": read_moment(since), "until": read_moment(until)}
-    query = read(AuditQuery, actor=actor, action=action, target=target, limit=limit, **moments)
+    query = read(AuditQuery, actor=actor, action=action or [], target=target, limit=limit, **moments)
 
-    async def ask(resources: Resources) -> AuditAnswer:
-        return AuditAnswer.model_validate(await read_trail(resources, query))
-
-    entries = run(ask).items
+    entries = run(lambda resources: read_trail(resources, query)).items
     print_rows([entry.model_dump() if json else _in_short(entry) for entry in entries], as_json=json)
+
+
+@app.command()
+def people(
+    row: Annotated[int, typer.Argument(min=1, help="Its number, as `audit list` shows it.")],
+    limit: Annotated[int, typer.Option(min=1, max=100)] = 20,
+    json: Annotated[bool, typer.Option("--json", help="As GET /admin/audit/{row}/people answers.")] = False,
+) -> None:
+    """Who could do more right after that change, and who less, by the grants of then."""
+
+    async def ask(resources: Resources) -> AuditPeopleAnswer:
+        return AuditPeopleAnswer.model_validate(await people_of_row(resources, row, cursor=None, limit=limit))
+
+    found = run(ask)
+    if json:
+        sys.stdout.write(found.model_dump_json(by_alias=True, indent=2) + "\n")
+        return
+    typer.echo("\n    ".join([f"{found.action} on {moment(found.at)}", *found.changes]))
+    typer.echo(f"{found.gains.users} gained, {found.loses.users} lost")
+    for person in found.people:
+        typer.echo(person.login)
+        for sign, spans in (("+", person.gains), ("\u2212", person.loses)):
+            for span in spans:
+                typer.echo(f"    {sign}{span.permission}{_when(span)}")
+    if found.next_cursor is not None:
+        typer.echo(f"and more: only the first {limit} are shown")
 
 
 @app.command()
@@ -71,10 +100,19 @@ def verify(
     typer.echo(f"{verdict.rows} rows are whole; the head is {verdict.head}")
 
 
+def _when(span: PermissionSpan) -> str:
+    begins = "" if span.starts is None else f" from {moment(span.starts)}"
+    return begins if span.ends is None else f"{begins} until {moment(span.ends)}"
+
+
 def _in_short(entry: AuditEntry) -> dict[str, object]:
+    target = entry.target_name or entry.target_id
+    done = [f"{entry.action} {target}" if target else entry.action, *entry.changes]
+    if entry.reason:
+        done.append(f"reason: {orjson.dumps(entry.reason).decode()}")
     return {
         "row": entry.id,
         "at": entry.at,
-        "who": f"{entry.actor_kind}\n{entry.actor_id}",
-        "did what to": "\n".join(part for part in (entry.action, entry.target_id) if part),
+        "who": f"{entry.actor_kind}\n{entry.actor_name or entry.actor_id}",
+        "did what": "\n".join(done),
     }

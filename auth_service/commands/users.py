@@ -30,6 +30,8 @@ from auth_service.mail.addresses import shown
 from auth_service.mfa import service as second_factor
 from auth_service.models import User
 from auth_service.permissions.actor import OPERATOR
+from auth_service.permissions.decision import Grant
+from auth_service.permissions.why import permissions_at
 from auth_service.users import forgotten_password, repository, service
 from auth_service.users.identifiers import canonical_email, canonical_login
 from auth_service.users.look_alikes import taken_looks
@@ -73,6 +75,32 @@ def list_users(  # noqa: PLR0917  typer makes options of them
 
     found = run(action)
     print_rows([_whole(item) if json else _in_short(item) for item in found], as_json=json)
+
+
+@app.command()
+def permissions(
+    who: Who,
+    at: Annotated[str | None, typer.Option(help="2030-01-31T12:00:00Z; default: now")] = None,
+    json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """What a user's active grants give: now, at a coming moment, or at one that has passed."""
+    asked = read_moment(at)
+
+    async def action(resources: Resources) -> list[Grant]:
+        user = await find_user(resources, who)
+        return await permissions_at(resources, user.id, asked)
+
+    rows = [
+        {
+            "permission": grant.pattern,
+            "role": grant.role,
+            "via": grant.via,
+            "valid_from": grant.valid_from,
+            "valid_until": grant.valid_until,
+        }
+        for grant in run(action)
+    ]
+    print_rows(rows, as_json=json)
 
 
 @app.command()

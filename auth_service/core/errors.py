@@ -135,6 +135,12 @@ class EmailTaken(Conflict):
     code, detail = "email_taken", "This e-mail address is taken."
 
 
+class NotKnownThen(Conflict):
+    """Of a moment that the audit trail does not reach back to, or that it has lost: nothing is guessed."""
+
+    code, detail = "not_known_then", "What was then is not known."
+
+
 class RoleExists(Conflict):
     code, detail = "role_exists", "A role of this name exists."
 

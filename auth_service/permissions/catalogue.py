@@ -18,6 +18,7 @@ from auth_service.permissions import repository
 from auth_service.permissions.actor import Actor, load_actor, who
 from auth_service.permissions.codes import OWN_CODES
 from auth_service.permissions.keepers import keeping_administration
+from auth_service.permissions.what_if.trial import Trial, changing
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +41,14 @@ async def get_permission(resources: Resources, code: str) -> Permission:
 
 
 async def create_permission(
-    resources: Resources, caller: Principal | Actor, code: str, spec: PermissionSpec
+    resources: Resources,
+    caller: Principal | Actor,
+    code: str,
+    spec: PermissionSpec,
+    *,
+    trial: Trial | None = None,
 ) -> Permission:
-    async with resources.db.begin() as session:
+    async with changing(resources, trial) as session:
         await lock_access_rules(session)
         return await create_permission_in(resources, session, caller, code, spec)
 
@@ -70,6 +76,7 @@ async def update_permission(
     title: str | None,
     description: str | None,
     step_up: bool | None,
+    trial: Trial | None = None,
 ) -> Permission:
     """None leaves a part as it is. The mark takes from people or opens to them, so the caller must hold the code.
 
@@ -77,7 +84,7 @@ async def update_permission(
     """
     parts = {"title": title, "description": description, "step_up": step_up}
     changes: dict[str, Any] = {name: value for name, value in parts.items() if value is not None}
-    async with resources.db.begin() as session, keeping_administration(resources, session):
+    async with changing(resources, trial) as session, keeping_administration(resources, session):
         spec = replace(_spec_of(await _find(session, code)), **changes)
         return await update_permission_in(resources, session, caller, code, spec)
 
@@ -97,13 +104,15 @@ async def update_permission_in(
     return permission
 
 
-async def delete_permission(resources: Resources, caller: Principal | Actor, code: str) -> None:
+async def delete_permission(
+    resources: Resources, caller: Principal | Actor, code: str, *, trial: Trial | None = None
+) -> None:
     """Takes it from everyone who has it by a wildcard, superusers too; so the caller must hold it.
 
     Raises PermissionBuiltIn for what this service itself asks for, and PermissionInUse while a role or a service
     names it.
     """
-    async with resources.db.begin() as session:
+    async with changing(resources, trial) as session:
         await lock_access_rules(session)
         await delete_permission_in(resources, session, caller, code)
 

@@ -97,6 +97,10 @@ async def answer_about_services(
     return _counted(resources, decisions)
 
 
+def count_decision(resources: Resources, decision: Decision) -> None:
+    resources.metrics.checks.labels(decision.reason).inc()
+
+
 def _counted(resources: Resources, decisions: list[Decision]) -> list[Decision]:
     for reason, count in Counter(decision.reason for decision in decisions).items():
         resources.metrics.checks.labels(reason).inc(count)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query, Response
 
 from auth_service.core.connections import Res
 from auth_service.core.errors import (
@@ -30,7 +30,11 @@ from auth_service.permissions.schemas import (
     PermissionBody,
     PermissionPatch,
     check_answer,
+    explained_answer,
 )
+from auth_service.permissions.what_if.effect import EffectTimeout
+from auth_service.permissions.what_if.schemas import DeletionWhatIf, PermissionWhatIf, TrialQuery, tried
+from auth_service.permissions.why import explain_check
 
 router = APIRouter(tags=["permissions"])
 
@@ -43,6 +47,10 @@ router = APIRouter(tags=["permissions"])
 )
 async def check_permission(body: CheckBody, caller: AnyPrincipal, resources: Res) -> CheckAnswer:
     """May the user do that? Without `user_id`: the caller. `valid_until`: time alone changes nothing before it."""
+    if body.explain:
+        explanation = await explain_check(resources, caller, body.permission, body.user_id, body.session_id)
+        if explanation is not None:
+            return explained_answer(explanation)
     (decision,) = await answer_checks(resources, caller, [(body.permission, body.user_id, body.session_id)])
     return check_answer(decision, explain=body.explain)
 
@@ -68,12 +76,22 @@ async def list_permissions(
     return await catalogue.list_permissions(resources)
 
 
-@router.post("/permissions", response_model=PermissionAnswer, status_code=201, responses=refusals(PermissionExists))
+@router.post(
+    "/permissions",
+    response_model=PermissionAnswer,
+    status_code=201,
+    responses={200: {"model": PermissionWhatIf}, **refusals(PermissionExists, EffectTimeout)},
+)
 async def create_permission(
-    body: PermissionBody, caller: Annotated[Principal, Require("permissions:write")], resources: Res
-) -> Permission:
+    body: PermissionBody,
+    caller: Annotated[Principal, Require("permissions:write")],
+    query: Annotated[TrialQuery, Query()],
+    resources: Res,
+) -> Permission | Response:
     spec = PermissionSpec(**body.model_dump(exclude={"code"}))
-    return await catalogue.create_permission(resources, caller, body.code, spec)
+    trial = query.trial()
+    permission = await catalogue.create_permission(resources, caller, body.code, spec, trial=trial)
+    return await tried(PermissionWhatIf, resources, caller, trial, query, result=permission) if trial else permission
 
 
 @router.get("/permissions/{code}", response_model=PermissionAnswer)
@@ -83,18 +101,39 @@ async def get_permission(
     return await catalogue.get_permission(resources, code)
 
 
-@router.patch("/permissions/{code}", response_model=PermissionAnswer, responses=refusals(LackingYourself, WouldShutOut))
+@router.patch(
+    "/permissions/{code}",
+    response_model=PermissionAnswer | PermissionWhatIf,
+    responses=refusals(LackingYourself, WouldShutOut, EffectTimeout),
+)
 async def update_permission(
-    code: str, body: PermissionPatch, caller: Annotated[Principal, Require("permissions:write")], resources: Res
-) -> Permission:
-    return await catalogue.update_permission(resources, caller, code, **body.model_dump())
+    code: str,
+    body: PermissionPatch,
+    caller: Annotated[Principal, Require("permissions:write")],
+    query: Annotated[TrialQuery, Query()],
+    resources: Res,
+) -> Permission | Response:
+    trial = query.trial()
+    permission = await catalogue.update_permission(resources, caller, code, **body.model_dump(), trial=trial)
+    return await tried(PermissionWhatIf, resources, caller, trial, query, result=permission) if trial else permission
 
 
 @router.delete(
-    "/permissions/{code}", status_code=204, responses=refusals(LackingYourself, PermissionBuiltIn, PermissionInUse)
+    "/permissions/{code}",
+    status_code=204,
+    response_model=None,
+    responses={
+        200: {"model": DeletionWhatIf},
+        **refusals(LackingYourself, PermissionBuiltIn, PermissionInUse, EffectTimeout),
+    },
 )
 async def delete_permission(
-    code: str, caller: Annotated[Principal, Require("permissions:write")], resources: Res
-) -> None:
+    code: str,
+    caller: Annotated[Principal, Require("permissions:write")],
+    query: Annotated[TrialQuery, Query()],
+    resources: Res,
+) -> Response | None:
     """Refused with permission_in_use while a role or a service names the code."""
-    await catalogue.delete_permission(resources, caller, code)
+    trial = query.trial()
+    await catalogue.delete_permission(resources, caller, code, trial=trial)
+    return await tried(DeletionWhatIf, resources, caller, trial, query, result=None) if trial else None

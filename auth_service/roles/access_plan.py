@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from auth_service.audit.words import differences
 from auth_service.core.connections import Resources
 from auth_service.core.errors import AppError, ValidationFailed
 from auth_service.locks import lock_access_rules
@@ -22,6 +22,7 @@ from auth_service.permissions.catalogue import (
 from auth_service.permissions.codes import OWN_CODES
 from auth_service.permissions.keepers import keeping_administration
 from auth_service.permissions.repository import list_permissions
+from auth_service.permissions.what_if.trial import Trial, changing
 from auth_service.roles import repository, service
 from auth_service.roles.access_file import AccessFile, PermissionEntry, RoleEntry
 from auth_service.roles.hierarchy import Hierarchy
@@ -51,23 +52,10 @@ class Change:
 
 
 def describe(change: Change) -> list[str]:
-    """A line for each part that differs; of lists what comes and what goes. Nothing for what is deleted."""
+    """A line for each part that differs, as the audit trail says it. Nothing for what is deleted."""
     if change.after is None:
         return []
-    default = type(change.after).model_construct(title="")
-    old, new = (change.before or default).model_dump(), change.after.model_dump()
-    return [f"{name}: {_difference(old[name], new[name])}" for name in new if _differ(old[name], new[name])]
-
-
-def _difference(old: Any, new: Any) -> str:
-    if not isinstance(new, list):
-        return f"{orjson.dumps(old).decode()} -> {orjson.dumps(new).decode()}"
-    come, gone = sorted(set(new) - set(old)), sorted(set(old) - set(new))
-    return " ".join([*(f"+{item}" for item in come), *(f"-{item}" for item in gone)])
-
-
-def _differ(old: Any, new: Any) -> bool:
-    return set(old) != set(new) if isinstance(new, list) else bool(old != new)
+    return differences(None if change.before is None else change.before.model_dump(), change.after.model_dump())
 
 
 async def export(resources: Resources) -> AccessFile:
@@ -77,13 +65,12 @@ async def export(resources: Resources) -> AccessFile:
         return await _current(session, built_in=False)
 
 
-async def plan(resources: Resources, actor: Actor, wanted: AccessFile, *, prune: bool) -> Sequence[Change]:
-    """What `apply` would do now, refused as it would be: done, and undone again."""
-    async with resources.db.begin() as session:
-        async with keeping_administration(resources, session):
-            changes = await _apply(resources, session, actor, wanted, prune=prune)
-        await session.rollback()
-        return changes
+async def plan(
+    resources: Resources, actor: Actor, wanted: AccessFile, *, prune: bool, trial: Trial
+) -> Sequence[Change]:
+    """What `apply` would do now, refused as it would be: done, and undone again; then `trial` can tell whom."""
+    async with changing(resources, trial) as session, keeping_administration(resources, session):
+        return await _apply(resources, session, actor, wanted, prune=prune)
 
 
 async def apply(resources: Resources, actor: Actor, wanted: AccessFile, *, prune: bool) -> Sequence[Change]:

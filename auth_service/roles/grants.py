@@ -13,6 +13,7 @@ from auth_service.events.kinds import RoleGranted, RoleRevoked
 from auth_service.events.outbox import record
 from auth_service.models import UserRole
 from auth_service.permissions.actor import Actor, load_actor, who
+from auth_service.permissions.what_if.trial import Trial, changing
 from auth_service.roles import repository
 from auth_service.roles.role import GrantView, grant_facts, grant_view
 from auth_service.users.repository import find_by_id
@@ -35,12 +36,13 @@ async def grant_role(
     valid_from: datetime | None = None,
     valid_until: datetime | None = None,
     reason: str | None = None,
+    trial: Trial | None = None,
 ) -> GrantView:
     """Grants, or changes the dates of the grant that is there.
 
     Raises LackingYourself, also where it would outlast what the caller holds, or LastSuperuser.
     """
-    async with resources.db.begin() as session, keeping_a_superuser(resources, session):
+    async with changing(resources, trial, users=[user_id]) as session, keeping_a_superuser(resources, session):
         now = resources.clock()
         starts = valid_from or now
         if valid_until is not None and valid_until <= starts:
@@ -98,9 +100,11 @@ async def grant_in(
     return grant
 
 
-async def revoke_role(resources: Resources, caller: Principal | Actor, user_id: UUID, name: str) -> None:
+async def revoke_role(
+    resources: Resources, caller: Principal | Actor, user_id: UUID, name: str, *, trial: Trial | None = None
+) -> None:
     """Raises NotFound, LackingYourself (nobody strips those above them) or LastSuperuser."""
-    async with resources.db.begin() as session, keeping_a_superuser(resources, session):
+    async with changing(resources, trial, users=[user_id]) as session, keeping_a_superuser(resources, session):
         now = resources.clock()
         actor = await load_actor(session, caller, now, may="roles:grant")
         await _must_manage(session, actor, name, until=now)

@@ -21,6 +21,17 @@ class RoleSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Links:
+    """Some of a role's permissions and parents, to be added or removed."""
+
+    permissions: Collection[str] = ()
+    parents: Collection[str] = ()
+
+
+NO_LINKS = Links()
+
+
+@dataclass(frozen=True, slots=True)
 class RoleView:
     """A role with its links, each sorted."""
 

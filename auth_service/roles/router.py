@@ -3,12 +3,13 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query, Response
 
 from auth_service.core.connections import Res
 from auth_service.core.errors import (
     LackingYourself,
     LastSuperuser,
+    NotKnownThen,
     RoleBuiltIn,
     RoleCycle,
     RoleExists,
@@ -17,14 +18,31 @@ from auth_service.core.errors import (
     WouldShutOut,
 )
 from auth_service.core.http.api_docs import refusals
-from auth_service.core.principal import Principal
-from auth_service.permissions.checks import effective_permissions
+from auth_service.core.principal import AnyPrincipal, Principal
+from auth_service.permissions.explanation import Explanation
 from auth_service.permissions.require import Require
-from auth_service.permissions.schemas import EffectivePermissions, GrantAnswer
+from auth_service.permissions.schemas import (
+    AtQuery,
+    EffectivePermissions,
+    GrantAnswer,
+    PermissionCode,
+    WhyAnswer,
+)
+from auth_service.permissions.what_if.effect import EffectTimeout
+from auth_service.permissions.what_if.schemas import DeletionWhatIf, TrialQuery, tried
+from auth_service.permissions.why import explain, permissions_at
 from auth_service.roles import grants as role_grants
 from auth_service.roles import service
 from auth_service.roles.role import GrantView, RoleSpec, RoleView
-from auth_service.roles.schemas import GrantBody, RoleAnswer, RoleBody, RoleGrantAnswer, RolePatch
+from auth_service.roles.schemas import (
+    GrantBody,
+    GrantWhatIf,
+    RoleAnswer,
+    RoleBody,
+    RoleGrantAnswer,
+    RolePatch,
+    RoleWhatIf,
+)
 from auth_service.users.naming import NamedOrSelf, NamedUser
 
 router = APIRouter(tags=["roles"])
@@ -39,12 +57,22 @@ async def list_roles(_caller: Annotated[Principal, Require("roles:read")], resou
     "/roles",
     response_model=RoleAnswer,
     status_code=201,
-    responses=refusals(LackingYourself, RoleExists, RoleCycle, ValidationFailed),
+    responses={
+        200: {"model": RoleWhatIf},
+        **refusals(LackingYourself, RoleExists, RoleCycle, ValidationFailed, EffectTimeout),
+    },
 )
-async def create_role(body: RoleBody, caller: Annotated[Principal, Require("roles:write")], resources: Res) -> RoleView:
+async def create_role(
+    body: RoleBody,
+    caller: Annotated[Principal, Require("roles:write")],
+    query: Annotated[TrialQuery, Query()],
+    resources: Res,
+) -> RoleView | Response:
     """Only of permissions and parents that you hold yourself."""
     spec = RoleSpec(**body.model_dump(exclude={"name"}))
-    return await service.create_role(resources, caller, body.name, spec)
+    trial = query.trial()
+    role = await service.create_role(resources, caller, body.name, spec, trial=trial)
+    return await tried(RoleWhatIf, resources, caller, trial, query, result=role) if trial else role
 
 
 @router.get("/roles/{name}", response_model=RoleAnswer)
@@ -54,29 +82,59 @@ async def get_role(name: str, _caller: Annotated[Principal, Require("roles:read"
 
 @router.patch(
     "/roles/{name}",
-    response_model=RoleAnswer,
-    responses=refusals(LackingYourself, RoleBuiltIn, RoleCycle, ValidationFailed, WouldShutOut),
+    response_model=RoleAnswer | RoleWhatIf,
+    responses=refusals(LackingYourself, RoleBuiltIn, RoleCycle, ValidationFailed, WouldShutOut, EffectTimeout),
 )
 async def update_role(
-    name: str, body: RolePatch, caller: Annotated[Principal, Require("roles:write")], resources: Res
-) -> RoleView:
+    name: str,
+    body: RolePatch,
+    caller: Annotated[Principal, Require("roles:write")],
+    query: Annotated[TrialQuery, Query()],
+    resources: Res,
+) -> RoleView | Response:
     """Each list that is sent replaces the old one."""
-    return await service.update_role(resources, caller, name, **body.model_dump(exclude_unset=True))
+    trial = query.trial()
+    role = await service.update_role(resources, caller, name, **body.model_dump(exclude_unset=True), trial=trial)
+    return await tried(RoleWhatIf, resources, caller, trial, query, result=role) if trial else role
 
 
-@router.delete("/roles/{name}", status_code=204, responses=refusals(LackingYourself, RoleBuiltIn, RoleInUse))
-async def delete_role(name: str, caller: Annotated[Principal, Require("roles:write")], resources: Res) -> None:
+@router.delete(
+    "/roles/{name}",
+    status_code=204,
+    response_model=None,
+    responses={200: {"model": DeletionWhatIf}, **refusals(LackingYourself, RoleBuiltIn, RoleInUse, EffectTimeout)},
+)
+async def delete_role(
+    name: str,
+    caller: Annotated[Principal, Require("roles:write")],
+    query: Annotated[TrialQuery, Query()],
+    resources: Res,
+) -> Response | None:
     """Refused with role_in_use while anyone has it."""
-    await service.delete_role(resources, caller, name)
+    trial = query.trial()
+    await service.delete_role(resources, caller, name, trial=trial)
+    return await tried(DeletionWhatIf, resources, caller, trial, query, result=None) if trial else None
 
 
-@router.get("/users/{user_id}/permissions", response_model=EffectivePermissions)
+@router.get("/users/{user_id}/permissions", response_model=EffectivePermissions, responses=refusals(NotKnownThen))
 async def list_user_permissions(
-    user_id: Annotated[UUID, NamedOrSelf("roles:read")], resources: Res
+    user_id: Annotated[UUID, NamedOrSelf("roles:read")], query: Annotated[AtQuery, Query()], resources: Res
 ) -> EffectivePermissions:
     """All that the user's active grants give, each with the granted role and the role that it comes from."""
-    found = await effective_permissions(resources, user_id)
+    found = await permissions_at(resources, user_id, query.at)
     return EffectivePermissions(user_id=user_id, permissions=[GrantAnswer.model_validate(grant) for grant in found])
+
+
+@router.get("/users/{user_id}/permissions/{code}", response_model=WhyAnswer, responses=refusals(NotKnownThen))
+async def explain_user_permission(
+    user_id: Annotated[UUID, NamedOrSelf("roles:read")],
+    code: PermissionCode,
+    caller: AnyPrincipal,
+    query: Annotated[AtQuery, Query()],
+    resources: Res,
+) -> Explanation:
+    """Why the user may do that or may not, all that stands in the way, and which roles would give it."""
+    return await explain(resources, caller, user_id, code, at=query.at)
 
 
 @router.get("/users/{user_id}/roles", response_model=list[RoleGrantAnswer])
@@ -87,26 +145,39 @@ async def list_user_roles(user_id: Annotated[UUID, NamedOrSelf("roles:read")], r
 
 @router.put(
     "/users/{user_id}/roles/{name}",
-    response_model=RoleGrantAnswer,
-    responses=refusals(LackingYourself, LastSuperuser, WouldShutOut, ValidationFailed),
+    response_model=RoleGrantAnswer | GrantWhatIf,
+    responses=refusals(LackingYourself, LastSuperuser, WouldShutOut, ValidationFailed, EffectTimeout),
 )
-async def grant_role(
+async def grant_role(  # noqa: PLR0917  FastAPI fills them in
     name: str,
     caller: Annotated[Principal, Require("roles:grant")],
     user_id: NamedUser,
+    query: Annotated[TrialQuery, Query()],
     resources: Res,
     body: GrantBody | None = None,
-) -> GrantView:
+) -> GrantView | Response:
     """Grants the role, or changes the dates of the grant that is there. Without a body: from now on, for ever."""
-    return await role_grants.grant_role(resources, caller, user_id, name, **(body or GrantBody()).model_dump())
+    trial, wanted = query.trial(), (body or GrantBody()).model_dump()
+    granted = await role_grants.grant_role(resources, caller, user_id, name, **wanted, trial=trial)
+    return await tried(GrantWhatIf, resources, caller, trial, query, result=granted) if trial else granted
 
 
 @router.delete(
     "/users/{user_id}/roles/{name}",
     status_code=204,
-    responses=refusals(LackingYourself, LastSuperuser, WouldShutOut),
+    response_model=None,
+    responses={
+        200: {"model": DeletionWhatIf},
+        **refusals(LackingYourself, LastSuperuser, WouldShutOut, EffectTimeout),
+    },
 )
 async def revoke_role(
-    name: str, caller: Annotated[Principal, Require("roles:grant")], user_id: NamedUser, resources: Res
-) -> None:
-    await role_grants.revoke_role(resources, caller, user_id, name)
+    name: str,
+    caller: Annotated[Principal, Require("roles:grant")],
+    user_id: NamedUser,
+    query: Annotated[TrialQuery, Query()],
+    resources: Res,
+) -> Response | None:
+    trial = query.trial()
+    await role_grants.revoke_role(resources, caller, user_id, name, trial=trial)
+    return await tried(DeletionWhatIf, resources, caller, trial, query, result=None) if trial else None

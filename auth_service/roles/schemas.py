@@ -8,6 +8,7 @@ from pydantic import Field
 
 from auth_service.core.schemas import WHOLE, Answer, Body, Moment, Typed
 from auth_service.permissions.schemas import Description, PermissionPattern, Title
+from auth_service.permissions.what_if.schemas import WhatIf
 
 RoleName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,63}$")]
 Patterns = Annotated[list[PermissionPattern], Field(max_length=500)]
@@ -68,3 +69,24 @@ class RoleGrantAnswer(Answer):
     granted_at: datetime
     reason: str | None
     active: bool
+
+
+class RoleWhatIf(WhatIf):
+    result: RoleAnswer
+
+
+class GrantWhatIf(WhatIf):
+    result: RoleGrantAnswer
+
+
+class PlannedChange(Answer):
+    """`change`: + for what would be added, ~ changed, - deleted; `differences`: a line for each part."""
+
+    change: str
+    what: str
+    name: str
+    differences: list[str]
+
+
+class PlanWhatIf(WhatIf):
+    result: list[PlannedChange]

@@ -18,9 +18,10 @@ from auth_service.models import Role
 from auth_service.permissions.actor import Actor, load_actor, who
 from auth_service.permissions.keepers import keeping_administration
 from auth_service.permissions.repository import unknown_patterns
+from auth_service.permissions.what_if.trial import Trial, changing
 from auth_service.roles import repository
 from auth_service.roles.hierarchy import Hierarchy
-from auth_service.roles.role import RoleSpec, RoleView, role_view
+from auth_service.roles.role import NO_LINKS, Links, RoleSpec, RoleView, role_view
 from auth_service.roles.session_limits import must_limit
 
 
@@ -37,9 +38,11 @@ async def get_role(resources: Resources, name: str) -> RoleView:
         return await _view(session, existing(await repository.find_role(session, name), "role"))
 
 
-async def create_role(resources: Resources, caller: Principal | Actor, name: str, spec: RoleSpec) -> RoleView:
+async def create_role(
+    resources: Resources, caller: Principal | Actor, name: str, spec: RoleSpec, *, trial: Trial | None = None
+) -> RoleView:
     """Raises RoleExists, RoleCycle, LackingYourself, or ValidationFailed for what does not exist."""
-    async with resources.db.begin() as session:
+    async with changing(resources, trial) as session:
         await lock_access_rules(session)
         if await repository.find_role(session, name) is not None:
             raise RoleExists
@@ -88,8 +91,12 @@ async def update_role(
     permissions: Collection[str] | None = None,
     parents: Collection[str] | None = None,
     session_limit: int | EllipsisType | None = ...,
+    added: Links = NO_LINKS,
+    removed: Links = NO_LINKS,
+    trial: Trial | None = None,
 ) -> RoleView:
-    """None leaves a part as it is, but takes the session limit away, which only `...` leaves.
+    """None leaves a part as it is, but takes the session limit away, which only `...` leaves. `added` and `removed`
+    are of what the role has at that moment; removing what it has not raises ValidationFailed.
 
     The actor must hold all that the role gives, before and, without an end, after. Raises WouldShutOut where nobody
     could undo it.
@@ -98,15 +105,16 @@ async def update_role(
     changes: dict[str, Any] = {part: value for part, value in parts.items() if value is not None}
     if session_limit is not ...:
         changes["session_limit"] = session_limit
-    async with resources.db.begin() as session, keeping_administration(resources, session):
+    async with changing(resources, trial) as session, keeping_administration(resources, session):
         now = resources.clock()
         role = _changeable(await repository.find_role(session, name))
         spec = replace((await _view(session, role)).spec, **changes)
         # Before what was sent is looked at: who lacks the role learns nothing from it.
         actor = await load_actor(session, caller, now, may="roles:write")
         actor.must_hold((await repository.load_hierarchy(session)).effective(name), until=now)
+        spec = _relinked(spec, added, removed)
         planned = await plan_roles(session, {name: (spec.permissions, spec.parents)})
-        relinked = permissions is not None or parents is not None
+        relinked = not (permissions is parents is None and added == removed == NO_LINKS)
         return await update_role_in(
             resources, session, caller, planned=planned, name=name, spec=spec, relinked=relinked
         )
@@ -142,9 +150,21 @@ async def update_role_in(
     return new
 
 
-async def delete_role(resources: Resources, caller: Principal | Actor, name: str) -> None:
+def _relinked(spec: RoleSpec, added: Links, removed: Links) -> RoleSpec:
+    if not (set(removed.permissions) <= set(spec.permissions) and set(removed.parents) <= set(spec.parents)):
+        raise ValidationFailed("what is to be removed must be a permission or parent of the role itself")
+    return replace(
+        spec,
+        permissions={*spec.permissions, *added.permissions} - set(removed.permissions),
+        parents={*spec.parents, *added.parents} - set(removed.parents),
+    )
+
+
+async def delete_role(
+    resources: Resources, caller: Principal | Actor, name: str, *, trial: Trial | None = None
+) -> None:
     """Raises RoleInUse while users or roles have it, or new users get it."""
-    async with resources.db.begin() as session:
+    async with changing(resources, trial) as session:
         await lock_access_rules(session)
         await delete_role_in(resources, session, caller, name)
 
@@ -195,7 +215,7 @@ async def _must_limit(
 
 
 async def _view(session: AsyncSession, role: Role) -> RoleView:
-    patterns, parents = await repository.links(session)
+    patterns, parents = await repository.links(session, role.name)
     return role_view(role, patterns[role.name], parents[role.name])
 
 

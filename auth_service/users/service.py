@@ -212,9 +212,13 @@ async def set_active(resources: Resources, user_id: UUID, active: bool) -> User:
         resources.db.begin() as session,
         keeping_a_superuser(resources, session),
     ):
+        was = existing(await lock_user(session, user_id), "user").is_active
         user = await set_active_in(resources, session, user_id, active)
         action = Action.USER_ENABLED if active else Action.USER_DISABLED
-        write_act(session, operator(), action, Target("user", str(user_id)), at=resources.clock())
+        # Written if nothing changed too, since sessions end in any case: so it says what was.
+        before, after = {"is_active": was}, {"is_active": active}
+        target = Target("user", str(user_id))
+        write_act(session, operator(), action, target, at=resources.clock(), before=before, after=after)
     return user
 
 

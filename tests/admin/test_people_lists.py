@@ -148,7 +148,6 @@ async def test_a_filter_that_names_nobody_is_404(api: Api) -> None:
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("/permissions/films:read/users?at=2020-01-01T00:00:00Z", "query.at must not lie in the past"),
         ("/permissions/films:read/users?at=2030-01-01", "query.at must"),
         ("/permissions/films:read/users?limit=101", "query.limit"),
         ("/permissions/films:read/users?cursor=junk", "query.cursor"),

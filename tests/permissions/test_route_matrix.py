@@ -97,9 +97,11 @@ async def test_rbac_8_strangers_learn_nothing_from_the_shape_of_a_name(
 
 
 LISTS_OF_PEOPLE = [("GET", "/permissions/films:read/users"), ("GET", "/grants")]  # two guards
+PEOPLE_OF_A_ROW = ("GET", "/admin/audit/999999999/people")
 GUARDS = {
     "audit:read": [
         ("GET", "/admin/audit"),
+        PEOPLE_OF_A_ROW,
         ("GET", "/admin/events"),
         ("GET", "/admin/users/{0}/login-history"),
         ("GET", "/admin/users/{0}/sessions"),
@@ -109,7 +111,9 @@ GUARDS = {
         ("GET", "/roles/guest"),
         ("GET", "/users/{0}/roles"),
         ("GET", "/users/{0}/permissions"),
+        ("GET", "/users/{0}/permissions/films:read"),
         *LISTS_OF_PEOPLE,
+        PEOPLE_OF_A_ROW,
     ],
     "roles:write": [("POST", "/roles"), ("PATCH", "/roles/unheard-of"), ("DELETE", "/roles/unheard-of")],
     "roles:grant": [("PUT", "/users/{0}/roles/unheard-of"), ("DELETE", "/users/{0}/roles/unheard-of")],
@@ -136,7 +140,7 @@ GUARDS = {
         ("POST", f"/admin/webhooks/{NOBODY}/secrets"),
         ("POST", f"/admin/webhooks/{NOBODY}/test"),
     ],
-    "users:read": [("GET", "/admin/users"), ("GET", "/admin/users/{0}"), *LISTS_OF_PEOPLE],
+    "users:read": [("GET", "/admin/users"), ("GET", "/admin/users/{0}"), *LISTS_OF_PEOPLE, PEOPLE_OF_A_ROW],
     "users:delete": [("DELETE", f"/admin/users/{NOBODY}"), ("POST", f"/admin/users/{NOBODY}/delete")],
     "users:write": [
         ("POST", "/admin/users"),

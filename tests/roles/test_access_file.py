@@ -28,6 +28,7 @@ class Desk:
         self.api = api
         self.command = Command(api.resources.settings)
         self.file = file
+        self.people: list[str] = []
 
     async def exported(self) -> dict[str, Any]:
         found: dict[str, Any] = yaml.safe_load(await self.command.does("roles", "export"))
@@ -38,10 +39,13 @@ class Desk:
         self.file.write_text(text, encoding="utf-8")
 
     async def plan(self, *options: str) -> tuple[int, list[str]]:
-        """(exit code, lines)."""
+        """(exit code, lines about permissions and roles); those about people are in `people`."""
         outcome = await self.command("roles", "plan", str(self.file), *options)
         assert outcome.err == "", outcome
-        return outcome.code, outcome.out.splitlines()
+        lines = outcome.out.splitlines()
+        summary = next(number for number, line in enumerate(lines) if line.endswith(("to delete", "nothing to change")))
+        self.people = lines[summary + 1 :]
+        return outcome.code, lines[: summary + 1]
 
     async def apply(self, *options: str) -> list[str]:
         return (await self.command.does("roles", "apply", str(self.file), *options)).splitlines()
@@ -100,19 +104,19 @@ async def test_a_file_is_planned_applied_and_planned_again(desk: Desk) -> None:
     desk.write(document)
     lines = [
         "+ permission films:rate",
-        '    title: "" -> "Rate films"',
+        '    title: "Rate films"',
         "~ permission films:read",
-        '    title: "See films and their pages" -> "See films"',
-        "    step_up: false -> true",
+        '    title: "See films and their pages" → "See films"',
+        "    step_up: no → yes",
         "+ role critic",
-        '    title: "" -> "Критик"',
+        '    title: "Критик"',
         "    permissions: +films:rate",
         "    parents: +reviewer",
-        "    session_limit: null -> 3",
+        "    session_limit: 3",
         "~ role guest",
-        "    permissions: -collections:read -playback:preview -sessions:read -subscriptions:read",
+        "    permissions: −collections:read −playback:preview −sessions:read −subscriptions:read",
         "+ role reviewer",
-        '    title: "" -> "Reviewer"',
+        '    title: "Reviewer"',
         "    permissions: +reviews:*",
         "3 to add, 2 to change, 0 to delete",
     ]
@@ -280,7 +284,7 @@ async def test_rbac_2_apply_and_a_change_by_the_api_wait_for_each_other(desk: De
             await asyncio.sleep(0.02)
         await connection.execute("INSERT INTO roles (name, title) VALUES ('new', 'Old')")
         await transaction.commit()
-    assert (await applying)[:2] == ["~ role new", '    title: "Old" -> "New"']
+    assert (await applying)[:2] == ["~ role new", '    title: "Old" → "New"']
     await both_at_once(desk, root)
 
 

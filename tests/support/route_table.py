@@ -47,6 +47,8 @@ TABLE: dict[tuple[str, str], str] = {
     ("GET", f"{V1}/changes"): ADMINS.format(200),
     ("GET", f"{V1}/users/{{user_id}}/permissions"): ADMINS.format(200),
     ("GET", f"{V1}/users/{{user_id}}/permissions of oneself"): CALLERS.format(200),
+    ("GET", f"{V1}/users/{{user_id}}/permissions/{{code}}"): ADMINS.format(200),
+    ("GET", f"{V1}/users/{{user_id}}/permissions/{{code}} of oneself"): CALLERS.format(200),
     ("GET", f"{V1}/users/{{user_id}}/roles"): ADMINS.format(200),
     ("GET", f"{V1}/users/{{user_id}}/roles of oneself"): CALLERS.format(200),
     ("PUT", f"{V1}/users/{{user_id}}/roles/{{name}}"): ADMINS.format(404),
@@ -98,6 +100,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("GET", f"{V1}/permissions/{{code}}/users"): ADMINS.format(200),
     ("GET", f"{V1}/grants"): ADMINS.format(200),
     ("GET", f"{V1}/admin/audit"): ADMINS.format(200),
+    ("GET", f"{V1}/admin/audit/{{row}}/people"): ADMINS.format(404),
     ("GET", f"{V1}/services"): ADMINS.format(200),
     ("POST", f"{V1}/services"): ADMINS.format(201),
     ("POST", f"{V1}/services/{{service_id}}/secrets"): ADMINS.format(404),
@@ -121,6 +124,7 @@ PATHS = {
     "session_id": NOBODY,
     "device_id": NOBODY,
     "webhook_id": NOBODY,
+    "row": "999999999",
 }
 
 

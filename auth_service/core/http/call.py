@@ -12,6 +12,7 @@ class Call:
     client_address: str | None = None
     changed: bool = False  # something that a decision may rest on: every worker must have heard before the answer
     met_ended: bool = False  # the caller's token is a genuine one of something that has ended
+    trial: bool = False  # what it changes is undone, so nobody need hear of it
 
 
 _NO_CALL = Call()
@@ -34,6 +35,11 @@ def current_call() -> Call:
 def note_change() -> None:
     """The answer to this request waits until no worker answers from what was before."""
     _current.get().changed = True
+
+
+def note_trial() -> None:
+    """What this request changes is undone: its answer waits for nobody."""
+    _current.get().trial = True
 
 
 def note_ended() -> None:

@@ -131,7 +131,9 @@ class Edge:
             nonlocal status, begun_after
             if message["type"] == "http.response.start":
                 status, begun_after = message["status"], time.perf_counter() - started
-                if call.changed or (may_change and (status < 400 or status in TELLING or call.met_ended)):
+                if not call.trial and (
+                    call.changed or (may_change and (status < 400 or status in TELLING or call.met_ended))
+                ):
                     await scope["app"].state.resources.coherence.settled()
                 _add_headers(message, request_id, self._settings.production)
             await send(message)
