@@ -215,7 +215,7 @@ async def _must_limit(
 
 
 async def _view(session: AsyncSession, role: Role) -> RoleView:
-    patterns, parents = await repository.links(session)
+    patterns, parents = await repository.links(session, role.name)
     return role_view(role, patterns[role.name], parents[role.name])
 
 
