@@ -28,6 +28,8 @@ class Action(StrEnum):
     ROLE_DELETED = "role.deleted"
     ROLE_GRANTED = "role.granted"
     ROLE_REVOKED = "role.revoked"
+    GRANT_JOB_CREATED = "grant_job.created"
+    GRANT_JOB_CANCELLED = "grant_job.cancelled"
     PERMISSION_CREATED = "permission.created"
     PERMISSION_UPDATED = "permission.updated"
     PERMISSION_DELETED = "permission.deleted"
@@ -70,7 +72,7 @@ class Who:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`kind`: user, role, permission, service, webhook, key, database. `id` is None for many at once."""
+    """`kind`: user, role, grant_job, permission, service, webhook, key, database. `id` is None for many at once."""
 
     kind: str
     id: str | None

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from auth_service.commands import many_grants
 from auth_service.commands.running import find_user, print_rows, read, read_moment, run, stop
 from auth_service.core.connections import Resources
 from auth_service.permissions.actor import OPERATOR
@@ -15,6 +16,9 @@ from auth_service.roles.access_plan import Change, Sign
 from auth_service.roles.schemas import GrantBody
 
 app = typer.Typer(help="Roles, and who has them.", no_args_is_help=True)
+app.command("grant-many")(many_grants.grant_many)
+app.command("revoke-many")(many_grants.revoke_many)
+app.add_typer(many_grants.app, name="jobs")
 CHANGES = 4  # the exit code of a plan that is not empty: 1 to 3 are refusals
 AccessPath = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="As `export` writes it.")]
 Prune = Annotated[bool, typer.Option("--prune", help="Delete what the file does not have.")]
