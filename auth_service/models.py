@@ -205,7 +205,8 @@ class GrantJob(Base):
 class GrantJobRow(Base):
     """One user of a job; `number` counts from 1. `name` as it was given, none of a filter's and of an erased user.
 
-    Without `user_id` nobody has the name, or nobody any more. `outcome` is none while the row waits.
+    Without `user_id` nobody has the name, or nobody any more; it is no foreign key, which would lock each user of a
+    large job. `outcome` is none while the row waits.
     """
 
     __tablename__ = "grant_job_rows"
@@ -213,7 +214,7 @@ class GrantJobRow(Base):
     job_id: Mapped[UUID] = mapped_column(ForeignKey("grant_jobs.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str | None]
-    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)
+    user_id: Mapped[UUID | None] = mapped_column(index=True)
     outcome: Mapped[str | None]
 
 

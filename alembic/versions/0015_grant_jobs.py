@@ -58,7 +58,6 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["job_id"], ["grant_jobs.id"], name=op.f("fk_grant_job_rows_job_id"), ondelete="CASCADE"
         ),
-        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_grant_job_rows_user_id"), ondelete="SET NULL"),
         sa.PrimaryKeyConstraint("job_id", "number", name=op.f("pk_grant_job_rows")),
     )
     op.create_index(op.f("ix_grant_job_rows_user_id"), "grant_job_rows", ["user_id"], unique=False)

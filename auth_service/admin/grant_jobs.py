@@ -1,5 +1,6 @@
 """Jobs that grant a role to many users, or take it from them: made, looked at, cancelled. `grant_work` does them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,12 +18,12 @@ from auth_service.locks import lock_access_rules
 from auth_service.models import GrantJob
 from auth_service.permissions.actor import Actor, who
 from auth_service.permissions.checks import allows, holds
-from auth_service.roles.many_grants import Outcome, Wish, foresee, may_do
+from auth_service.roles.many_grants import Outcome, Wish, foresee, may_do, row_by_row
 from auth_service.users.naming import PERSONAL_DATA, find_named_ids, may_name
 from auth_service.users.search import UserFilter, read_cursor, write_cursor
 
 MOST_NAMES = 10_000
-MOST_FOUND = 100_000  # by a filter, and of names in a file of the operator's
+MOST_FOUND = 50_000  # by a filter, and of names in a file of the operator's
 FINDS_USERS = "users:read"
 # The work on names keeps the event loop for as long as this many take: 5 ms.
 _NAMES_AT_ONCE = 100
@@ -88,6 +89,10 @@ async def make_job(
     """
     found = await _find(resources, caller, users)
     async with resources.db.begin() as session:
+        await lock_access_rules(session)
+        await may_do(session, caller, wish, resources.clock())
+    # Without that lock, since it may take a second; each batch is judged again.
+    async with resources.db.begin() as session:
         job = await _make_in(resources, session, caller, wish, found)
         facts = {"act": wish.act, "role": wish.role, "users": job.total}
         facts |= {"valid_from": wish.valid_from, "valid_until": wish.valid_until}
@@ -106,27 +111,27 @@ async def make_job(
 
 async def foresee_job(
     resources: Resources, caller: Principal | Actor, wish: Wish, users: Sequence[str] | UserFilter
-) -> tuple[dict[str, int], list[int]]:
+) -> tuple[Mapping[str, int], list[int]]:
     """(how many would come out how, the numbers of the rows whose name nobody has); writes nothing.
 
     Raises as `make_job`. What keeps a superuser is not foreseen.
     """
     found = await _find(resources, caller, users)
-    async with resources.db() as session:  # never committed
-        job = await _make_in(resources, session, caller, wish, found)
-        rows = await repository.waiting(session, job.id, after=0, limit=job.total)
-        unknown = [row.number for row in rows if row.user_id is None]
-        counts = {str(Outcome.NO_SUCH_USER): len(unknown)} if unknown else {}
-        ids = list(dict.fromkeys(row.user_id for row in rows if row.user_id is not None))
-        again = job.total - len(unknown) - len(ids)  # one user by two names
-        if again:
-            counts[wish.repeated] = again
-        for start in range(0, len(ids), _FORESEEN_AT_ONCE):
-            some = ids[start : start + _FORESEEN_AT_ONCE]
-            for outcome in (await foresee(session, wish, some, resources.clock())).values():
-                counts[outcome] = counts.get(outcome, 0) + 1
-        await session.rollback()
-    return counts, unknown
+    now = resources.clock()
+    outcomes: dict[UUID, Outcome] = {}
+    async with resources.db() as session:
+        await may_do(session, caller, wish, now)
+        if isinstance(found, UserFilter):
+            rows: list[UUID | None] = [*await repository.find_ids(session, found, now, most=MOST_FOUND + 1)]
+        else:
+            rows = [user_id for _, user_id in found]
+        _must_be_few(len(rows))
+        users_of_rows = list({user_id for user_id in rows if user_id is not None})
+        for start in range(0, len(users_of_rows), _FORESEEN_AT_ONCE):
+            outcomes |= await foresee(session, wish, users_of_rows[start : start + _FORESEEN_AT_ONCE], now)
+    come_out = row_by_row(wish, rows, outcomes)
+    unknown = [number for number, outcome in enumerate(come_out, 1) if outcome is Outcome.NO_SUCH_USER]
+    return Counter(str(outcome) for outcome in come_out), unknown
 
 
 async def list_jobs(resources: Resources, *, cursor: str | None, limit: int) -> JobsPage:
@@ -239,9 +244,7 @@ async def _make_in(
     wish: Wish,
     found: Sequence[tuple[str, UUID | None]] | UserFilter,
 ) -> GrantJob:
-    await lock_access_rules(session)
     now = resources.clock()
-    await may_do(session, caller, wish, now)
     asker, call = who(caller), current_call()
     scopes = sorted(caller.claims.scopes) if isinstance(caller, Principal) and caller.is_service else None
     job = GrantJob(
@@ -264,9 +267,13 @@ async def _make_in(
         job.total = await repository.add_found(session, job.id, found, now, most=MOST_FOUND + 1)
     else:
         job.total = await repository.add_named(session, job.id, found)
-    if job.total > MOST_FOUND:
-        raise ValidationFailed(f"more than {MOST_FOUND:,} users are found; make several jobs, such as by created_until")
+    _must_be_few(job.total)
     return job
+
+
+def _must_be_few(count: int) -> None:
+    if count > MOST_FOUND:
+        raise ValidationFailed(f"more than {MOST_FOUND:,} users are found; make several jobs, such as by created_until")
 
 
 async def _may_see(resources: Resources, caller: Principal | Actor) -> tuple[bool, bool]:

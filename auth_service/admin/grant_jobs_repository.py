@@ -20,8 +20,16 @@ SELECT $1, given.number, given.name, u.id
 FROM unnest($2::text[], $3::uuid[]) WITH ORDINALITY AS given (name, user_id, number)
 LEFT JOIN users u ON u.id = given.user_id
 """
+_WAITING = """
+SELECT number, user_id FROM grant_job_rows
+WHERE job_id = $1 AND number > $2 AND outcome IS NULL ORDER BY number LIMIT $3
+"""
+# Who was deleted between the look for users and the writing of the rows is in none of them afterwards.
 _SET_OUTCOMES = """
-UPDATE grant_job_rows r SET outcome = o.outcome FROM unnest($2::bigint[], $3::text[]) AS o (number, outcome)
+UPDATE grant_job_rows r SET outcome = o.outcome,
+    name = CASE WHEN o.outcome = 'no_such_user' AND user_id IS NOT NULL THEN NULL ELSE name END,
+    user_id = CASE WHEN o.outcome = 'no_such_user' THEN NULL ELSE user_id END
+FROM unnest($2::bigint[], $3::text[]) AS o (number, outcome)
 WHERE r.job_id = $1 AND r.number = o.number
 """
 _OLDEST_OPEN = """
@@ -37,13 +45,18 @@ async def add_named(session: AsyncSession, job_id: UUID, found: Sequence[tuple[s
 
 
 async def add_found(session: AsyncSession, job_id: UUID, wanted: UserFilter, now: datetime, *, most: int) -> int:
-    """A row for each user that the filter finds at this moment, by creation; how many."""
+    """A row for each user that the filter finds at this moment, by creation, up to `most`; how many."""
     found = ids_of(wanted, now).order_by(User.id).limit(most).subquery()
     number = func.row_number().over(order_by=found.c.id)
     rows = select(literal(job_id), number, found.c.id)
     added = await session.execute(insert(GrantJobRow).from_select(["job_id", "number", "user_id"], rows))
     assert isinstance(added, CursorResult)  # noqa: S101  of an INSERT
     return added.rowcount
+
+
+async def find_ids(session: AsyncSession, wanted: UserFilter, now: datetime, *, most: int) -> Sequence[UUID]:
+    """As `add_found`, without rows."""
+    return (await session.scalars(ids_of(wanted, now).order_by(User.id).limit(most))).all()
 
 
 async def find_oldest_open(session: AsyncSession) -> UUID | None:
@@ -58,12 +71,11 @@ async def hold_job(session: AsyncSession, job_id: UUID) -> GrantJob | None:
     return await session.get(GrantJob, job_id, with_for_update=True, populate_existing=True)
 
 
-async def waiting(session: AsyncSession, job_id: UUID, *, after: int, limit: int) -> Sequence[GrantJobRow]:
-    """The next rows without an outcome behind the number `after`."""
-    statement = select(GrantJobRow).where(
-        GrantJobRow.job_id == job_id, GrantJobRow.number > after, GrantJobRow.outcome.is_(None)
-    )
-    return (await session.scalars(statement.order_by(GrantJobRow.number).limit(limit))).all()
+async def waiting(session: AsyncSession, job_id: UUID, *, after: int, limit: int) -> Sequence[tuple[int, UUID | None]]:
+    """(number, user id) of the next rows without an outcome behind the number `after`."""
+    async with directly(session) as connection:
+        rows = await connection.fetch(_WAITING, job_id, after, limit)
+    return [(row["number"], row["user_id"] and UUID(int=row["user_id"].int)) for row in rows]
 
 
 async def set_outcomes(session: AsyncSession, job_id: UUID, outcomes: Sequence[tuple[int, str]]) -> None:

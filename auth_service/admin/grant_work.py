@@ -24,7 +24,7 @@ from auth_service.events.relay import connected
 from auth_service.locks import TRY_GRANT_JOB, lock_access_rules
 from auth_service.models import GrantJob
 from auth_service.permissions.actor import OPERATOR, Asker, Standing
-from auth_service.roles.many_grants import Act, Outcome, Wish, do_for_many
+from auth_service.roles.many_grants import Act, Wish, do_for_many, row_by_row
 from auth_service.users.service import keeping_a_superuser
 
 log = structlog.get_logger(__name__)
@@ -127,17 +127,14 @@ async def _batch(resources: Resources, job_id: UUID, most: int) -> int | None:
         if not rows:
             return None
         wish, asker = _wish(job), _asker(job)
-        ids = list(dict.fromkeys(row.user_id for row in rows if row.user_id is not None))
-        outcomes = dict(await do_for_many(resources, session, asker, wish, ids))
-        found: list[tuple[int, str]] = []
-        for row in rows:
-            outcome = Outcome.NO_SUCH_USER if row.user_id is None else outcomes[row.user_id]
-            found.append((row.number, outcome))
-            if row.user_id is not None and outcome is not Outcome.NO_SUCH_USER:
-                outcomes[row.user_id] = wish.repeated  # the same user by another name
-        await repository.set_outcomes(session, job_id, found)
+        numbers, users = [number for number, _ in rows], [user_id for _, user_id in rows]
+        each = dict.fromkeys(one for one in users if one is not None)
+        outcomes = await do_for_many(resources, session, asker, wish, list(each))
+        await repository.set_outcomes(
+            session, job_id, list(zip(numbers, row_by_row(wish, users, outcomes), strict=True))
+        )
         job.state = "running"
-        return rows[-1].number
+        return numbers[-1]
 
 
 async def _refuse(resources: Resources, job_id: UUID, code: str) -> int | None:
@@ -146,9 +143,8 @@ async def _refuse(resources: Resources, job_id: UUID, code: str) -> int | None:
         await lock_access_rules(session)
         job = await _held(session, job_id)
         rows = [] if job is None else await repository.waiting(session, job_id, after=job.done, limit=1)
-        for row in rows:
-            await repository.set_outcomes(session, job_id, [(row.number, f"{repository.REFUSED}:{code}")])
-        return rows[-1].number if rows else None
+        await repository.set_outcomes(session, job_id, [(number, f"{repository.REFUSED}:{code}") for number, _ in rows])
+        return rows[-1][0] if rows else None
 
 
 async def _put_back(resources: Resources, job_id: UUID) -> JobView:

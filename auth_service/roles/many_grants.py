@@ -1,6 +1,6 @@
 """One role for many users, or from them, in few statements; events and audit rows are as by an act for each."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -73,11 +73,6 @@ class Wish:
         if self.valid_until is not None and self.valid_until <= (self.valid_from or now):
             raise ValidationFailed("valid_until must lie after valid_from, or after now without it")
 
-    @property
-    def repeated(self) -> Outcome:
-        """For a user who was just dealt with."""
-        return Outcome.NOT_THERE if self.act is Act.REVOKE else Outcome.UNCHANGED
-
     def outcome(self, present: Dates | None, now: datetime) -> Outcome:
         """For somebody who has this grant of the role. A grant that began is as good as one from now on."""
         if self.act is Act.REVOKE:
@@ -88,8 +83,19 @@ class Wish:
         return Outcome.UNCHANGED if begins and present.valid_until == self.valid_until else Outcome.CHANGED
 
 
+def row_by_row(wish: Wish, rows: Sequence[UUID | None], outcomes: Mapping[UUID, Outcome]) -> list[Outcome]:
+    """`outcomes` for rows that may name a user again, who has just been dealt with then, or nobody."""
+    left, found = dict(outcomes), []
+    for user_id in rows:
+        outcome = Outcome.NO_SUCH_USER if user_id is None else left[user_id]
+        if user_id is not None and outcome is not Outcome.NO_SUCH_USER:
+            left[user_id] = Outcome.NOT_THERE if wish.act is Act.REVOKE else Outcome.UNCHANGED
+        found.append(outcome)
+    return found
+
+
 async def may_do(session: AsyncSession, caller: Standing, wish: Wish, now: datetime) -> Actor:
-    """Call it under the access lock. Raises PermissionDenied, LackingYourself, NotFound or ValidationFailed."""
+    """Under the access lock it stays true. Raises PermissionDenied, LackingYourself, NotFound or ValidationFailed."""
     wish.check(now)
     actor = await load_actor(session, caller, now, may="roles:grant")
     await must_manage(session, actor, wish.role, until=now if wish.act is Act.REVOKE else wish.valid_until)

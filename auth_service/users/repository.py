@@ -97,9 +97,10 @@ async def existing_keys(session: AsyncSession, logins: Sequence[str], emails: Se
     return {*by_login, *by_email}
 
 
-async def forget_names(session: AsyncSession, user_id: UUID) -> None:
-    """What admins called the user when they granted a role to many."""
-    await session.execute(update(GrantJobRow).where(GrantJobRow.user_id == user_id).values(name=None))
+async def leave_grant_jobs(session: AsyncSession, user_id: UUID) -> None:
+    """That somebody was granted a role with many others stays, without id and name."""
+    rows = update(GrantJobRow).where(GrantJobRow.user_id == user_id)
+    await session.execute(rows.values(name=None, user_id=None))
 
 
 async def insert_many(session: AsyncSession, users: Sequence[dict[str, Any]], grants: Sequence[dict[str, Any]]) -> None:
