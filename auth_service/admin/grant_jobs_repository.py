@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import ColumnElement, CursorResult, delete, func, insert, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -59,11 +60,10 @@ async def find_ids(session: AsyncSession, wanted: UserFilter, now: datetime, *, 
     return (await session.scalars(ids_of(wanted, now).order_by(User.id).limit(most))).all()
 
 
-async def find_oldest_open(session: AsyncSession) -> UUID | None:
+async def find_oldest_open(pool: asyncpg.Pool) -> UUID | None:
     """Which job a worker looks after next: not those of a command, whose operator goes on with them."""
-    async with directly(session) as connection:
-        found = await connection.fetchval(_OLDEST_OPEN)
-    return found and UUID(int=found.int)
+    found = await pool.fetchval(_OLDEST_OPEN)
+    return None if found is None else UUID(int=found.int)
 
 
 async def hold_job(session: AsyncSession, job_id: UUID) -> GrantJob | None:

@@ -26,6 +26,8 @@ from auth_service.users.naming import PERSONAL_DATA
 PATH = "/grants/jobs"
 router = APIRouter(prefix=PATH, tags=["roles"])
 Granter = Annotated[Principal, Require("roles:grant")]
+# Who watches a job for longer than a step-up lasts goes on watching.
+Reader = Annotated[Principal, Require("roles:read")]
 LOCATION = {"Location": {"description": "the path of the job", "schema": {"type": "string"}}}
 
 
@@ -47,19 +49,19 @@ async def create_grant_job(body: GrantJobBody, caller: Granter, resources: Res, 
 
 
 @router.get("", response_model=GrantJobsAnswer)
-async def list_grant_jobs(_caller: Granter, query: Annotated[GrantJobsQuery, Query()], resources: Res) -> JobsPage:
+async def list_grant_jobs(_caller: Reader, query: Annotated[GrantJobsQuery, Query()], resources: Res) -> JobsPage:
     """Newest first; jobs of the last 30 days."""
     return await grant_jobs.list_jobs(resources, cursor=query.cursor, limit=query.limit)
 
 
 @router.get("/{job_id}", response_model=GrantJobAnswer)
-async def get_grant_job(job_id: UUID, _caller: Granter, resources: Res) -> JobView:
+async def get_grant_job(job_id: UUID, _caller: Reader, resources: Res) -> JobView:
     return await grant_jobs.get_job(resources, job_id)
 
 
 @router.get("/{job_id}/rows", response_model=GrantJobRowsAnswer)
 async def list_grant_job_rows(
-    job_id: UUID, caller: Granter, query: Annotated[GrantJobRowsQuery, Query()], resources: Res
+    job_id: UUID, caller: Reader, query: Annotated[GrantJobRowsQuery, Query()], resources: Res
 ) -> RowsPage:
     """What came out for each user, in the order that they were given in. Logins with users:read, e-mail addresses with
     users:write.

@@ -41,8 +41,7 @@ class JobAtWork(Conflict):
 async def run_grant_jobs(resources: Resources) -> None:
     """A worker's job: the oldest job first, one at a time for all workers; raises a store failure."""
     while True:
-        async with resources.db() as session:
-            job_id = await repository.find_oldest_open(session)
+        job_id = await repository.find_oldest_open(resources.hot)
         if job_id is None or not await _try_to_work_on(resources, job_id):
             await asyncio.sleep(LOOK_SECONDS)
 

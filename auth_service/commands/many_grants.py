@@ -29,7 +29,7 @@ from auth_service.commands.running import (
     stop,
 )
 from auth_service.core.connections import Resources
-from auth_service.core.errors import AppError, is_store_failure
+from auth_service.core.errors import is_store_failure
 from auth_service.moving_in.name_list import Named, NoNames, read_names
 from auth_service.permissions.actor import OPERATOR
 from auth_service.roles.many_grants import Act, Wish
@@ -204,7 +204,7 @@ async def _work(resources: Resources, job_id: UUID) -> JobView:
                 # Nobody waits for checks of this process, so its cores are the only ones that need no rest.
                 return await work_on(resources, job_id, on_progress=show_progress, is_stopping=interrupted.is_set)
         except Exception as error:
-            if is_store_failure(error) and not isinstance(error, AppError):
+            if is_store_failure(error):
                 typer.echo(
                     f"Cut off; what was done stays. Go on with: auth-service roles jobs resume {job_id}", err=True
                 )

@@ -15,7 +15,7 @@ from tests.conftest import Fresh
 from tests.support.access import create_permission, create_role, grant, moment, put_grant, revoke
 from tests.support.api import V1, Api, Tokens, error_of, unique
 from tests.support.command import Command
-from tests.support.crowd import crowd, finished, holders, read_job, rows_of, run_job, start_job, traces
+from tests.support.crowd import begun, crowd, finished, holders, read_job, rows_of, run_job, start_job, traces
 from tests.support.outbox import events_of
 
 JOBS = f"{V1}/grants/jobs"
@@ -167,7 +167,7 @@ async def test_rbac_1_a_service_has_the_scopes_of_its_token(api: Api, root: Toke
     )
     narrow = Tokens(response.json()["access_token"], "", "")
     assert await refused(api, narrow, {"role": role, "users": [str(one.id)]}) == (403, "exceeds_own_permissions")
-    job = await run_job(api, whole, role, [one.id])
+    job = await finished(api, root, (await start_job(api, whole, role, [one.id]))["id"])
     assert (job["asked_by_kind"], job["asked_by_id"], job["counts"]) == ("service", client[0], {"granted": 1})
     assert await refused(api, whole, {"role": role, "filter": {"active": True}}) == (403, "permission_denied")
 
@@ -208,8 +208,7 @@ async def test_rights_are_judged_again_at_each_batch(api: Api, root: Tokens, mon
     await grant(api, root, account.id, giving)
     users = await crowd(api, 200)
     job = await start_job(api, admin, role, [one.id for one in users])
-    while not (await read_job(api, root, job["id"]))["done"]:
-        pass
+    await begun(api, root, job["id"])
     assert (await revoke(api, root, account.id, giving)).status_code == 204
     done = (await finished(api, root, job["id"]))["done"]
     job = await read_job(api, root, job["id"])
@@ -260,8 +259,7 @@ async def test_a_cancelled_job_says_exactly_what_it_did(
     role = await create_role(api, root)
     users = await crowd(api, 200)
     job = await start_job(api, root, role, [one.id for one in users])
-    while not (await read_job(api, root, job["id"]))["done"]:
-        pass
+    await begun(api, root, job["id"])
     response = await api.http.post(f"{JOBS}/{job['id']}/cancel", headers=root.bearer)
     cancelled = response.json()
     assert (response.status_code, cancelled["state"]) == (200, "cancelled")

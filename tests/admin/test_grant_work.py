@@ -20,7 +20,7 @@ from tests.conftest import Fresh
 from tests.support.access import create_role, moment
 from tests.support.api import Account, Api, Tokens, unique
 from tests.support.command import Command
-from tests.support.crowd import crowd, finished, holders, read_job, rows_of, run_job, start_job, traces
+from tests.support.crowd import begun, crowd, finished, holders, read_job, rows_of, run_job, start_job, traces
 from tests.support.terminal import at_terminal
 
 # As many rows as a killed process cannot have done in its first second of work.
@@ -44,7 +44,7 @@ async def each_once(api: Api, role: str, users: list[Account]) -> None:
     assert await traces(api, role) == ([str(one.id) for one in users],) * 2
 
 
-async def _finds_nothing(_session: object) -> None:
+async def _finds_nothing(_pool: object) -> None:
     pass
 
 
@@ -59,8 +59,7 @@ async def test_killed_half_way_another_worker_goes_on(fresh: Fresh, monkeypatch:
         with monkeypatch.context() as patch:
             patch.setattr(repository, "find_oldest_open", _finds_nothing)  # here: the process alone works on it
             job = await start_job(api, root, role, [one.id for one in users])
-            while not (await read_job(api, root, job["id"]))["done"]:  # noqa: ASYNC110  there is no event for it
-                await asyncio.sleep(0.01)
+            await begun(api, root, job["id"])
             os.kill(service.pid, signal.SIGKILL)
             await service.process.wait()
         seen = await read_job(api, root, job["id"])

@@ -47,6 +47,14 @@ async def finished(api: Api, admin: Tokens, job_id: str) -> dict[str, Any]:
     return job
 
 
+async def begun(api: Api, admin: Tokens, job_id: str) -> dict[str, Any]:
+    """As soon as a reader sees that something is done."""
+    async with asyncio.timeout(SECONDS):
+        while not (job := await read_job(api, admin, job_id))["done"]:
+            pass
+    return job
+
+
 async def run_job(api: Api, admin: Tokens, role: str, users: list[Any] | None = None, **more: Any) -> dict[str, Any]:
     """To its end."""
     return await finished(api, admin, (await start_job(api, admin, role, users, **more))["id"])
