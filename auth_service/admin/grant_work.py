@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 LOOK_SECONDS = 1.0
 BATCH = 250
 # After a batch, as many times what it took: the checks beside it have the cores for the rest.
-REST = 1.0
+REST = 2.0
 
 
 class JobAtWork(Conflict):
