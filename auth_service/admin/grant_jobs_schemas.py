@@ -38,8 +38,6 @@ class GrantJobBody(Body):
     once, now. `valid_from` None: when the grant is made; `valid_until` (exclusive) None: for ever.
     """
 
-    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["users"]}, {"required": ["filter"]}]})
-
     act: Act = Act.GRANT
     role: RoleName
     valid_from: Moment | None = None
@@ -50,7 +48,8 @@ class GrantJobBody(Body):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        if (self.users is None) is (self.filter is None):
+        given = {"users", "filter"} & self.model_fields_set
+        if len(given) != 1 or (self.users is None and self.filter is None):
             raise ValueError("give users or a filter, one of the two")
         if self.act is Act.REVOKE and (self.valid_from is not None or self.valid_until is not None):
             raise ValueError("dates are for a grant; to end grants later, grant the role again with valid_until")

@@ -103,6 +103,7 @@ async def test_what_cannot_be_asked(api: Api, root: Tokens) -> None:
         {"role": "guest", "users": []},
         {"role": "guest", "users": users, "filter": {"active": True}},
         {"role": "guest", "users": None},
+        {"role": "guest", "users": None, "filter": {"active": True}},
         {"role": "guest", "users": ["x" * 255]},
         {"role": "guest", "users": users, "act": "take"},
         {"role": "guest", "users": users, "act": "revoke", "valid_until": UNTIL},
