@@ -163,10 +163,12 @@ async def list_rows(
     Raises NotFound, or ValidationFailed for a cursor that we did not give.
     """
     logins, personal = await _may_see(resources, caller)
-    after = 0 if (place := read_cursor(cursor)) is None else _number(place)
+    place = read_cursor(cursor)
     async with resources.db() as session:
         job = existing(await session.get(GrantJob, job_id), "job")
-        rows = await repository.list_rows(session, job, outcome=outcome, after=after, limit=limit + 1)
+        rows = await repository.list_rows(
+            session, job, outcome=outcome, after=place.int if place else 0, limit=limit + 1
+        )
     items = [
         RowView(
             number=row.number,
@@ -281,9 +283,3 @@ async def _may_see(resources: Resources, caller: Principal | Actor) -> tuple[boo
     if isinstance(caller, Actor):
         return True, True
     return await holds(resources, caller, FINDS_USERS), await holds(resources, caller, PERSONAL_DATA)
-
-
-def _number(place: UUID) -> int:
-    if place.int >= 2**62:
-        raise ValidationFailed("cursor is not one that this service gave")
-    return place.int

@@ -14,6 +14,7 @@ from auth_service.roles.schemas import RoleName
 from auth_service.users.search import CURSOR
 
 Name = Annotated[str, Typed(1, 254)]
+ROW_CURSOR = r"^A{11}[A-Za-z0-9_-]{11}$"  # 16 bytes too, of a number of 62 bits
 RowOutcome = Literal["granted", "changed", "unchanged", "revoked", "not_there", "no_such_user", "refused", "waiting"]
 
 
@@ -69,6 +70,7 @@ class GrantJobsQuery(BaseModel):
 class GrantJobRowsQuery(GrantJobsQuery):
     """`outcome`: `refused` whatever for; `waiting`: no outcome yet."""
 
+    cursor: str | None = Field(default=None, pattern=ROW_CURSOR)
     outcome: RowOutcome | None = None
 
 

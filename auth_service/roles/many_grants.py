@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_service.audit.trail import Action, Target, write_act
+from auth_service.audit.trail import Action, Target, Who, write_act
 from auth_service.core.connections import Resources
 from auth_service.core.errors import ValidationFailed
 from auth_service.core.stores.postgres_pools import directly
@@ -73,6 +73,10 @@ class Wish:
         if self.valid_until is not None and self.valid_until <= (self.valid_from or now):
             raise ValidationFailed("valid_until must lie after valid_from, or after now without it")
 
+    def dates(self, now: datetime) -> Dates:
+        """Of a grant that is made now."""
+        return Dates(self.valid_from or now, self.valid_until)
+
     def outcome(self, present: Dates | None, now: datetime) -> Outcome:
         """For somebody who has this grant of the role. A grant that began is as good as one from now on."""
         if self.act is Act.REVOKE:
@@ -123,29 +127,12 @@ async def do_for_many(
         for user_id, outcome in outcomes.items()
         if outcome in {Outcome.GRANTED, Outcome.CHANGED, Outcome.REVOKED}
     ]
-    dates = Dates(wish.valid_from or now, wish.valid_until)
-    async with directly(session) as connection:
-        for start in range(0, len(touched), TOLD_BY_NAME):
-            some = touched[start : start + TOLD_BY_NAME]
-            if wish.act is Act.REVOKE:
-                await connection.execute(_REVOKE, some, wish.role)
-            else:
-                values = (dates.valid_from, dates.valid_until, actor.user_id, now, wish.reason)
-                await connection.execute(_GRANT, some, wish.role, *values)
-    await record(resources, session, *(_event(wish, user_id, dates, actor) for user_id in touched))
-    gone, asker = wish.act is Act.REVOKE, who(caller)
-    action = Action.ROLE_REVOKED if gone else Action.ROLE_GRANTED
-    for user_id in touched:
-        write_act(
-            session,
-            asker,
-            action,
-            Target("user", str(user_id)),
-            at=now,
-            before=None if (before := present[user_id]) is None else _facts(wish.role, before),
-            after=None if gone else _facts(wish.role, dates),
-            reason=wish.reason,
-        )
+    for start in range(0, len(touched), TOLD_BY_NAME):
+        some = touched[start : start + TOLD_BY_NAME]
+        await _do(session, wish, some, actor, now)
+        await record(resources, session, *(_event(wish, user_id, actor, now) for user_id in some))
+        for user_id in some:
+            _write(session, who(caller), wish, user_id, present[user_id], now)
     return outcomes
 
 
@@ -162,11 +149,37 @@ async def _present(session: AsyncSession, role: str, user_ids: Collection[UUID])
     }
 
 
-def _event(wish: Wish, user_id: UUID, dates: Dates, actor: Actor) -> Event:
+async def _do(session: AsyncSession, wish: Wish, user_ids: Sequence[UUID], actor: Actor, now: datetime) -> None:
+    async with directly(session) as connection:
+        if wish.act is Act.REVOKE:
+            await connection.execute(_REVOKE, user_ids, wish.role)
+        else:
+            dates = wish.dates(now)
+            values = (dates.valid_from, dates.valid_until, actor.user_id, now, wish.reason)
+            await connection.execute(_GRANT, user_ids, wish.role, *values)
+
+
+def _event(wish: Wish, user_id: UUID, actor: Actor, now: datetime) -> Event:
     if wish.act is Act.REVOKE:
         return RoleRevoked(user_id=user_id, role=wish.role, by=actor.user_id)
-    since, until = dates.valid_from, dates.valid_until
+    since, until = wish.dates(now).valid_from, wish.valid_until
     return RoleGranted(user_id=user_id, role=wish.role, valid_from=since, valid_until=until, by=actor.user_id)
+
+
+def _write(  # noqa: PLR0917  all of an audit row
+    session: AsyncSession, asker: Who, wish: Wish, user_id: UUID, before: Dates | None, now: datetime
+) -> None:
+    gone = wish.act is Act.REVOKE
+    write_act(
+        session,
+        asker,
+        Action.ROLE_REVOKED if gone else Action.ROLE_GRANTED,
+        Target("user", str(user_id)),
+        at=now,
+        before=None if before is None else _facts(wish.role, before),
+        after=None if gone else _facts(wish.role, wish.dates(now)),
+        reason=wish.reason,
+    )
 
 
 def _facts(role: str, dates: Dates) -> dict[str, Any]:
