@@ -3,6 +3,9 @@
 from datetime import timedelta
 from functools import partial
 
+from auth_service.admin import grant_jobs_repository as grant_jobs
+from auth_service.admin.grant_work import LOOK_SECONDS as GRANTS_LOOK_SECONDS
+from auth_service.admin.grant_work import run_grant_jobs
 from auth_service.audit.service import publish_head
 from auth_service.core import coherence
 from auth_service.core.connections import Resources
@@ -48,6 +51,7 @@ def jobs_of(resources: Resources) -> list[Job]:
         Job("audit_head", partial(publish_head, resources), TIDY_SECONDS),
         Job("login_history", partial(keep_up, resources), TIDY_SECONDS),
         Job("login_looks", partial(_fill_looks, resources), look_alikes.FILL_SECONDS),
+        Job("grant_jobs", partial(run_grant_jobs, resources), GRANTS_LOOK_SECONDS, endless=True),
         Job("pools", partial(measure_pools, resources), POOLS_SECONDS),
     ]
     return [*jobs, *relay_jobs(resources)] if resources.settings.relay_in_workers else jobs
@@ -72,6 +76,7 @@ async def tidy(resources: Resources) -> None:
         await delete_expired(session, now)
         await delete_unseen(session, now - KEEP_UNSEEN)
         await email.delete_expired(session, now)
+        await grant_jobs.delete_old(session, now)
     await delete_old(resources)
     await log_misses(resources)
     await delete_old_events(resources)

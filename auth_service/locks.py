@@ -4,13 +4,13 @@ Whatever takes several takes them in this order, so that no two acts wait for ea
 
 1. ACCESS_RULES
 2. a user's row (`lock_user`)
-3. rows that belong to the user or the act: devices, codes, mails, webhook endpoints, single-use tokens
+3. rows that belong to the user or the act: devices, codes, mails, webhook endpoints, single-use tokens, grant jobs
 4. SIGNING_KEYS
 5. AUDIT_CHAIN, which audit.trail takes right before the commit
 
 The others stand alone. EVENT_POSITIONS and DENYLIST_REBUILD have transactions of their own; MIGRATIONS,
-HISTORY_PARTITIONS, EVENT_BUCKETS and the locks of webhooks belong to a connection, so that Postgres gives them back
-when their holder dies. Row locks that a single statement takes and gives back are not listed here.
+HISTORY_PARTITIONS, EVENT_BUCKETS and the locks of webhooks and grant jobs belong to a connection, so that Postgres
+gives them back when their holder dies. Row locks that a single statement takes and gives back are not listed here.
 """
 
 from enum import IntEnum
@@ -52,6 +52,8 @@ TAKE_FREE_BUCKETS = "SELECT bucket FROM generate_series(0, $2 - 1) AS bucket WHE
 # $1 the id of the endpoint.
 TRY_WEBHOOK = "SELECT pg_try_advisory_lock(hashtextextended('webhook:' || $1::uuid::text, 0))"
 GIVE_WEBHOOK_BACK = "SELECT pg_advisory_unlock(hashtextextended('webhook:' || $1::uuid::text, 0))"
+# $1 the id of the job.
+TRY_GRANT_JOB = "SELECT pg_try_advisory_lock(hashtextextended('grant job:' || $1::uuid::text, 0))"
 
 
 async def lock_access_rules(session: AsyncSession) -> None:

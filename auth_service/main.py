@@ -16,6 +16,7 @@ from auth_service import __version__
 from auth_service.admin.accounts_router import router as accounts_router
 from auth_service.admin.audit_router import router as audit_router
 from auth_service.admin.events_router import router as events_router
+from auth_service.admin.grant_jobs_router import router as grant_jobs_router
 from auth_service.admin.grants_router import router as grants_router
 from auth_service.admin.holders_router import router as holders_router
 from auth_service.admin.support_router import router as admin_router
@@ -190,6 +191,7 @@ def _api() -> APIRouter:
         mail_router,
         mfa_router,
         roles_router,
+        grant_jobs_router,
         services_router,
         accounts_router,
         holders_router,

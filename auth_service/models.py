@@ -173,6 +173,58 @@ class UserRole(Base):
     reason: Mapped[str | None]
 
 
+class GrantJob(Base):
+    """One role for many users, or from them, by `admin.grant_work`; asked for by a user, a service or an operator.
+
+    `scopes` are those of a service's token. `done`: of that many rows, in their order, every worker has heard; `counts`
+    is how they came out. `stopping`: no more rows, whatever the state says yet.
+    """
+
+    __tablename__ = "grant_jobs"
+    __table_args__ = (
+        CheckConstraint("act IN ('grant', 'revoke')", name="act"),
+        CheckConstraint("state IN ('queued', 'running', 'done', 'cancelled', 'failed')", name="state"),
+        Index("ix_grant_jobs_open", "id", postgresql_where=text("finished_at IS NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    act: Mapped[str]
+    role: Mapped[str]  # no foreign key: a role that is deleted meanwhile ends the job, the job keeps no role
+    valid_from: Mapped[datetime | None]
+    valid_until: Mapped[datetime | None]
+    reason: Mapped[str | None]
+    asked_by_kind: Mapped[str]
+    asked_by_id: Mapped[str]
+    scopes: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    request_id: Mapped[str | None]
+    client_address: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+    state: Mapped[str] = mapped_column(server_default="queued", default="queued")
+    stopping: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
+    failure_code: Mapped[str | None]
+    failure_detail: Mapped[str | None]
+    total: Mapped[int]
+    done: Mapped[int] = mapped_column(server_default=text("0"), default=0)
+    counts: Mapped[dict[str, int]] = mapped_column(JSONB, server_default=text("'{}'"), default=dict)
+    finished_at: Mapped[datetime | None]
+
+
+class GrantJobRow(Base):
+    """One user of a job; `number` counts from 1. `name` as it was given, none of a filter's and of an erased user.
+
+    Without `user_id` nobody has the name, or nobody any more; it is no foreign key, which would lock each user of a
+    large job. `outcome` is none while the row waits.
+    """
+
+    __tablename__ = "grant_job_rows"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("grant_jobs.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str | None]
+    user_id: Mapped[UUID | None] = mapped_column(index=True)
+    outcome: Mapped[str | None]
+
+
 class Device(Base):
     """One that its user has logged in from; deleting the row is what revokes it.
 

@@ -1,12 +1,12 @@
 """The audit trail is asked for the few rows that changed roles, permissions, or who is active.
 
-Revision: 0017, after 0015
+Revision: 0017, after 0016
 """
 
 from alembic import op
 
 revision = "0017"
-down_revision = "0015"
+down_revision = "0016"
 branch_labels = None
 depends_on = None
 

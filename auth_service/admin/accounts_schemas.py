@@ -16,13 +16,11 @@ Reason = Annotated[str, Typed(3, 500)]
 Search = Annotated[str, Typed(1, 254)]
 
 
-class AccountsQuery(BaseModel):
+class AccountFilter(BaseModel):
     """All that is given must hold; `created_since` is inclusive, `created_until` is not."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    cursor: str | None = Field(default=None, pattern=CURSOR)
-    limit: int = Field(default=20, ge=1, le=100)
     search: Search | None = None
     role: RoleName | None = None
     active: bool | None = None
@@ -39,7 +37,12 @@ class AccountsQuery(BaseModel):
         return self
 
     def wanted(self, *, personal: bool) -> UserFilter:
-        return UserFilter(**self.model_dump(exclude={"cursor", "limit"}), personal=personal)
+        return UserFilter(**self.model_dump(include=set(AccountFilter.model_fields)), personal=personal)
+
+
+class AccountsQuery(AccountFilter):
+    cursor: str | None = Field(default=None, pattern=CURSOR)
+    limit: int = Field(default=20, ge=1, le=100)
 
 
 class NewAccountBody(Body):

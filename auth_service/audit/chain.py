@@ -1,7 +1,7 @@
 """How the rows of the audit trail are chained (BEY-4). Pure."""
 
 import hashlib
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,10 +28,18 @@ class Content:
     client_address: str | None
 
 
+_FIELDS = [field.name for field in fields(Content)]
+
+
+def values_of(content: Content) -> dict[str, Any]:
+    """By name, in their order; `dataclasses.asdict` would copy all that is in them, at ten times the cost."""
+    return {name: getattr(content, name) for name in _FIELDS}
+
+
 def chained(previous: bytes, content: Content) -> bytes:
     """SHA-256 of the previous row's hash and the row's content as JSON: an array in the order of the fields, keys
     sorted, the time in UTC with six digits. Whoever has a copy of the table can compute it with these two lines.
     """
-    values = list(astuple(content))
+    values = list(values_of(content).values())
     values[1] = content.at.astimezone(UTC).isoformat(timespec="microseconds")
     return hashlib.sha256(previous + orjson.dumps(values, option=orjson.OPT_SORT_KEYS)).digest()

@@ -3,7 +3,7 @@
 import os
 import pwd
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypedDict
@@ -12,12 +12,13 @@ from sqlalchemy import event, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from auth_service.audit.chain import GENESIS, Content, chained
+from auth_service.audit.chain import GENESIS, Content, chained, values_of
 from auth_service.core.http.call import current_call, note_change
 from auth_service.locks import HOLD_IN_SESSION, Advisory
 from auth_service.models import AuditLog
 
 _PENDING = "audit entries"
+AT_ONCE = 50  # rows of one statement: an act on many keeps the event loop for two milliseconds at a time
 
 
 class Action(StrEnum):
@@ -28,6 +29,8 @@ class Action(StrEnum):
     ROLE_DELETED = "role.deleted"
     ROLE_GRANTED = "role.granted"
     ROLE_REVOKED = "role.revoked"
+    GRANT_JOB_CREATED = "grant_job.created"
+    GRANT_JOB_CANCELLED = "grant_job.cancelled"
     PERMISSION_CREATED = "permission.created"
     PERMISSION_UPDATED = "permission.updated"
     PERMISSION_DELETED = "permission.deleted"
@@ -70,7 +73,7 @@ class Who:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`kind`: user, role, permission, service, webhook, key, database. `id` is None for many at once."""
+    """`kind`: user, role, grant_job, permission, service, webhook, key, database. `id` is None for many at once."""
 
     kind: str
     id: str | None
@@ -139,32 +142,37 @@ def _append(session: Session) -> None:
         return
     session.flush()
     # One after another, so that each row has one predecessor. Last of all locks, and as late as can be: it is held
-    # for two statements and the commit.
+    # for two statements, or some more of an act on many, and the commit.
     session.execute(HOLD_IN_SESSION, {"key": Advisory.AUDIT_CHAIN})
     newest = select(AuditLog.id, AuditLog.hash).order_by(AuditLog.id.desc()).limit(1)
     head = session.execute(newest).one_or_none()
     row_id, previous = (0, GENESIS) if head is None else (head.id, head.hash)
+    for start in range(0, len(entries), AT_ONCE):
+        rows = []
+        for entry in entries[start : start + AT_ONCE]:
+            row_id += 1
+            content = _content(row_id, entry)
+            previous = chained(previous, content)
+            rows.append(values_of(content) | {"hash": previous})
+        session.execute(insert(AuditLog), rows)
+
+
+def _content(row_id: int, entry: _Entry) -> Content:
     call = current_call()
-    rows = []
-    for entry in entries:
-        row_id += 1
-        content = Content(
-            id=row_id,
-            at=entry.at,
-            actor_kind=entry.who.kind,
-            actor_id=entry.who.id,
-            action=entry.action,
-            target_kind=entry.target.kind,
-            target_id=entry.target.id,
-            before=entry.before,
-            after=entry.after,
-            reason=entry.reason,
-            request_id=call.request_id,
-            client_address=call.client_address,
-        )
-        previous = chained(previous, content)
-        rows.append(asdict(content) | {"hash": previous})
-    session.execute(insert(AuditLog), rows)
+    return Content(
+        id=row_id,
+        at=entry.at,
+        actor_kind=entry.who.kind,
+        actor_id=entry.who.id,
+        action=entry.action,
+        target_kind=entry.target.kind,
+        target_id=entry.target.id,
+        before=entry.before,
+        after=entry.after,
+        reason=entry.reason,
+        request_id=call.request_id,
+        client_address=call.client_address,
+    )
 
 
 def _plain(facts: Mapping[str, Any] | None) -> dict[str, Any] | None:

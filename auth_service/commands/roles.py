@@ -10,6 +10,7 @@ import typer
 from auth_service.admin import grants as grant_lists
 from auth_service.admin.csv_list import csv_lines
 from auth_service.admin.grants_schemas import GrantsAnswer, GrantsQuery, ListedGrantAnswer
+from auth_service.commands import many_grants
 from auth_service.commands.csv_file import write_csv
 from auth_service.commands.effects import DryRun, Json, make_change, say, tried
 from auth_service.commands.running import (
@@ -43,6 +44,9 @@ from auth_service.roles.schemas import (
 )
 
 app = typer.Typer(help="Roles, and who has them.", no_args_is_help=True)
+app.command("grant-many")(many_grants.grant_many)
+app.command("revoke-many")(many_grants.revoke_many)
+app.add_typer(many_grants.app, name="jobs")
 CHANGES = 4  # the exit code of a plan that is not empty: 1 to 3 are refusals
 AccessPath = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="As `export` writes it.")]
 Prune = Annotated[bool, typer.Option("--prune", help="Delete what the file does not have.")]

@@ -15,6 +15,7 @@ from auth_service.events.kinds import Event
 from auth_service.models import new_id
 
 BUCKETS = 64
+AT_ONCE = 50  # events that are written down before the event loop has its turn
 # What is put in the place of personal data when its user is deleted.
 ERASED = {"username": "deleted", "email": "deleted", "full_name": None}
 
@@ -41,7 +42,8 @@ async def record(resources: Resources, session: AsyncSession, *events: Event) ->
     await session.flush()
     now = resources.clock()
     async with directly(session) as connection:
-        await connection.executemany(_RECORD, [_row(event, now) for event in events])
+        for start in range(0, len(events), AT_ONCE):
+            await connection.executemany(_RECORD, [_row(event, now) for event in events[start : start + AT_ONCE]])
 
 
 async def record_nothing(session: AsyncSession) -> None:

@@ -23,8 +23,8 @@ def read_csv(plan: Plan, path: Path, *, encoding: str = "utf-8", ignore_columns:
         except UnicodeDecodeError:
             plan.problems.append(f"line 1: this is not text in {encoding}; give the --encoding")
             return
-        delimiter = max(",;\t", key=first.count)
-        reader = csv.reader(_again(first, file), delimiter=delimiter, strict=True)
+        delimiter = delimiter_of(first)
+        reader = csv.reader(again(first, file), delimiter=delimiter, strict=True)
         try:
             header = [name.strip() for name in next(reader, [])]
             if complaint := _wrong_header(header, ignore_columns=ignore_columns):
@@ -39,7 +39,13 @@ def read_csv(plan: Plan, path: Path, *, encoding: str = "utf-8", ignore_columns:
             plan.problems.append(f"after line {reader.line_num}: {what}")
 
 
-def _again(first: str, file: Iterator[str]) -> Iterator[str]:
+def delimiter_of(first: str) -> str:
+    """As the first line shows."""
+    return max(",;\t", key=first.count)
+
+
+def again(first: str, file: Iterator[str]) -> Iterator[str]:
+    """All lines of a file whose first one was read."""
     yield from StringIO(first, newline="")
     yield from file
 

@@ -1,6 +1,6 @@
 """Who changes access rules, and what they may hand on: never more than they hold (RBAC-1)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -39,10 +39,23 @@ class Actor:
                 raise LackingYourself
 
 
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asked for what is done later, without their token; `scopes` are that token's, None of a user."""
+
+    subject: UUID
+    scopes: Collection[str] | None = None
+
+    @property
+    def is_service(self) -> bool:
+        return self.scopes is not None
+
+
 OPERATOR = Actor(user_id=None, held={EVERYTHING: None})
+Standing = Principal | Asker | Actor
 
 
-def who(caller: Principal | Actor) -> Who:
+def who(caller: Standing) -> Who:
     """As the audit trail names them: of a caller, not of what `load_actor` made of one."""
     if isinstance(caller, Actor):
         assert caller is OPERATOR  # noqa: S101
@@ -50,7 +63,7 @@ def who(caller: Principal | Actor) -> Who:
     return Who("service" if caller.is_service else "user", str(caller.subject))
 
 
-async def load_actor(session: AsyncSession, caller: Principal | Actor, now: datetime, *, may: str) -> Actor:
+async def load_actor(session: AsyncSession, caller: Standing, now: datetime, *, may: str) -> Actor:
     """Call it after `lock_access_rules`: what the caller holds at this moment, not when the request came in.
 
     `may` is the permission that the act takes; raises PermissionDenied if the caller lost it while waiting.
@@ -67,10 +80,11 @@ async def load_subject(session: AsyncSession, user_id: UUID) -> Subject:
     return subjects[user_id]
 
 
-async def _load(session: AsyncSession, caller: Principal, now: datetime) -> Actor:
+async def _load(session: AsyncSession, caller: Principal | Asker, now: datetime) -> Actor:
     if caller.is_service:
         exists = await session.get(ServiceAccount, caller.subject) is not None
-        return Actor(user_id=None, held=dict.fromkeys(caller.claims.scopes if exists else ()))
+        scopes = caller.scopes if isinstance(caller, Asker) else caller.claims.scopes
+        return Actor(user_id=None, held=dict.fromkeys((scopes or ()) if exists else ()))
     subject = await load_subject(session, caller.subject)
     held = {
         pattern: covered_until(grants, now)

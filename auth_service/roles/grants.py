@@ -87,7 +87,7 @@ async def grant_in(
     reason: str | None = None,
 ) -> UserRole:
     """In the caller's transaction, under the access lock; raises NotFound or LackingYourself."""
-    await _must_manage(session, actor, name, until=valid_until)
+    await must_manage(session, actor, name, until=valid_until)
     await _must_exist(session, user_id)
     grant = await repository.find_grant(session, user_id, name)
     if grant is None:
@@ -107,7 +107,7 @@ async def revoke_role(
     async with changing(resources, trial, users=[user_id]) as session, keeping_a_superuser(resources, session):
         now = resources.clock()
         actor = await load_actor(session, caller, now, may="roles:grant")
-        await _must_manage(session, actor, name, until=now)
+        await must_manage(session, actor, name, until=now)
         grant = await repository.find_grant(session, user_id, name)
         if grant is None:
             raise NotFound("The user does not have this role.")
@@ -117,7 +117,8 @@ async def revoke_role(
         write_act(session, who(caller), Action.ROLE_REVOKED, target, at=now, before=grant_facts(grant))
 
 
-async def _must_manage(session: AsyncSession, actor: Actor, name: str, *, until: datetime | None) -> None:
+async def must_manage(session: AsyncSession, actor: Actor, name: str, *, until: datetime | None) -> None:
+    """Whether the actor may hand the role out until then, or take it away; raises NotFound or LackingYourself."""
     existing(await repository.find_role(session, name), "role")
     actor.must_hold((await repository.load_hierarchy(session)).effective(name), until=until)
 

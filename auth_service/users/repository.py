@@ -7,12 +7,12 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.errors import Conflict, EmailTaken, LoginTaken
-from auth_service.models import User, UserRole
+from auth_service.models import GrantJobRow, User, UserRole
 
 SUPERUSER = "superuser"
 _ACCOUNT = """
@@ -95,6 +95,12 @@ async def existing_keys(session: AsyncSession, logins: Sequence[str], emails: Se
     by_login = await session.scalars(select(User.login_key).where(User.login_key.in_(logins)))
     by_email = await session.scalars(select(User.email_key).where(User.email_key.in_(emails)))
     return {*by_login, *by_email}
+
+
+async def leave_grant_jobs(session: AsyncSession, user_id: UUID) -> None:
+    """That somebody was granted a role with many others stays, without id and name."""
+    rows = update(GrantJobRow).where(GrantJobRow.user_id == user_id)
+    await session.execute(rows.values(name=None, user_id=None))
 
 
 async def insert_many(session: AsyncSession, users: Sequence[dict[str, Any]], grants: Sequence[dict[str, Any]]) -> None:

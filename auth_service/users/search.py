@@ -9,7 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 import idna
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.errors import ValidationFailed
@@ -53,6 +53,11 @@ async def find_users(
         statement = statement.where(User.id > after)
     rows = await session.execute(statement.order_by(User.id).limit(limit))
     return [Found(row[0], row[1]) for row in rows]
+
+
+def ids_of(wanted: UserFilter, now: datetime) -> Select[UUID]:
+    """A statement for all of them, in no order."""
+    return select(User.id).where(*_conditions(wanted, now))
 
 
 CURSOR = r"^[A-Za-z0-9_-]{22}$"  # 16 bytes

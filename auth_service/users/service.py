@@ -262,6 +262,7 @@ async def delete_user(
 async def delete_in(resources: Resources, session: AsyncSession, user_id: UUID) -> None:
     """In the caller's transaction, which keeps a superuser; the caller is `announcing`."""
     await end_all_in(resources, session, user_id, "deleted")
+    await repository.leave_grant_jobs(session, user_id)
     await session.delete(existing(await lock_user(session, user_id), "user"))  # the foreign keys take most with it
     await record(resources, session, UserDeleted(user_id=user_id))
     await erase_user(session, user_id)

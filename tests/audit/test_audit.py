@@ -11,12 +11,16 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from auth_service.admin.grant_jobs import make_job
 from auth_service.audit import service
 from auth_service.audit.chain import GENESIS
 from auth_service.audit.trail import Action, operator
 from auth_service.core.http.authzen_rules import is_authzen
 from auth_service.core.http.oauth_paths import INTROSPECTION_PATH
 from auth_service.locks import Advisory
+from auth_service.permissions.actor import OPERATOR
+from auth_service.roles.many_grants import Act as GrantAct
+from auth_service.roles.many_grants import Wish
 from tests.conftest import Fresh
 from tests.support.access import create_permission, create_role, role_body
 from tests.support.api import PASSWORD, V1, Account, Api, StoppedClock, Tokens, error_of, unique
@@ -59,6 +63,10 @@ class Office:
 
     async def viewer(self) -> UUID:
         return (await self.api.create_user()).id
+
+    async def grant_job(self) -> UUID:
+        """One that no worker takes, as it is an operator's."""
+        return (await make_job(self.api.resources, OPERATOR, Wish(GrantAct.GRANT, "guest"), [unique("nobody")])).id
 
     async def logged_in_viewer(self) -> tuple[UUID, str]:
         account, tokens = await self.api.as_role()
@@ -127,6 +135,16 @@ ACTS: dict[tuple[str, str], tuple[Action, Callable[[Office], Awaitable[Any]] | N
         Action.ROLE_REVOKED,
         Office.viewer,
         act("DELETE", "/users/{}/roles/viewer"),
+    ),
+    ("POST", "/grants/jobs"): (
+        Action.GRANT_JOB_CREATED,
+        None,
+        act("POST", "/grants/jobs", {"role": "guest", "users": ["nobody-at-all"]}),
+    ),
+    ("POST", "/grants/jobs/{job_id}/cancel"): (
+        Action.GRANT_JOB_CANCELLED,
+        Office.grant_job,
+        act("POST", "/grants/jobs/{}/cancel"),
     ),
     ("POST", "/services"): (
         Action.SERVICE_CREATED,

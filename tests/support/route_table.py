@@ -53,6 +53,11 @@ TABLE: dict[tuple[str, str], str] = {
     ("GET", f"{V1}/users/{{user_id}}/roles of oneself"): CALLERS.format(200),
     ("PUT", f"{V1}/users/{{user_id}}/roles/{{name}}"): ADMINS.format(404),
     ("DELETE", f"{V1}/users/{{user_id}}/roles/{{name}}"): ADMINS.format(404),
+    ("GET", f"{V1}/grants/jobs"): ADMINS.format(200),
+    ("POST", f"{V1}/grants/jobs"): ADMINS.format(404),
+    ("GET", f"{V1}/grants/jobs/{{job_id}}"): ADMINS.format(404),
+    ("GET", f"{V1}/grants/jobs/{{job_id}}/rows"): ADMINS.format(404),
+    ("POST", f"{V1}/grants/jobs/{{job_id}}/cancel"): ADMINS.format(404),
     ("GET", f"{V1}/permissions"): ADMINS.format(200),
     ("POST", f"{V1}/permissions"): ADMINS.format(409),
     ("GET", f"{V1}/permissions/{{code}}"): ADMINS.format(200),
@@ -125,6 +130,7 @@ PATHS = {
     "device_id": NOBODY,
     "webhook_id": NOBODY,
     "row": "999999999",
+    "job_id": NOBODY,
 }
 
 
@@ -180,6 +186,7 @@ async def body_for(api: Api, method: str, path: str, actor: Actor, other: Accoun
         ("POST", "/roles"): {"name": "guest", "title": "x"},
         ("PATCH", "/roles/{name}"): {"title": "x"},
         ("PUT", "/users/{user_id}/roles/{name}"): {},
+        ("POST", "/grants/jobs"): {"role": "unheard-of", "users": [NOBODY]},
         ("POST", "/services"): {"name": unique("service")},
         ("POST", "/services/{service_id}/secrets"): {},
         ("POST", "/admin/webhooks"): {"url": "https://127.0.0.1/"},

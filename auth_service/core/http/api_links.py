@@ -8,6 +8,7 @@ _SOURCES = {
     ("post", "/admin/users"): {"user_id": "$response.body#/id"},
     ("post", "/roles"): {"name": "$response.body#/name"},
     ("post", "/permissions"): {"code": "$response.body#/code"},
+    ("post", "/grants/jobs"): {"job_id": "$response.body#/id"},
     ("post", "/services"): {"service_id": "$response.body#/id"},
     ("get", "/users/me/sessions"): {"session_id": "$response.body#/items/0/id"},
     ("get", "/users/me/devices"): {"device_id": "$response.body#/items/0/id"},

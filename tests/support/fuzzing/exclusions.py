@@ -38,6 +38,11 @@ UNSAYABLE: dict[tuple[str, str], str] = {
     ("GET /api/v1/permissions/{code}/users", "query"): ALL,
     ("GET /api/v1/permissions/{code}/users", "query.at"): "a moment that has not passed",
     ("PUT /api/v1/users/{user_id}/roles/{name}", "body"): "valid_until must lie ahead, and after valid_from",
+    (
+        "POST /api/v1/grants/jobs",
+        "body",
+    ): "users or a filter, and dates for a grant, which lie ahead and in their order",
+    ("POST /api/v1/grants/jobs", "body.filter"): f"{ORDER}; all null says nothing",
     ("POST /api/v1/services/{service_id}/secrets", "body"): "expires_at must lie ahead",
     ("POST /api/v1/roles", "body"): f"permissions and parents: {CATALOGUE}",
     ("PATCH /api/v1/roles/{name}", "body"): f"permissions and parents: {CATALOGUE}",

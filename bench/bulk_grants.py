@@ -1,0 +1,186 @@
+"""Ten thousand grants at once beside ten thousand single ones, and the checks that are asked meanwhile.
+
+    python -m bench.bulk_grants                 # --users 10000 --singles 1000 --seconds 20 --workers 1
+
+Starts a service of its own on this machine and stops it. A job grants the role to all users; as many single PUTs as
+`--singles` say are sent one after another, and counted up. CPU is that of the workers and of Postgres with all of its
+processes. Then 100 checks a second are asked from a process of their own, first alone and then while jobs change the
+dates of all grants again and again.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Event, Thread
+from typing import Any
+from uuid import UUID
+
+import httpx
+import psutil
+
+from auth_service.testing.processes import OwnService, own_stores, own_workers
+from bench.load import Load, Running, post
+from bench.people import People
+
+RATE, CONNECTIONS = 100.0, 8
+ASKERS = 1000
+ROLE, CODE = "subscriber", "films:watch"
+JOBS = "/api/v1/grants/jobs"
+LONGEST_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Seconds."""
+
+    wall: float
+    workers: float
+    postgres: float
+
+    def times(self, factor: float) -> "Cost":
+        return Cost(self.wall * factor, self.workers * factor, self.postgres * factor)
+
+    def __str__(self) -> str:
+        return f"{self.wall:8.2f} s, CPU of workers {self.workers:7.2f} s, of Postgres {self.postgres:7.2f} s"
+
+
+class Machine:
+    """The processes that are measured."""
+
+    def __init__(self, service: OwnService, postgres: psutil.Process) -> None:
+        self._service, self._postgres = psutil.Process(service.pid), postgres
+
+    @contextmanager
+    def measured(self) -> Iterator[list[Cost]]:
+        found: list[Cost] = []
+        began, workers, postgres = time.perf_counter(), _cpu(self._service), _cpu(self._postgres)
+        yield found
+        wall = time.perf_counter() - began
+        found.append(Cost(wall, _cpu(self._service) - workers, _cpu(self._postgres) - postgres))
+
+
+def _cpu(process: psutil.Process) -> float:
+    """With its children, those that have ended too."""
+    total = 0.0
+    for one in (process, *process.children(recursive=True)):
+        try:
+            times = one.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system
+        if one == process:
+            total += times.children_user + times.children_system
+    return total
+
+
+def run_job(http: httpx.Client, users: list[UUID], day: int) -> dict[str, Any]:
+    """To its end; `day`: of the year in which the grants end."""
+    body = {"role": ROLE, "users": [str(user) for user in users], "valid_until": f"29{day:02}-01-31T00:00:00Z"}
+    answer = http.post(JOBS, json=body)
+    answer.raise_for_status()
+    until = time.monotonic() + LONGEST_SECONDS
+    while time.monotonic() < until:
+        job: dict[str, Any] = http.get(f"{JOBS}/{answer.json()['id']}").json()
+        if job["finished_at"] is not None:
+            if job["state"] != "done":
+                raise RuntimeError(f"the job ended as {job['state']}: {job['failure_detail']}")
+            return job
+        time.sleep(0.1)
+    raise RuntimeError("the job did not end")
+
+
+def put_each(http: httpx.Client, users: list[UUID]) -> None:
+    for user in users:
+        answer = http.put(f"/api/v1/users/{user}/roles/{ROLE}", json={"valid_until": "2999-01-31T00:00:00Z"})
+        answer.raise_for_status()
+
+
+def checks_beside(base: str, people: People, askers: list[UUID], seconds: float) -> Running:
+    """Each asks about itself, in turn."""
+    calls = [post("/api/v1/permissions/check", {"permission": CODE}, people.token(user)) for user in askers]
+    return Running(base, Load(calls, seconds, "paced", rate=RATE, connections=CONNECTIONS))
+
+
+def told_of(load: Running) -> dict[str, Any]:
+    load.go()
+    told = load.finish()
+    if told["failed"]:
+        raise RuntimeError(f"{told['failed']} checks were not answered")
+    return told
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.bulk_grants", description="Many grants beside single ones.")
+    parser.add_argument("--users", type=int, default=10_000)
+    parser.add_argument("--singles", type=int, default=1000)
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each run of checks")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=1)
+    given = parser.parse_args()
+    users_count = min(given.users, 10_000)
+    with own_stores() as stores:
+        postgres = _postmaster(stores.folder)
+        people = People(stores)
+        users = people.add_users(users_count, "viewer")
+        singles = people.add_users(min(given.singles, users_count), "viewer")
+        (root,) = people.add_users(1, "superuser")
+        with own_workers(stores, workers=given.workers, LOG_LEVEL="WARNING") as service:
+            machine = Machine(service, postgres)
+            token = {"Authorization": f"Bearer {people.token(root)}"}
+            with httpx.Client(base_url=service.base, headers=token, timeout=60, trust_env=False) as http:
+                _compare(machine, http, users, singles)
+                asked = [*users[: ASKERS // 2], *people.add_users(ASKERS // 2, "viewer")]
+                for number in range(given.rounds):
+                    _checks(service.base, people, http, users, asked, min(given.seconds, LONGEST_SECONDS), number)
+
+
+def _compare(machine: Machine, http: httpx.Client, users: list[UUID], singles: list[UUID]) -> None:
+    put_each(http, singles[:20])
+    with machine.measured() as one:
+        put_each(http, singles[20:])
+    single = one[0].times(len(users) / len(singles[20:]))
+    with machine.measured() as many:
+        job = run_job(http, users, 1)
+    (bulk,) = many
+    print(f"{len(users)} single grants   {single}   (from {len(singles) - 20})")
+    print(f"{job['counts']['granted']} grants of a job {bulk}")
+    cpu = (single.workers + single.postgres) / (bulk.workers + bulk.postgres)
+    print(
+        f"times less: wall {single.wall / bulk.wall:.1f}, CPU {cpu:.1f}"
+        f" (workers {single.workers / bulk.workers:.1f}, Postgres {single.postgres / bulk.postgres:.1f})"
+    )
+
+
+def _checks(  # noqa: PLR0917  what one run of the measurement stands on
+    base: str, people: People, http: httpx.Client, users: list[UUID], asked: list[UUID], seconds: float, number: int
+) -> None:
+    told_of(checks_beside(base, people, asked, len(asked) / RATE))  # once each, so that they are known
+    alone = told_of(checks_beside(base, people, asked, seconds))
+    ended, jobs = Event(), [0]
+
+    def work() -> None:
+        while not ended.is_set():
+            jobs[0] += 1
+            run_job(http, users, 2 + (10 * number + jobs[0]) % 90)
+
+    worker = Thread(target=work)
+    load = checks_beside(base, people, asked, seconds)
+    worker.start()
+    beside = told_of(load)
+    ended.set()
+    worker.join()
+    print(
+        f"checks, {RATE:.0f} a second: p99 {alone['p99']:.2f} ms alone, {beside['p99']:.2f} ms beside {jobs[0]} jobs:"
+        f" {beside['p99'] / alone['p99']:.2f} times"
+    )
+
+
+def _postmaster(folder: Any) -> psutil.Process:
+    pid = (folder / "postgres" / "postmaster.pid").read_text().split("\n")[0]
+    return psutil.Process(int(pid))
+
+
+if __name__ == "__main__":
+    main()
