@@ -39,8 +39,10 @@ async def links(session: AsyncSession, role: str | None = None) -> tuple[dict[st
 
 def _by_role(rows: Sequence[Any]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
-    for role, other in sorted(map(tuple, rows)):
+    for role, other in rows:
         found[role].append(other)
+    for others in found.values():
+        others.sort()
     return found
 
 

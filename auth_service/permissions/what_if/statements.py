@@ -105,6 +105,7 @@ UNION ALL (
     SELECT 'administrator', NULL, NULL, NULL, NULL, h.id, h.login_key FROM holder h JOIN touched t USING (ranked, sort)
     WHERE $17::bool AND t.administers ORDER BY h.login_key LIMIT $16::int
 )
+ORDER BY what, login_key
 """
 _NOTHING_FOLDED = "SELECT NULL, NULL, NULL, NULL WHERE false"
 _UNFOLDED = """
