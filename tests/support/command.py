@@ -24,6 +24,11 @@ class Outcome:
     err: str
 
     @property
+    def json(self) -> Any:
+        assert self.code == 0, self.err
+        return json.loads(self.out)
+
+    @property
     def rows(self) -> list[dict[str, Any]]:
         """Of a list with --json."""
         assert self.code == 0, self.err
