@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -54,6 +55,8 @@ structlog.configure(
 )
 
 ROOT = Path(__file__).parent.parent
+# What one test is given no other sends along; browsers are in tests/support.
+KEEPING_NONE = DefaultCookiePolicy(allowed_domains=[])
 TEST_SECRET = "a secret of the test suite, thirty-two bytes at least"
 
 
@@ -211,7 +214,9 @@ async def running_app(settings: Settings, clock: Clock = utc_now) -> AsyncIterat
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(
-            transport=httpx.ASGITransport(app, client=("127.0.0.1", 50000)), base_url="http://localhost"
+            transport=httpx.ASGITransport(app, client=("127.0.0.1", 50000)),
+            base_url="http://localhost",
+            cookies=CookieJar(KEEPING_NONE),
         ) as http,
     ):
         resources: Resources = app.state.resources
