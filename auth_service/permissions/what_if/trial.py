@@ -17,11 +17,12 @@ from auth_service.core.principal import Principal
 from auth_service.core.stores.postgres_pools import directly
 from auth_service.locks import lock_access_rules
 from auth_service.permissions.actor import Actor
-from auth_service.permissions.checks import holds
+from auth_service.permissions.checks import allows, holds
 from auth_service.permissions.what_if.comparison import GrantChange, Period, Rules
 from auth_service.permissions.what_if.effect import Asked, Effect, find_effect
 
-SEES_PEOPLE = ("users:read", "roles:read")
+SEES_GRANTS = "roles:read"
+SEES_PEOPLE = ("users:read", SEES_GRANTS)
 SEES_SERVICES = "services:read"
 _ROLES = """
 WITH RECURSIVE lineage AS (
@@ -63,8 +64,10 @@ class Trial:
     async def effect(self, resources: Resources, caller: Principal | Actor, *, after: str | None = None) -> Effect:
         """What it would do, once it was tried. `after`: the login_key that the page before ended with.
 
-        Raises EffectTimeout.
+        Raises EffectTimeout, and PermissionDenied: even a count tells what others have, which takes roles:read.
         """
+        if isinstance(caller, Principal):
+            await allows(resources, caller, SEES_GRANTS)
         (before, grants), (then, new_grants) = self._seen
         touched = grants.keys() | new_grants.keys()
         if before == then:
