@@ -52,7 +52,7 @@ class Cinema:
         self.world.grants[self.id(name), role] = (begins, ends)
 
     async def day(self, number: int) -> None:
-        """The model is remembered as it was until then."""
+        """What was done on the day before is remembered."""
         self.states.append((self.clock(), self.world.copy()))
         self.clock.now = self.today + timedelta(days=number)
         self.root = await self.api.log_in(self.boss)
@@ -68,8 +68,8 @@ class Cinema:
         return self.people[name].login
 
     def then(self, moment: datetime) -> World:
-        """Right at the moment, of the past or to come."""
-        return next((world for at, world in self.states if at >= moment), self.world)
+        """Right at the moment, of the past or to come; whatever is done on a day is done at one moment of it."""
+        return next((world for at, world in reversed(self.states) if at <= moment), self.world)
 
     def known(self, ids: Any) -> set[str]:
         """Of those who play a part here."""
@@ -81,6 +81,9 @@ async def ten_days(fresh: Fresh) -> Cinema:
     end = clock.now
     clock.now = end - timedelta(days=10)
     api = await fresh.api(clock)
+    # As if it had been installed before all of this.
+    for table in ("permissions", "roles"):
+        await api.resources.hot.execute(f"UPDATE {table} SET created_at = created_at - interval '30 days'")
     boss, root = await api.as_role("superuser")
     cinema = Cinema(api, clock, await read_world(api, root), boss, root)
     cinema.states.append((clock(), cinema.world.copy()))

@@ -235,7 +235,7 @@ ACTS: dict[tuple[str, str], tuple[Action, Callable[[Office], Awaitable[Any]] | N
 # Acts whose action says it all; all others say in words what they changed.
 WORDLESS = {
     *(Action.USER_DELETED, Action.USER_LOGGED_OUT, Action.USER_UNLOCKED, Action.MFA_RESET),
-    *(Action.PASSWORD_RESET_SENT, Action.WEBHOOK_TESTED),
+    *(Action.PASSWORD_RESET_SENT, Action.WEBHOOK_TESTED, Action.GRANT_JOB_CANCELLED),
 }
 
 

@@ -171,7 +171,7 @@ async def test_an_account_is_deleted_for_good(api: Api) -> None:
 
 # --- REG-5: what a client may not set. ---
 
-UNHEARD_OF = {name: uuid4() for name in ("service_id", "session_id", "device_id", "webhook_id")}
+UNHEARD_OF = {name: uuid4() for name in ("service_id", "session_id", "device_id", "webhook_id", "job_id")} | {"row": "999999999"}
 
 
 def resolve(app: FastAPI, schema: dict[str, Any]) -> dict[str, Any]:
