@@ -4,7 +4,7 @@ import base64
 import binascii
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -45,13 +45,17 @@ _HAS_MFA = select(Totp.user_id).where(Totp.user_id == User.id, Totp.confirmed_at
 async def find_users(
     session: AsyncSession, wanted: UserFilter, now: datetime, *, after: UUID | None = None, limit: int
 ) -> Sequence[Found]:
-    """By id, which is by creation. A walk along the primary key that ends with the page; where too little is found
-    it sees every row, which `docs/decisions.md` has figures of.
+    """By id, which is by creation. A walk along an index that ends with the page: of accounts, or of a role's grants.
+    Where too little is found it sees every row, which `docs/decisions.md` has figures of.
     """
-    statement = select(User, _HAS_MFA.label("mfa")).where(*_conditions(wanted, now))
+    statement = select(User, _HAS_MFA.label("mfa")).where(*_conditions(replace(wanted, role=None), now))
+    place = User.id
+    if wanted.role is not None:
+        statement = statement.join(UserRole, UserRole.user_id == User.id).where(*_holds(wanted.role, now))
+        place = UserRole.user_id
     if after is not None:
-        statement = statement.where(User.id > after)
-    rows = await session.execute(statement.order_by(User.id).limit(limit))
+        statement = statement.where(place > after)
+    rows = await session.execute(statement.order_by(place).limit(limit))
     return [Found(row[0], row[1]) for row in rows]
 
 
@@ -82,12 +86,7 @@ def _conditions(wanted: UserFilter, now: datetime) -> list[ColumnElement[bool]]:
     if wanted.search:
         conditions.append(_matches(wanted.search, personal=wanted.personal))
     if wanted.role is not None:
-        held = select(UserRole.user_id).where(
-            UserRole.user_id == User.id,
-            UserRole.role_name == wanted.role,
-            UserRole.valid_from <= now,
-            or_(UserRole.valid_until.is_(None), UserRole.valid_until > now),
-        )
+        held = select(UserRole.user_id).where(UserRole.user_id == User.id, *_holds(wanted.role, now))
         conditions.append(held.exists())
     if wanted.active is not None:
         conditions.append(User.is_active == wanted.active)
@@ -100,6 +99,14 @@ def _conditions(wanted: UserFilter, now: datetime) -> list[ColumnElement[bool]]:
     if wanted.created_until is not None:
         conditions.append(User.created_at < wanted.created_until)
     return conditions
+
+
+def _holds(role: str, now: datetime) -> list[ColumnElement[bool]]:
+    return [
+        UserRole.role_name == role,
+        UserRole.valid_from <= now,
+        or_(UserRole.valid_until.is_(None), UserRole.valid_until > now),
+    ]
 
 
 def _in_ascii(text: str) -> str:
