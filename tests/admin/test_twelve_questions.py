@@ -82,8 +82,8 @@ async def ten_days(fresh: Fresh) -> Cinema:
     clock.now = end - timedelta(days=10)
     api = await fresh.api(clock)
     # As if it had been installed before all of this.
-    for table in ("permissions", "roles"):
-        await api.resources.hot.execute(f"UPDATE {table} SET created_at = created_at - interval '30 days'")
+    await api.resources.hot.execute("UPDATE permissions SET created_at = created_at - interval '30 days'")
+    await api.resources.hot.execute("UPDATE roles SET created_at = created_at - interval '30 days'")
     boss, root = await api.as_role("superuser")
     cinema = Cinema(api, clock, await read_world(api, root), boss, root)
     cinema.states.append((clock(), cinema.world.copy()))

@@ -323,6 +323,7 @@ async def test_aud_1_services_are_named_as_themselves(office: Office) -> None:
     assert (row["actor_kind"], row["action"]) == ("service", "permission.created")
 
 
+@pytest.mark.long
 async def test_aud_1_the_operator_s_acts_are_rows_too(office: Office, tmp_path: Any) -> None:
     api, command = office.api, Command(office.api.resources.settings)
     account, _ = await api.as_role()

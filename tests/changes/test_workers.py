@@ -3,11 +3,14 @@
 import signal
 import time
 
+import pytest
+
 from tests.conftest import Fresh
 from tests.support.access import create_role, grant
 from tests.support.listening import listening
 
 
+@pytest.mark.long
 async def test_it_goes_on_at_another_worker_and_ends_as_its_own_drains(fresh: Fresh) -> None:
     settings = await fresh.settings()
     api = await fresh.on(settings)

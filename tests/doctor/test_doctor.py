@@ -569,6 +569,7 @@ async def test_the_port_of_the_service_itself_is_no_finding(
     assert (await installation.doctor("--json")).body["findings"] == []
 
 
+@pytest.mark.long
 async def test_a_redis_that_hangs_is_not_waited_for(
     installation: Installation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

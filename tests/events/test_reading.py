@@ -87,6 +87,7 @@ async def test_rel_4_what_commits_late_is_not_skipped(api: Api, auditor: Tokens)
     assert str(late) in [item["subject"] for item in after["items"]]
 
 
+@pytest.mark.long
 async def test_rel_4_readers_that_race_with_writers_miss_nothing(fresh: Fresh) -> None:
     """Transactions of different lengths, four readers that number and read at once; each reads every row once."""
     api = await fresh.api()

@@ -206,6 +206,7 @@ async def test_a_connection_that_is_cut_costs_nobody_an_old_answer(pair: Pair) -
         await pair.there.resources.coherence.hearing.wait()
 
 
+@pytest.mark.long
 async def test_a_change_waits_for_a_worker_that_hears_nothing_until_its_lease_ends(fresh: Fresh) -> None:
     settings = await fresh.settings(database_timeout_seconds=1)
     here = await fresh.on(settings)

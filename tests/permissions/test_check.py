@@ -350,7 +350,7 @@ async def test_malformed_checks_are_422(api: Api, body: dict[str, Any]) -> None:
     assert error_of(response) == (422, "validation_error")
 
 
-@pytest.mark.parametrize("trouble", ["cut", "frozen"])
+@pytest.mark.parametrize("trouble", ["cut", pytest.param("frozen", marks=pytest.mark.long)])
 @pytest.mark.parametrize("store", ["database_url", "redis_url"])
 async def test_chk_4_without_a_store_the_answer_is_503_and_never_yes_or_401(
     api: Api, fresh: Fresh, shared_settings: Settings, store: str, trouble: str

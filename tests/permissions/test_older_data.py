@@ -43,6 +43,7 @@ def _long_leases(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "SIT_OUT_SECONDS", 3.0 + leases.MARGIN_SECONDS)
 
 
+@pytest.mark.long
 async def test_a_command_is_done_when_every_worker_knows(fresh: Fresh, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = await fresh.settings()
     one, other = await fresh.on(settings), await fresh.on(settings)
@@ -71,6 +72,7 @@ async def test_a_command_that_could_not_listen_to_its_end_waits(fresh: Fresh, mo
     assert time.monotonic() - began >= 0.5
 
 
+@pytest.mark.long
 async def test_a_401_to_a_second_try_is_true_everywhere(fresh: Fresh, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first has logged out, and its answer was lost before all workers had heard of it."""
     settings = await fresh.settings()

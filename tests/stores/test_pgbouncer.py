@@ -101,6 +101,7 @@ async def test_a_session_pooler_may_stand_for_the_server(fresh: Fresh, servers: 
 
 
 @needs_pgbouncer
+@pytest.mark.long
 async def test_restarted_and_paused_it_costs_503_and_nothing_else(fresh: Fresh, pooler: PgBouncer) -> None:
     api = await fresh.on(await behind(pooler, fresh, database_timeout_seconds=2))
     callers = await asyncio.gather(*(_new_caller(api) for _ in range(6)))

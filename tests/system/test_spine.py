@@ -1,5 +1,7 @@
 """The main job end to end: register, log in, be denied, be granted, be allowed."""
 
+import pytest
+
 from tests.support.api import PASSWORD, V1, Api, error_of, tokens_of, unique
 
 
@@ -34,6 +36,7 @@ async def test_logout_ends_the_session_everywhere(api: Api) -> None:
     assert (await api.me(await api.log_in(account))).status_code == 200
 
 
+@pytest.mark.long
 async def test_two_workers_answer(fresh) -> None:  # type: ignore[no-untyped-def]
     settings = await fresh.settings()
     service = await fresh.service(settings, workers=2)

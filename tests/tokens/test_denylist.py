@@ -257,7 +257,7 @@ async def test_rel_2_logout_that_could_not_be_published_says_so_and_holds(
     assert error_of(await api.refresh(tokens.refresh)) == INVALID
 
 
-@pytest.mark.parametrize("failure", ["shut", "frozen"])
+@pytest.mark.parametrize("failure", ["shut", pytest.param("frozen", marks=pytest.mark.long)])
 async def test_rel_3_postgres_that_fails_is_503_and_never_401(fresh: Fresh, failure: str) -> None:
     settings = await fresh.settings(database_timeout_seconds=0.5)
     async with gated(settings) as (gate, behind):

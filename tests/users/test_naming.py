@@ -143,6 +143,7 @@ async def test_services_by_id_or_name(api: Api, root: Tokens) -> None:
 # --- the audit trail and the events ---
 
 
+@pytest.mark.long
 async def test_the_trail_is_found_by_every_name(fresh: Fresh) -> None:
     api = await fresh.api()
     command = Command(api.resources.settings)
