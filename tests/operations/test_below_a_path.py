@@ -305,7 +305,7 @@ async def test_a_forgotten_password_is_replaced_there(below: Below, driver: Chro
 async def test_swagger_ui_tries_the_api_below_it(below: Below, driver: Chrome) -> None:
     site = Site(below.api, below.service, below.base, driver)
     await site.open(f"{below.base}/auth/docs")
-    operation = "[id$=live_health_live_get]"
+    operation = "[id$=get_liveness]"
     await site.press(f"{operation} .opblock-summary-control")
     await site.press(f"{operation} .try-out__btn")
     await site.press(f"{operation} .btn.execute")
