@@ -31,6 +31,10 @@ class LocalWords:
         words = format_datetime(local, "d MMMM y, HH:mm", locale=self._locale)
         return f"{words} {local.tzname()}"
 
+    @property
+    def zone_name(self) -> str:
+        return self.now.astimezone(self.zone).tzname() or str(self.zone)
+
     def ago(self, value: datetime) -> str:
         """Such as 3 minutes ago."""
         from babel.dates import format_timedelta

@@ -75,6 +75,12 @@ _BY_CODE = {
     "last_superuser": Words(N_("You are the last superuser. Appoint another one first.")),
     "would_shut_out": Words(N_("Nobody else could administer this service. Appoint another administrator first.")),
     "csrf_refused": Words(N_("This form came from another page, so nothing was done. Open the page and try again.")),
+    "permission_denied": Words(
+        N_("This takes a permission that your roles do not give. Somebody who administers roles can grant you one.")
+    ),
+    "exceeds_own_permissions": Words(
+        N_("You can only manage what you hold yourself, and for as long as you hold it. Ask somebody who holds more.")
+    ),
     "not_found": Words(N_("There is nothing at this address.")),
     "mail_not_configured": Words(N_("This service sends no mail yet. Ask our support.")),
     "temporarily_unavailable": Words(N_("We cannot answer at the moment. Nothing was changed. Try again in a minute.")),

@@ -1,0 +1,23 @@
+"""The sections of the console, and for whom each is. Pure."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from auth_service.pages.catalogue import N_
+from auth_service.permissions.patterns import covers
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    path: str
+    words: str
+    codes: tuple[str, ...]
+
+
+# In the order in which they are shown; the first that somebody may read is where the console begins.
+SECTIONS = (Section("/console/users", N_("Users"), ("users:read",)),)
+
+
+def sections_for(held: Collection[str]) -> list[Section]:
+    """`held`: patterns of permissions."""
+    return [section for section in SECTIONS if all(covers(held, code) for code in section.codes)]
