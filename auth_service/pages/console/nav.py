@@ -15,7 +15,12 @@ class Section:
 
 
 # In the order in which they are shown; the first that somebody may read is where the console begins.
-SECTIONS = (Section("/console/users", N_("Users"), ("users:read",)),)
+SECTIONS = (
+    Section("/console/users", N_("Users"), ("users:read",)),
+    Section("/console/audit", N_("Audit trail"), ("audit:read",)),
+    Section("/console/sign-ins", N_("Sign-ins"), ("audit:read",)),
+    Section("/console/health", N_("Health"), ("audit:read",)),
+)
 
 
 def sections_for(held: Collection[str]) -> list[Section]:

@@ -50,5 +50,5 @@ def moments(request: Request, form: Form, *names: str) -> dict[str, str]:
 
 def _link(present: Mapping[str, str], changes: Mapping[str, str | None]) -> str:
     """The query of the same list elsewhere; a change of None takes a filter away."""
-    kept = {name: text for name, text in present.items() if text and name != "cursor"}
-    return "?" + urlencode({name: text for name, text in (kept | changes).items() if text})
+    wanted: dict[str, str | None] = {**present, "cursor": None, **changes}
+    return "?" + urlencode({name: text for name, text in wanted.items() if text})
