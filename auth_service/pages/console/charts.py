@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from auth_service.sessions.sign_in_counts import Bar
 
-WIDTH, HEIGHT = 720, 160
+WIDTH, HEIGHT = 760, 160
 _STEPS = (1, 2, 5)
 
 
