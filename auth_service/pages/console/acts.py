@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from auth_service.admin import accounts, support
-from auth_service.admin.accounts_schemas import AccountDetail, AccountPatch, RemovalBody
+from auth_service.admin.accounts_schemas import AccountDetail, AccountPatch, Reason, RemovalBody
 from auth_service.core.connections import Resources
 from auth_service.core.principal import Principal
 from auth_service.mfa import service as mfa
@@ -36,15 +36,21 @@ class Act:
     danger: bool = False
 
 
+class SwitchBody(AccountPatch):
+    """The API's own, which asks for a reason in this case only."""
+
+    reason: Reason
+
+
 async def _disable(resources: Resources, caller: Principal, user_id: UUID, form: Form) -> None:
-    await _switch(resources, caller, user_id, form.read(AccountPatch, is_active=False))
+    await _switch(resources, caller, user_id, form.read(SwitchBody, is_active=False))
 
 
 async def _enable(resources: Resources, caller: Principal, user_id: UUID, form: Form) -> None:
-    await _switch(resources, caller, user_id, form.read(AccountPatch, is_active=True))
+    await _switch(resources, caller, user_id, form.read(SwitchBody, is_active=True))
 
 
-async def _switch(resources: Resources, caller: Principal, user_id: UUID, body: AccountPatch) -> None:
+async def _switch(resources: Resources, caller: Principal, user_id: UUID, body: SwitchBody) -> None:
     await accounts.change_account(resources, caller, user_id, {"is_active": body.is_active}, body.reason)
 
 
