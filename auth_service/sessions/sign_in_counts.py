@@ -12,7 +12,6 @@ from datetime import datetime, timedelta, tzinfo
 import asyncpg
 
 from auth_service.core.connections import Resources
-from auth_service.core.errors import Unavailable
 from auth_service.core.stores.postgres_pools import lent_by
 
 SECONDS = 5
@@ -25,9 +24,8 @@ FROM login_history WHERE login_at >= $1 AND login_at < $2 GROUP BY 1, 2
 """
 
 
-class TooMuchToCount(Unavailable):
-    code = "too_much_to_count"
-    detail = f"The sign-ins of this time could not be counted in {SECONDS} seconds. Ask for fewer days."
+class TooMuchToCount(Exception):
+    """The sign-ins of this time could not be counted in SECONDS."""
 
 
 @dataclass(frozen=True, slots=True)
