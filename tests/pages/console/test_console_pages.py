@@ -4,8 +4,10 @@ import re
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from auth_service.pages.own_paths import own_path
+from auth_service.sessions import sign_in_counts
 from tests.conftest import Fresh
 from tests.support.api import V1, Account, Api, StoppedClock, Tokens, unique
 from tests.support.mailbox import newest
@@ -275,6 +277,19 @@ async def test_sign_ins_and_failures_are_counted(fresh: Fresh) -> None:
     assert page.html.count('<th scope="row">') == 24 + 7 + 1
     page = await reader.open("/console/sign-ins?days=1")
     assert ("None was, in this time." in page.words, page.html.count("<svg class=")) == (True, 1)
+
+
+async def test_sign_ins_that_take_too_long_to_count_lead_to_fewer_days(
+    fresh: Fresh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = await fresh.api()
+    _, reader = await signed_in(api, "admin")
+    monkeypatch.setattr(sign_in_counts, "SECONDS", 0.2)
+    async with api.resources.db.begin() as session:
+        await session.execute(text("LOCK TABLE login_history IN ACCESS EXCLUSIVE MODE"))
+        page = await reader.open("/console/sign-ins")
+    assert (page.status, "There were too many sign-ins to be counted in time." in page.words) == (503, True)
+    assert 'href="/console/sign-ins?days=1"' in page.html
 
 
 async def test_health_names_keys_and_versions(api: Api) -> None:
