@@ -11,7 +11,7 @@ from auth_service.core.connections import Res
 from auth_service.pages import notices
 from auth_service.pages.console.choices import roles_to_grant
 from auth_service.pages.console.guard import Admin, Staff
-from auth_service.pages.console.screen import asked, moments, screen
+from auth_service.pages.console.screen import as_typed, asked, moments, screen
 from auth_service.pages.form import posted
 from auth_service.pages.page import go
 from auth_service.pages.route import page_router
@@ -30,7 +30,13 @@ class NewGrant(GrantBody):
 
 @router.get("/console/users/{user_id}/grant")
 async def grant_page(user_id: UUID, request: Request, me: Granter, resources: Res) -> Response:
-    return screen(request, "console/grant.html", me, asked(request), **await _facts(resources, me, user_id))
+    """With the dates of the grant that is there: who changes the end would else change the beginning too."""
+    form, facts = asked(request), await _facts(resources, me, user_id)
+    for present in facts["account"].roles:
+        if present.role == form.fields.get("role"):
+            form.fields |= {"valid_from": as_typed(request, present.valid_from), "reason": present.reason or ""}
+            form.fields["valid_until"] = as_typed(request, present.valid_until)
+    return screen(request, "console/grant.html", me, form, **facts)
 
 
 @router.post("/console/users/{user_id}/grant")

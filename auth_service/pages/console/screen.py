@@ -48,6 +48,14 @@ def moments(request: Request, form: Form, *names: str) -> dict[str, str]:
     return found
 
 
+def as_typed(request: Request, moment: datetime | None) -> str:
+    """What `moments` reads, to a second."""
+    if moment is None:
+        return ""
+    zone = zone_of(read_cookie(request, ZONE_COOKIE))
+    return moment.astimezone(zone).replace(tzinfo=None).isoformat(timespec="seconds")
+
+
 def _link(present: Mapping[str, str], changes: Mapping[str, str | None]) -> str:
     """The query of the same list elsewhere; a change of None takes a filter away."""
     wanted: dict[str, str | None] = {**present, "cursor": None, **changes}

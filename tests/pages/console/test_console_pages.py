@@ -128,6 +128,13 @@ async def test_why_not_leads_to_the_grant_that_changes_it(api: Api) -> None:
     page = await reader.open(f"{own}?permission=films:watch")
     assert f"{account.login} may films:watch" in page.words
     assert "31 January 2099, 12:00 MSK" in page.words
+    page = await reader.open(f"{own}/grant?role=subscriber")
+    (begin,) = re.findall(r'name="valid_from" type="datetime-local" value="([^"]+)"', page.html)
+    assert 'value="2099-01-31T12:00:00"' in page.html
+    await reader.send(f"{own}/grant", role="subscriber", valid_from=begin, valid_until="2099-02-28T12:00:00")
+    after = (await trail(api, account))[0]
+    assert after["after"]["valid_from"][:19] == row["after"]["valid_from"][:19], "only the end is another one"
+    assert after["after"]["valid_until"] == "2099-02-28T09:00:00+00:00"
     page = await reader.open(f"{own}?permission=films:watch&at=2100-01-01T00:00")
     assert "The grant of subscriber ended on" in page.words
     page = await reader.open(f"{own}?permission=films:watch&at=2001-01-01T00:00")
