@@ -65,6 +65,7 @@ OWN_PATHS = frozenset(
         "account",
         "api",
         "auth",
+        "console",
         "dev",
         "health",
         "metrics",

@@ -317,8 +317,11 @@ def _welcome(port: int, data_dir: Path) -> str:
     accounts = "\n".join(f"    {user.email}  password {user.password}  ({user.role})" for user in DEMO_USERS)
     json = "-H 'Content-Type: application/json'"
     extract = r"""sed 's/.*"access_token": *"\([^"]*\)".*/\1/'"""
+    admin = DEMO_USERS[0]
     return f"""ready
 
+  Console        {base}/console  sign in as {admin.login} with {admin.password}
+  Account        {base}/account
   Docs           {base}/auth/docs
   Mails          {base}/dev/mails
   Demo accounts

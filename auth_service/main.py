@@ -47,6 +47,7 @@ from auth_service.mail.backlog import measure_backlog as measure_mails
 from auth_service.mail.dev_router import router as dev_mails_router
 from auth_service.mfa.router import router as mfa_router
 from auth_service.pages.account.routers import ROUTES as ACCOUNT_PAGES
+from auth_service.pages.console.routers import ROUTES as CONSOLE_PAGES
 from auth_service.pages.dev_mails_router import router as dev_mails_page_router
 from auth_service.pages.docs_router import router as docs_router
 from auth_service.pages.home_router import router as home_router
@@ -162,6 +163,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     app.include_router(home_router)
     if not settings.account_url:
         app.router.routes.extend(ACCOUNT_PAGES)
+        app.router.routes.extend(CONSOLE_PAGES)
     if not settings.production:
         app.include_router(docs_router)
     if settings.prints_mails:

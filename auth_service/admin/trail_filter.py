@@ -4,16 +4,16 @@ A row names people and services by id alone, and stays when they are gone. So a 
 id also for who had it. What nobody and nothing has is NotFound: an empty list would look like an answer.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, exists, or_, select
 
 from auth_service.audit.schemas import AuditAnswer, AuditEntry, AuditQuery
-from auth_service.audit.service import AuditFilter, Named, list_entries
+from auth_service.audit.service import AuditFilter, Named, find_entry, list_entries
 from auth_service.audit.words import differences
 from auth_service.core.connections import Resources
-from auth_service.core.errors import NotFound
+from auth_service.core.errors import NotFound, existing
 from auth_service.core.ids import read_id
 from auth_service.core.principal import Principal
 from auth_service.events.positions import is_known
@@ -38,10 +38,21 @@ async def read_trail(resources: Resources, query: AuditQuery, caller: Principal 
     target = None if query.target is None else await _target(resources, query.target)
     wanted = AuditFilter(actor, query.actions, target, query.since, query.until)
     page = await list_entries(resources, wanted, cursor=query.cursor, limit=query.limit)
+    return AuditAnswer(items=await _entries(resources, page.items, caller), next_cursor=page.next_cursor)
+
+
+async def read_row(resources: Resources, row_id: int, caller: Principal) -> AuditEntry:
+    """Raises NotFound."""
+    row = existing(await find_entry(resources, row_id), "row of the audit trail")
+    (entry,) = await _entries(resources, [row], caller)
+    return entry
+
+
+async def _entries(resources: Resources, rows: Sequence[AuditLog], caller: Principal | None) -> list[AuditEntry]:
     names: dict[UUID, str] = {}
     if caller is None or await holds(resources, caller, READ_USERS):
-        names = await logins_of(resources.hot, {user_id for row in page.items for user_id in _users_in(row)})
-    return AuditAnswer(items=[_entry(row, names) for row in page.items], next_cursor=page.next_cursor)
+        names = await logins_of(resources.hot, {user_id for row in rows for user_id in _users_in(row)})
+    return [_entry(row, names) for row in rows]
 
 
 def _users_in(row: AuditLog) -> Iterator[UUID]:

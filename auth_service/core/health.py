@@ -113,18 +113,13 @@ def create_router(concerns: Mapping[str, Concern], of_postgres: Sequence[Measure
         if is_draining(request):
             return JSONResponse({"status": "draining"}, 503, {"Retry-After": "1"})
         nonlocal connected
-        with going_first():
-            postgres, redis = await asyncio.gather(_state(_postgres(resources)), _state(_redis(resources)))
-        keys = "ok" if resources.keys.loaded else "not loaded yet"
-        parts = {"postgres": postgres, "redis": redis, "signing_keys": keys}
-        if any(state != "ok" for state in parts.values()):
-            return JSONResponse({"status": "not ready", **parts}, 503, {"Retry-After": "1"})
+        found = await readiness(resources, concerns)
+        if found["status"] == "not ready":
+            return JSONResponse(found, 503, {"Retry-After": "1"})
         if not connected:  # the first flood shall not begin with as many handshakes
             await asyncio.gather(_state(_connect_postgres(resources)), _state(_connect_redis(resources)))
             connected = True
-        concerned = {name: await _state(probe(resources)) for name, probe in concerns.items()}
-        well = all(state == "ok" for state in concerned.values())
-        return JSONResponse({"status": "ready" if well else "degraded", **parts, **concerned})
+        return JSONResponse(found)
 
     @router.get("/.well-known/jwks.json", responses={200: {"model": JsonWebKeySet}})
     async def get_jwks(resources: Res) -> Response:
@@ -133,6 +128,19 @@ def create_router(concerns: Mapping[str, Concern], of_postgres: Sequence[Measure
         return JSONResponse(resources.keys.jwks(), headers=cache)
 
     return router
+
+
+async def readiness(resources: Resources, concerns: Mapping[str, Concern]) -> dict[str, str]:
+    """As /health/ready answers; `concerns` are asked only where nothing else is wrong."""
+    with going_first():
+        postgres, redis = await asyncio.gather(_state(_postgres(resources)), _state(_redis(resources)))
+    keys = "ok" if resources.keys.loaded else "not loaded yet"
+    parts = {"postgres": postgres, "redis": redis, "signing_keys": keys}
+    if any(state != "ok" for state in parts.values()):
+        return {"status": "not ready", **parts}
+    concerned = {name: await _state(probe(resources)) for name, probe in concerns.items()}
+    well = all(state == "ok" for state in concerned.values())
+    return {"status": "ready" if well else "degraded", **parts, **concerned}
 
 
 async def _postgres(resources: Resources) -> str:

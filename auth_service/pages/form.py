@@ -60,8 +60,11 @@ class Form:
         if isinstance(error, ValidationError):
             self.status = 422
             for item in error.errors(include_url=False, include_input=False):
-                name = str(item["loc"][0])
                 message = str(item.get("ctx", {}).get("error", ""))
+                if not item["loc"]:  # of two fields that do not go together
+                    self.refusal = field_words(item["type"], message, "")
+                    continue
+                name = str(item["loc"][0])
                 self.errors.setdefault(name, field_words(item["type"], message, name))
             return True
         if not isinstance(error, AppError) or isinstance(error, Unauthenticated | StepUpRequired) or error.status > 499:

@@ -31,6 +31,21 @@ class LocalWords:
         words = format_datetime(local, "d MMMM y, HH:mm", locale=self._locale)
         return f"{words} {local.tzname()}"
 
+    def short(self, value: datetime, pattern: str) -> str:
+        """By a pattern of CLDR, such as d MMM."""
+        from babel.dates import format_datetime
+
+        return format_datetime(value.astimezone(self.zone), pattern, locale=self._locale)
+
+    def number(self, value: int) -> str:
+        from babel.numbers import format_decimal
+
+        return format_decimal(value, locale=self._locale)
+
+    @property
+    def zone_name(self) -> str:
+        return self.now.astimezone(self.zone).tzname() or str(self.zone)
+
     def ago(self, value: datetime) -> str:
         """Such as 3 minutes ago."""
         from babel.dates import format_timedelta

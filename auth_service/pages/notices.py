@@ -30,6 +30,18 @@ EMAIL_CANCELLED = "email_cancelled"
 MAIL_UNDERWAY = "mail_underway"
 MFA_OFF = "mfa_off"
 DELETED = "deleted"
+# Of the console.
+INVITED = "invited"
+GRANTED = "granted"
+REVOKED = "revoked"
+USER_DISABLED = "user_disabled"
+USER_ENABLED = "user_enabled"
+USER_DELETED = "user_deleted"
+USER_UNLOCKED = "user_unlocked"
+USER_LOGGED_OUT = "user_logged_out"
+USER_SESSION_ENDED = "user_session_ended"
+USER_MFA_RESET = "user_mfa_reset"
+USER_RESET_SENT = "user_reset_sent"
 
 NOTICES = {
     WELCOME: Notice(N_("Your account is ready.")),
@@ -55,4 +67,15 @@ NOTICES = {
     MAIL_UNDERWAY: Notice(N_("A mail is on its way. Open the link in it.")),
     MFA_OFF: Notice(N_("Two-step sign-in is off. All other devices are signed out.")),
     DELETED: Notice(N_("Your account is deleted, with all that belonged to it.")),
+    INVITED: Notice(N_("The account is there, and a mail with the link to set a password is on its way.")),
+    GRANTED: Notice(N_("The role is granted. It counts from now on, or from the start that you gave.")),
+    REVOKED: Notice(N_("The role is taken away.")),
+    USER_DISABLED: Notice(N_("The account is disabled and signed out everywhere.")),
+    USER_ENABLED: Notice(N_("The account is enabled. It has the roles that it had.")),
+    USER_DELETED: Notice(N_("The account is deleted, with all that belonged to it.")),
+    USER_UNLOCKED: Notice(N_("The account is unlocked: it has all its tries back.")),
+    USER_LOGGED_OUT: Notice(N_("The account is signed out everywhere, and no device of it is known any more.")),
+    USER_SESSION_ENDED: Notice(N_("The session has ended.")),
+    USER_MFA_RESET: Notice(N_("Two-step sign-in is off for this account, and it is signed out everywhere.")),
+    USER_RESET_SENT: Notice(N_("A mail with the link to set a new password is on its way.")),
 }

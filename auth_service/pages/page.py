@@ -20,6 +20,7 @@ from auth_service.pages.catalogue import LANGUAGES, SOURCE, catalogue
 from auth_service.pages.form import Form
 from auth_service.pages.kept import ZONE_COOKIE, Kept, keep, read, waiting_notice
 from auth_service.pages.local_words import LocalWords, zone_of
+from auth_service.pages.own_paths import opened_address
 from auth_service.pages.words import SUMMARY, Words
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def show(
         "language": language,
         "languages": LANGUAGES,
         "path": request.scope["path"],
+        "here": opened_address(request),
         "local": local,
         "say": say,
         "notice": notice,
@@ -137,6 +139,7 @@ def _templates(language: str) -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["zip"] = zip
     environment.install_gettext_translations(catalogue(language), newstyle=True)  # type: ignore[attr-defined]
     return environment
 

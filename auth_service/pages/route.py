@@ -14,7 +14,7 @@ from auth_service.auth import transport
 from auth_service.core.errors import AppError, NotFound, StepUpRequired, Unauthenticated, Unavailable
 from auth_service.core.http.csrf import CsrfRefused
 from auth_service.core.http.error_answers import answer_to
-from auth_service.core.http.page_paths import ACCOUNT
+from auth_service.core.http.page_paths import ACCOUNT, CONSOLE, is_below
 from auth_service.pages import notices
 from auth_service.pages.form import posted
 from auth_service.pages.kept import Kept, keep
@@ -62,7 +62,9 @@ async def _answer_to(request: Request, error: Exception) -> Response:
             else go(request, f"/account/sign-in?next={quote(here)}", notices.SIGN_IN_AGAIN)
         )
     if isinstance(error, StepUpRequired):
-        return go(request, f"/account/confirm?next={quote(here)}")
+        # In the console it is a permission that asks, and only a code of the second factor will do.
+        start = CONSOLE if is_below(here, CONSOLE) else ACCOUNT
+        return go(request, f"{start}/confirm?next={quote(here)}")
     if isinstance(error, FormOutOfDate):
         target = own_path((await posted(request)).fields.get("next"))
         return go(request, here if target == ACCOUNT else f"{here}?next={quote(target)}", notices.OUT_OF_DATE)

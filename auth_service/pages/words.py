@@ -49,6 +49,19 @@ _BY_MESSAGE = {
         N_("This password is mostly your login, your address or our name. Take something that nobody knows.")
     ),
     "must be six digits, or a recovery code": _CODE,
+    "valid_until must lie after valid_from, or after now without it": Words(
+        N_("The end must lie after the beginning, and after now.")
+    ),
+    "must be a time such as 2030-01-31T12:00:00Z": Words(
+        N_("This is not a date and time. Write it like 2030-01-31T12:00.")
+    ),
+    "since must not lie after until": Words(N_("The beginning must not lie after the end.")),
+    "There is no user, service or operator of this name or id.": Words(
+        N_("There is no user, service or operator of this name. Somebody who was deleted is found by id.")
+    ),
+    "There is nothing of this name or id that could be changed.": Words(
+        N_("There is nothing of this name that could be changed. What was deleted is found by id.")
+    ),
     "must be six digits": Words(N_("The code has six digits.")),
 }
 _BY_TYPE = {"missing": _FILL_IN, "string_too_short": _FILL_IN, "string_too_long": _LONG}
@@ -72,9 +85,20 @@ _BY_CODE = {
     "invalid_mail_token": Words(
         N_("This link no longer works: it was used, it is too old, or a newer mail has replaced it.")
     ),
-    "last_superuser": Words(N_("You are the last superuser. Appoint another one first.")),
+    "last_superuser": Words(N_("This is the last superuser. Appoint another one first.")),
     "would_shut_out": Words(N_("Nobody else could administer this service. Appoint another administrator first.")),
+    "account_disabled": Words(N_("The account is disabled. Enable it first.")),
+    "not_known_then": Words(
+        N_("What was then is not known: the audit trail does not tell of it. Ask about another moment.")
+    ),
+    "effect_timeout": Words(N_("This concerns too many people to be worked out now. Try again in a minute.")),
     "csrf_refused": Words(N_("This form came from another page, so nothing was done. Open the page and try again.")),
+    "permission_denied": Words(
+        N_("This takes a permission that your roles do not give. Somebody who administers roles can grant you one.")
+    ),
+    "exceeds_own_permissions": Words(
+        N_("You can only manage what you hold yourself, and for as long as you hold it. Ask somebody who holds more.")
+    ),
     "not_found": Words(N_("There is nothing at this address.")),
     "mail_not_configured": Words(N_("This service sends no mail yet. Ask our support.")),
     "temporarily_unavailable": Words(N_("We cannot answer at the moment. Nothing was changed. Try again in a minute.")),
@@ -102,7 +126,7 @@ def refusal_words(error: AppError) -> Words:
     if error.status == 429:
         wait = timedelta(seconds=int(error.headers.get("Retry-After", "60")))
         return Words(N_("Too many attempts. Wait %(wait)s and try again."), {"wait": wait})
-    return _BY_CODE.get(error.code, _ANYTHING)
+    return _BY_MESSAGE.get(error.detail) or _BY_CODE.get(error.code, _ANYTHING)
 
 
 def field_beside(error: AppError) -> str | None:

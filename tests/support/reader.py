@@ -14,6 +14,11 @@ ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 ORIGIN = "http://localhost:8000"  # of ISSUER, as the tests have it
 
 
+def words_of(source: str) -> str:
+    body = re.sub(r"<(svg|script|head)\b.*?</\1>", " ", source, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", body))).strip()
+
+
 @dataclass
 class Page:
     answer: httpx.Response
@@ -34,8 +39,7 @@ class Page:
     @property
     def words(self) -> str:
         """What can be read on it."""
-        body = re.sub(r"<(svg|script|head)\b.*?</\1>", " ", self.html, flags=re.DOTALL)
-        return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", body))).strip()
+        return words_of(self.html)
 
     @property
     def title(self) -> str:

@@ -91,6 +91,11 @@ class Metrics:
     def _gauge(self, name: str, text: str) -> Gauge:
         return Gauge(name, text, ["pool"], registry=self._registry, multiprocess_mode="livesum")
 
+    def failed_jobs(self) -> dict[str, int]:
+        """By job, how often it failed in this worker since it began."""
+        samples = (sample for metric in self.job_failures.collect() for sample in metric.samples)
+        return {sample.labels["name"]: int(sample.value) for sample in samples if sample.name.endswith("_total")}
+
     def show_pool(self, pool: str, in_use: int, limit: int) -> None:
         """Of this worker; what is read is the sum of all that live."""
         self._in_use.labels(pool).set(in_use)

@@ -7,6 +7,8 @@ from auth_service.core.connections import Res
 from auth_service.mail.addresses import shown
 from auth_service.mfa.service import state
 from auth_service.pages.account.screen import screen
+from auth_service.pages.console.guard import held_by
+from auth_service.pages.console.nav import sections_for
 from auth_service.pages.route import page_router
 from auth_service.pages.viewer import Me
 from auth_service.sessions.service import list_sessions
@@ -24,5 +26,6 @@ async def overview(request: Request, me: Me, resources: Res) -> Response:
         email=shown(me.account.email),
         change=await waiting_change(resources, me.id),
         second_factor=await state(resources, me.id),
+        administers=bool(sections_for(await held_by(resources, me.id))),
         sessions=len(await list_sessions(resources, me.id)),
     )

@@ -1,27 +1,21 @@
 """The viewer's account in a real browser: by keyboard, without a complaint, and looked at by axe-core.
 
-`PAGE_PICTURES=folder` keeps a picture of each page, on a phone and on a desk, light and dark, in both languages.
+`PAGE_PICTURES=folder` keeps pictures: see tests/support/page_looks.py.
 """
 
 import asyncio
-import base64
 import itertools
-import os
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
-from selenium.webdriver import Chrome
 from selenium.webdriver.common.keys import Keys
 
-from tests.conftest import Fresh
 from tests.support import browser_walk
 from tests.support.api import PASSWORD, V1
-from tests.support.chromium_site import CUT, Site
+from tests.support.chromium_site import Site
 from tests.support.mailbox import newest
+from tests.support.page_looks import PHONE, any_look, command, looked_at, looks, set_look
 from tests.support.phone import shown_at
-from tests.support.service_process import free_port
 
 pytestmark = [
     pytest.mark.long,
@@ -30,7 +24,6 @@ pytestmark = [
         reason="needs a browser: apt-get install chromium chromium-driver",
     ),
 ]
-PHONE, DESK = (390, 844), (1280, 900)
 SIGNED_IN = (
     "",
     "/sessions",
@@ -44,29 +37,6 @@ SIGNED_IN = (
     "/confirm",
 )
 FOR_GUESTS = ("/account/sign-in", "/account/register", "/forgot-password", "/reset-password", "/account/nothing")
-PICTURES = os.environ.get("PAGE_PICTURES")
-
-
-@pytest.fixture(scope="module")
-def driver() -> Iterator[Chrome]:
-    with browser_walk.chromium(CUT, "--window-size=1280,900") as driver:
-        yield driver
-
-
-@pytest.fixture
-async def site(fresh: Fresh, driver: Chrome) -> AsyncIterator[Site]:
-    port = free_port()
-    base = f"http://localhost:{port}"
-    settings = await fresh.settings(issuer=base)
-    site = Site(await fresh.on(settings), await fresh.service(settings, port=port), base, driver)
-    await asyncio.to_thread(site.asked)
-    await asyncio.to_thread(site.complaints)
-    yield site
-    await asyncio.to_thread(driver.delete_all_cookies)
-
-
-async def command(site: Site, name: str, **arguments: object) -> None:
-    await asyncio.to_thread(site._driver.execute_cdp_cmd, name, arguments)
 
 
 async def fill(site: Site, *texts: str) -> None:
@@ -144,47 +114,22 @@ async def test_pages_fit_are_readable_and_please_axe(site: Site) -> None:
     name = {"full_name": "\u202e" + "Ж" * 190 + "<b>"}
     assert (await site.api.http.patch(f"{V1}/users/me", json=name, headers=tokens.bearer)).status_code == 200
     pages = itertools.count()
-    looks = [(PHONE, "light", "en"), (DESK, "dark", "ru")]
-    if PICTURES:
-        looks = list(itertools.product((PHONE, DESK), ("light", "dark"), ("en", "ru")))
-    for (width, height), theme, language in looks:
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
-        await command(site, "Emulation.setDeviceMetricsOverride", **metrics)
-        await command(site, "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+    for width, theme, language in looks():
+        await set_look(site, width, theme)
+        on_phone = width == PHONE[0]  # axe is slow: each page is asked about in one look
         await asyncio.to_thread(site._driver.delete_all_cookies)
         await site.open(f"{site.base}/account/language?to={language}&next=/account/sign-in")
         for path in FOR_GUESTS:
-            await looked_at(site, path, width, f"{language}-{theme}-{width}-{next(pages):02}")
+            await looked_at(site, path, width, f"{language}-{theme}-{width}-{next(pages):02}", axe=on_phone)
         await site.open(f"{site.base}/account/sign-in")
         await site.type("#login", account.login)
         await site.type("#password", "wrong" + Keys.ENTER)
         await site.find(".summary")
-        await looked_at(site, None, width, f"{language}-{theme}-{width}-{next(pages):02}")
+        await looked_at(site, None, width, f"{language}-{theme}-{width}-{next(pages):02}", axe=not on_phone)
         await site.type("#password", PASSWORD + Keys.ENTER)
         await site.find(".sections")
         for path in SIGNED_IN:
-            await looked_at(site, f"/account{path}", width, f"{language}-{theme}-{width}-{next(pages):02}")
+            picture = f"{language}-{theme}-{width}-{next(pages):02}"
+            await looked_at(site, f"/account{path}", width, picture, axe=not on_phone)
     assert site.complaints() == []
-    await command(site, "Emulation.clearDeviceMetricsOverride")
-    await command(site, "Emulation.setEmulatedMedia", features=[])
-
-
-async def looked_at(site: Site, path: str | None, width: int, picture: str) -> None:
-    """`path`: None for the page at hand."""
-    if path is not None:
-        await site.open(f"{site.base}{path}")
-    await site.find("h1")
-    assert await site.run("return document.documentElement.scrollWidth") <= width, path
-    small = await site.run(
-        "return [...document.querySelectorAll('button, input:not([type=checkbox]), label.check, .sections a, .button')]"
-        ".filter(item => item.offsetParent && item.offsetHeight < 44).map(item => item.outerHTML)"
-    )
-    assert small == [], path
-    # Each page once; every look, where somebody wants to see them all.
-    if PICTURES or (width == PHONE[0]) == (path in FOR_GUESTS):
-        assert await site.axe() == [], path
-    if PICTURES:
-        arguments = {"captureBeyondViewport": True}
-        shot = await asyncio.to_thread(site._driver.execute_cdp_cmd, "Page.captureScreenshot", arguments)
-        name = (path or "wrong").strip("/").replace("/", "-") or "account"
-        (Path(PICTURES) / f"{picture}-{name}.png").write_bytes(base64.b64decode(shot["data"]))
+    await any_look(site)

@@ -1,6 +1,5 @@
 """The viewer's pages without scripts: what one can do there, in both languages."""
 
-import itertools
 import json
 import re
 
@@ -9,53 +8,13 @@ import pytest
 from tests.conftest import Fresh
 from tests.support.api import PASSWORD, Api, StoppedClock, unique
 from tests.support.mailbox import newest
+from tests.support.page_order import in_order
 from tests.support.phone import shown_at
-from tests.support.reader import Page, Reader, signed_in
+from tests.support.reader import Reader, signed_in
 
 PAGES = ("", "/name", "/login", "/email", "/password", "/second-factor", "/sessions", "/history", "/data", "/delete")
 FOR_GUESTS = ("/account/sign-in", "/account/register", "/forgot-password", "/confirm-email", "/reset-password")
 NEW_PASSWORD = "twenty paper lanterns"
-POLICY = {
-    "default-src": "'none'",
-    "script-src": "'self'",
-    "style-src": "'self'",
-    "img-src": "'self' data:",
-    "connect-src": "'none'",
-    "base-uri": "'none'",
-    "form-action": "'self'",
-    "frame-ancestors": "'none'",
-}
-# What stands in Latin letters on a Russian page: names, the key and the codes.
-FOREIGN = re.compile(
-    r"(?:\b[A-Z2-7]{4}\b ?){8}|\b[a-z0-9]{4}(?:-[a-z0-9]{4}){3}\b|[\w.]*reader[\w.@]*"
-    r"|\b(?:EN|RU|English|Cinema|API|OpenAPI|UTC|QR|anna@example\.com)\b"
-)
-
-
-def in_order(page: Page, language: str) -> None:
-    """What every page promises."""
-    html, headers = page.html, page.answer.headers
-    assert page.status == 200, page.path
-    assert dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; ")) == POLICY
-    assert headers["x-frame-options"] == "DENY"
-    assert headers["cache-control"] == "no-store"
-    assert headers["referrer-policy"] == "same-origin"
-    assert headers["content-language"] == language
-    assert f'<html lang="{language}">' in html
-    assert not re.findall(r"<style|<script(?![^>]* src=)|\son\w+=|\sstyle=|javascript:|https?://(?!www\.w3)", html)
-    levels = [int(level) for level in re.findall(r"<h(\d)", html)]
-    assert levels[0] == 1
-    assert levels.count(1) == 1
-    assert all(after - before <= 1 for before, after in itertools.pairwise(levels)), levels
-    ids = re.findall(r'\sid="([^"]*)"', html)
-    assert len(ids) == len(set(ids))
-    for name in re.findall(r'<input id="([^"]*)"', html):
-        assert f'<label for="{name}">' in html
-    forms = re.findall(r'<form method="post".*?</form>', html, re.DOTALL)
-    assert all(len(re.findall(r'name="csrf" value="[^"]{20,}"', form)) == 1 for form in forms)
-    if language == "ru":
-        foreign = FOREIGN.sub("", page.words)
-        assert re.findall(r"[A-Za-z]{3,}", foreign) == []
 
 
 @pytest.mark.parametrize("language", ["en", "ru"])

@@ -1,0 +1,1 @@
+"""The pages of those who administer: over the services of the API, by its permissions."""

@@ -1,0 +1,49 @@
+"""Each page of the console for each kind of reader: what the API's permissions say, in a browser."""
+
+from urllib.parse import quote
+
+import pytest
+
+from auth_service.pages.console.acts import ACTS
+from tests.support.api import V1, Api
+from tests.support.reader import Reader, signed_in
+
+KINDS = ("viewer", "moderator", "content-manager", "admin", "superuser")
+# Status for each of KINDS; `{user}` is somebody's id. Who is not signed in is led to the sign-in.
+PAGES = {
+    "/console": (403, 200, 403, 200, 200),
+    "/console/nothing": (404, 404, 404, 404, 404),
+    "/console/confirm": (200, 200, 200, 200, 200),
+    "/console/users": (403, 200, 403, 200, 200),
+    "/console/users?search=nobody&active=false&mfa=true&role=viewer": (403, 200, 403, 200, 200),
+    "/console/users/new": (403, 403, 403, 200, 200),
+    "/console/users/{user}": (403, 200, 403, 200, 200),
+    "/console/users/{user}?permission=films:watch": (403, 403, 403, 200, 200),
+    "/console/users/{user}/sessions": (403, 403, 403, 200, 200),
+    "/console/users/{user}/history": (403, 403, 403, 200, 200),
+    "/console/users/{user}/grant?role=subscriber": (403, 403, 403, 200, 200),
+    "/console/users/{user}/roles/viewer": (403, 403, 403, 200, 200),
+    "/console/audit": (403, 403, 403, 200, 200),
+    "/console/audit?action=role.*&since=2026-01-01T00:00": (403, 403, 403, 200, 200),
+    "/console/audit/1": (403, 403, 403, 200, 200),
+    "/console/audit/1/people": (403, 403, 403, 200, 200),
+    "/console/sign-ins": (403, 403, 403, 200, 200),
+    "/console/health": (403, 403, 403, 200, 200),
+    **dict.fromkeys((f"/console/users/{{user}}/{act.name}" for act in ACTS), (403, 403, 403, 200, 200)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_page_is_there_for_those_who_may_read_it(api: Api, kind: str) -> None:
+    somebody = await api.create_user()
+    _, admin = await api.as_role("admin")
+    await api.http.put(f"{V1}/users/{somebody.id}/roles/subscriber", headers=admin.bearer)  # a row of the trail
+    _, reader = await signed_in(api, kind)
+    found = {path: (await reader.open(path.format(user=somebody.id))).status for path in PAGES}
+    assert found == {path: statuses[KINDS.index(kind)] for path, statuses in PAGES.items()}
+
+
+async def test_who_is_not_signed_in_comes_back_after_it(api: Api) -> None:
+    somebody, guest = await api.create_user(), Reader(api)
+    for path in (path.format(user=somebody.id) for path in PAGES):
+        assert (await guest.open(path)).path == f"/account/sign-in?next={quote(path)}"
