@@ -307,7 +307,7 @@ async def test_hsts_in_production() -> None:
 
 PROBES = f"""
     /auth/docs /auth/redoc /auth/openapi.json /auth/docs/oauth2-redirect /docs /redoc /openapi.json
-    /docs/oauth2-redirect {V1}/openapi.json /swagger.json /debug /debug/pprof/ /.env /.git/config /console
+    /docs/oauth2-redirect {V1}/openapi.json /swagger.json /debug /debug/pprof/ /.env /.git/config
     /static/ /actuator/env /server-status /admin /graphql /metrics/
 """.split()
 
