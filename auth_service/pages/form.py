@@ -8,10 +8,13 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from auth_service.core.errors import AppError, BadRequest, StepUpRequired, Unauthenticated, ValidationFailed
+from auth_service.core.http.page_paths import CONSOLE, is_below
 from auth_service.core.schemas import has_controls
 from auth_service.pages.words import Words, field_beside, field_words, refusal_words
 
 MOST_FIELDS = 20
+MOST_BOXES = 600  # a role has up to 500 permissions, each a box that is ticked
+_LINES = "names"  # the one field that is a list: a name a line
 # Never shown again: what is typed there is a secret.
 _SECRET = frozenset({"password", "current_password", "new_password", "code"})
 Body = TypeVar("Body", bound=BaseModel)
@@ -85,10 +88,13 @@ async def posted(request: Request) -> Form:
     """Raises UnreadableForm."""
     try:
         text = (await request.body()).decode("ascii")
-        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict")
+        most = MOST_BOXES if is_below(request.scope["path"], CONSOLE) else MOST_FIELDS
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=most, errors="strict")
     except ValueError:
         raise UnreadableForm from None
     fields = dict(pairs)
-    if len(fields) != len(pairs) or any(has_controls(text) for pair in pairs for text in pair):
+    if _LINES in fields:
+        fields[_LINES] = " ".join(fields[_LINES].split())
+    if len(fields) != len(pairs) or any(has_controls(text) for pair in fields.items() for text in pair):
         raise UnreadableForm
     return Form(fields)

@@ -30,6 +30,21 @@ EMAIL_CANCELLED = "email_cancelled"
 MAIL_UNDERWAY = "mail_underway"
 MFA_OFF = "mfa_off"
 DELETED = "deleted"
+ROLE_CREATED = "role_created"
+ROLE_CHANGED = "role_changed"
+ROLE_DELETED = "role_deleted"
+PERMISSION_CREATED = "permission_created"
+PERMISSION_CHANGED = "permission_changed"
+PERMISSION_DELETED = "permission_deleted"
+ROLE_GRANTED = "role_granted"
+ROLE_REVOKED = "role_revoked"
+JOB_BEGUN = "job_begun"
+JOB_CANCELLED = "job_cancelled"
+SERVICE_DELETED = "service_deleted"
+WEBHOOK_CHANGED = "webhook_changed"
+WEBHOOK_DELETED = "webhook_deleted"
+WEBHOOK_ANSWERED = "webhook_answered"
+WEBHOOK_SILENT = "webhook_silent"
 # Of the console.
 INVITED = "invited"
 GRANTED = "granted"
@@ -67,6 +82,21 @@ NOTICES = {
     MAIL_UNDERWAY: Notice(N_("A mail is on its way. Open the link in it.")),
     MFA_OFF: Notice(N_("Two-step sign-in is off. All other devices are signed out.")),
     DELETED: Notice(N_("Your account is deleted, with all that belonged to it.")),
+    ROLE_CREATED: Notice(N_("The role is there.")),
+    ROLE_CHANGED: Notice(N_("The role is changed. It counts from the next check on.")),
+    ROLE_DELETED: Notice(N_("The role is deleted.")),
+    PERMISSION_CREATED: Notice(N_("The permission is in the catalogue.")),
+    PERMISSION_CHANGED: Notice(N_("The permission is changed.")),
+    PERMISSION_DELETED: Notice(N_("The permission is deleted.")),
+    ROLE_GRANTED: Notice(N_("The role is granted.")),
+    ROLE_REVOKED: Notice(N_("The role is taken away.")),
+    JOB_BEGUN: Notice(N_("The job has begun.")),
+    JOB_CANCELLED: Notice(N_("The job is cancelled. What it had done stays.")),
+    SERVICE_DELETED: Notice(N_("The service account is deleted. Its tokens no longer work.")),
+    WEBHOOK_CHANGED: Notice(N_("The webhook is changed.")),
+    WEBHOOK_DELETED: Notice(N_("The webhook is deleted.")),
+    WEBHOOK_ANSWERED: Notice(N_("The test message was delivered.")),
+    WEBHOOK_SILENT: Notice(N_("The test message was not delivered. The last deliveries say why."), good=False),
     INVITED: Notice(N_("The account is there, and a mail with the link to set a password is on its way.")),
     GRANTED: Notice(N_("The role is granted. It counts from now on, or from the start that you gave.")),
     REVOKED: Notice(N_("The role is taken away.")),

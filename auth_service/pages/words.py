@@ -55,6 +55,11 @@ _BY_MESSAGE = {
     "must be a time such as 2030-01-31T12:00:00Z": Words(
         N_("This is not a date and time. Write it like 2030-01-31T12:00.")
     ),
+    "give users or a filter, one of the two": Words(N_("Give names, or say who matches: one of the two.")),
+    "dates are for a grant; to end grants later, grant the role again with valid_until": Words(
+        N_("Dates are for a grant. To end grants later, grant the role again with an end.")
+    ),
+    "ends_since must not lie after ends_until": Words(N_("The beginning must not lie after the end.")),
     "since must not lie after until": Words(N_("The beginning must not lie after the end.")),
     "There is no user, service or operator of this name or id.": Words(
         N_("There is no user, service or operator of this name. Somebody who was deleted is found by id.")
@@ -99,6 +104,21 @@ _BY_CODE = {
     "exceeds_own_permissions": Words(
         N_("You can only manage what you hold yourself, and for as long as you hold it. Ask somebody who holds more.")
     ),
+    "role_exists": Words(N_("There is a role of this name already.")),
+    "role_in_use": Words(
+        N_("Users have or had this role, or new ones get it, or a role inherits from it. Take it from them first.")
+    ),
+    "role_built_in": Words(N_("This role is built in and cannot be changed.")),
+    "role_cycle": Words(N_("A role cannot inherit from itself, and there are at most ten roles in a row.")),
+    "permission_exists": Words(N_("There is such a permission already.")),
+    "permission_in_use": Words(N_("A role or a service names this permission. Take it from them first.")),
+    "permission_built_in": Words(N_("This service itself asks for this permission, so it cannot be deleted.")),
+    "service_exists": Words(N_("There is a service of this name already.")),
+    "too_many_webhooks": Words(N_("There are 50 webhooks already. Delete one that nobody needs.")),
+    "job_finished": Words(N_("This job has finished, so there is nothing to cancel.")),
+    "validation_error": Words(
+        N_("Something here does not fit: an end must lie after its start, and all that is named must be there still.")
+    ),
     "not_found": Words(N_("There is nothing at this address.")),
     "mail_not_configured": Words(N_("This service sends no mail yet. Ask our support.")),
     "temporarily_unavailable": Words(N_("We cannot answer at the moment. Nothing was changed. Try again in a minute.")),
@@ -108,6 +128,9 @@ _BESIDE = {
     "login_taken": "login",
     "email_taken": "email",
     "wrong_password": "current_password",
+    "role_exists": "name",
+    "service_exists": "name",
+    "permission_exists": "code",
     "wrong_code": "code",
     "invalid_code": "code",
 }

@@ -19,7 +19,7 @@ POLICY = {
 FOREIGN = re.compile(
     r"(?:\b[A-Z2-7]{4}\b ?){8}|\b[a-z0-9]{4}(?:-[a-z0-9]{4}){3}\b|[\w.]*reader[\w.@]*"
     r"|\b(?:EN|RU|English|Cinema|API|OpenAPI|PostgreSQL|Redis|UTC|QR|anna@example\.com)\b"
-    r"|films:watch|/health/ready|auth-service keys rotate"
+    r"|films:watch|/health/ready|auth-service keys rotate|night-critic|ticket-office|\b(?:CSV|POST|https)\b"
 )
 NAMES = re.compile(r"<(bdi|code|datalist|h1|title)\b.*?</\1>", re.DOTALL)
 

@@ -49,6 +49,21 @@ class Page:
         found = re.findall(rf'<input type="hidden" (?:id="\w+" )?name="{name}" value="([^"]*)">', self.html)
         return html.unescape(found[0]) if found else ""
 
+    def fields(self, path: str) -> dict[str, str]:
+        """What a browser would send of the form for `path` that nobody has touched."""
+        (form,) = re.findall(rf'<form method="post" action="{re.escape(path)}"[^>]*>(.*?)</form>', self.html, re.DOTALL)
+        found = {}
+        for tag in re.findall(r"<input\b[^>]*>", form):
+            given = dict(re.findall(r'([\w-]+)="([^"]*)"', tag))
+            if given.get("type") != "checkbox" or tag.endswith(" checked>"):
+                found[given["name"]] = html.unescape(given.get("value", ""))
+        for name, text in re.findall(r'<textarea[^>]* name="(\w+)"[^>]*>(.*?)</textarea>', form, re.DOTALL):
+            found[name] = html.unescape(text)
+        for name, options in re.findall(r'<select[^>]* name="(\w+)"[^>]*>(.*?)</select>', form, re.DOTALL):
+            chosen = re.findall(r'value="([^"]*)" selected', options) or re.findall(r'value="([^"]*)"', options)
+            found[name] = html.unescape(chosen[0])
+        return found
+
     def error(self, name: str) -> str:
         """What is said beside a field that refers to it."""
         (said,) = re.findall(rf'<p class="error" id="{name}-error">(.*?)</p>', self.html)
@@ -75,6 +90,12 @@ class Reader:
         assert self.page is not None
         known = {name: text for name in ("csrf", "next", "token") if (text := self.page.hidden(name))}
         return await self._follow(await self.ask("POST", path, known | fields, {"Origin": self.origin}))
+
+    async def fill(self, path: str, fields: dict[str, str] | None = None, *, without: tuple[str, ...] = ()) -> Page:
+        """As `send`, with all that the form has already; boxes of `without` are unticked."""
+        assert self.page is not None
+        known = {name: text for name, text in self.page.fields(path).items() if name not in without}
+        return await self._follow(await self.ask("POST", path, known | (fields or {}), {"Origin": self.origin}))
 
     async def ask(
         self, method: str, path: str, fields: dict[str, str] | None = None, headers: dict[str, str] | None = None

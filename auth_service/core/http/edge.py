@@ -32,6 +32,7 @@ BODY_LIMITS = {
     "/access/v1/evaluations": 256 * 1024,
     "/account": 16 * 1024,
     "/api/v1/grants/jobs": 512 * 1024,  # ten thousand ids, or e-mail addresses of fifty letters
+    "/console/grants/jobs": 512 * 1024,
 }
 HEADER_LIMIT = 16 * 1024
 PATHS_BY_ADDRESS = frozenset({"/metrics", "/health/live", "/health/ready"})  # what machines ask of one replica

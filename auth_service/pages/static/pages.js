@@ -53,3 +53,31 @@ for (const field of document.querySelectorAll("input[type=password]")) {
   field.replaceWith(frame);
   frame.append(field, button);
 }
+
+// On a phone the picture of roles is wider than the page: what it is about comes first.
+const graph = document.querySelector(".graph");
+const about = graph?.querySelector(".current rect");
+if (about) graph.scrollLeft = about.x.baseVal.value - (graph.clientWidth - about.width.baseVal.value) / 2;
+
+// A field that leaves of many boxes those whose words have what is typed.
+for (const all of document.querySelectorAll("[data-filter]")) {
+  const field = document.createElement("input");
+  field.type = "search";
+  field.placeholder = all.dataset.filter;
+  field.setAttribute("aria-label", all.dataset.filter);
+  const groups = [...all.children];
+  const opened = new Set(groups.filter((group) => group.open));
+  field.addEventListener("input", () => {
+    const wanted = field.value.trim().toLowerCase();
+    for (const group of groups) {
+      const boxes = [...group.querySelectorAll("label")];
+      for (const box of boxes) box.hidden = !box.textContent.toLowerCase().includes(wanted);
+      group.hidden = boxes.every((box) => box.hidden);
+      group.open = wanted ? !group.hidden : opened.has(group);
+    }
+  });
+  field.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") event.preventDefault(); // nothing is sent from here
+  });
+  all.prepend(field);
+}
