@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
@@ -221,6 +221,10 @@ async def running_app(settings: Settings, clock: Clock = utc_now) -> AsyncIterat
     ):
         resources: Resources = app.state.resources
         await resources.keys.load()
+        with suppress(TimeoutError):  # without Postgres there is no lease
+            async with asyncio.timeout(leases.LEASE_SECONDS):
+                while not resources.coherence.hears():  # noqa: ASYNC110
+                    await asyncio.sleep(0.002)
         database = settings.asyncpg_dsn.rpartition("/")[2]
         if _running[database]:
             await asyncio.sleep(2 * leases.BEAT_SECONDS)
