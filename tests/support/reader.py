@@ -7,7 +7,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from tests.support.api import PASSWORD, Account, Api, unique
+from tests.support.api import PASSWORD, V1, Account, Api, Tokens, unique
 from tests.support.cookie_browser import set_cookies
 
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -134,3 +134,9 @@ async def signed_in(api: Api, *roles: str, language: str = "en") -> tuple[Accoun
     assert page.status == 200, page.words
     assert page.path == "/account"
     return account, reader
+
+
+async def newest_row(api: Api, about: Account, auditor: Tokens) -> int:
+    """The number of the last row that the audit trail has about the account."""
+    answer = await api.http.get(f"{V1}/admin/audit?target={about.id}", headers=auditor.bearer)
+    return int(answer.json()["items"][0]["id"])

@@ -6,10 +6,11 @@ import pytest
 
 from auth_service.pages.console.acts import ACTS
 from tests.support.api import V1, Api
-from tests.support.reader import Reader, signed_in
+from tests.support.reader import Reader, newest_row, signed_in
 
 KINDS = ("viewer", "moderator", "content-manager", "admin", "superuser")
-# Status for each of KINDS; `{user}` is somebody's id. Who is not signed in is led to the sign-in.
+# Status for each of KINDS; `{user}` is somebody's id, `{row}` that of a grant to them in the trail. Who is not signed
+# in is led to the sign-in.
 PAGES = {
     "/console": (403, 200, 403, 200, 200),
     "/console/nothing": (404, 404, 404, 404, 404),
@@ -25,8 +26,8 @@ PAGES = {
     "/console/users/{user}/roles/viewer": (403, 403, 403, 200, 200),
     "/console/audit": (403, 403, 403, 200, 200),
     "/console/audit?action=role.*&since=2026-01-01T00:00": (403, 403, 403, 200, 200),
-    "/console/audit/1": (403, 403, 403, 200, 200),
-    "/console/audit/1/people": (403, 403, 403, 200, 200),
+    "/console/audit/{row}": (403, 403, 403, 200, 200),
+    "/console/audit/{row}/people": (403, 403, 403, 200, 200),
     "/console/sign-ins": (403, 403, 403, 200, 200),
     "/console/health": (403, 403, 403, 200, 200),
     "/console/roles": (403, 403, 403, 200, 200),
@@ -60,13 +61,14 @@ PAGES = {
 async def test_a_page_is_there_for_those_who_may_read_it(api: Api, kind: str) -> None:
     somebody = await api.create_user()
     _, admin = await api.as_role("admin")
-    await api.http.put(f"{V1}/users/{somebody.id}/roles/subscriber", headers=admin.bearer)  # a row of the trail
+    await api.http.put(f"{V1}/users/{somebody.id}/roles/subscriber", headers=admin.bearer)
+    row = await newest_row(api, somebody, admin)
     _, reader = await signed_in(api, kind)
-    found = {path: (await reader.open(path.format(user=somebody.id))).status for path in PAGES}
+    found = {path: (await reader.open(path.format(user=somebody.id, row=row))).status for path in PAGES}
     assert found == {path: statuses[KINDS.index(kind)] for path, statuses in PAGES.items()}
 
 
 async def test_who_is_not_signed_in_comes_back_after_it(api: Api) -> None:
     somebody, guest = await api.create_user(), Reader(api)
-    for path in (path.format(user=somebody.id) for path in PAGES):
+    for path in (path.format(user=somebody.id, row=1) for path in PAGES):
         assert (await guest.open(path)).path == f"/account/sign-in?next={quote(path)}"
