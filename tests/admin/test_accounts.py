@@ -350,6 +350,7 @@ async def test_disabled_and_enabled_again_by_an_admin(api: Api) -> None:
     assert await patterns_of(api, admin, account.id) == held
 
 
+@pytest.mark.long
 async def test_the_command_takes_the_same_filters_and_fits_on_80_columns(api: Api) -> None:
     command = Command(api.resources.settings)
     mark = unique("listed")

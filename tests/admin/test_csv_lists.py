@@ -152,6 +152,7 @@ async def until(holds: Any) -> None:
     raise AssertionError
 
 
+@pytest.mark.long
 async def test_a_long_stream_holds_no_connection_and_ends_with_its_client(
     fresh: Fresh, monkeypatch: pytest.MonkeyPatch
 ) -> None:

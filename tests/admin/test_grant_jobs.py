@@ -31,6 +31,7 @@ async def root(api: Api) -> Tokens:
     return (await api.as_role("superuser"))[1]
 
 
+@pytest.mark.long
 async def test_each_row_comes_out_as_by_a_grant_of_its_own(api: Api, root: Tokens) -> None:
     role = await create_role(api, root, await create_permission(api, root))
     new, other, same, ended = await crowd(api, 4)
@@ -78,6 +79,7 @@ async def test_each_row_comes_out_as_by_a_grant_of_its_own(api: Api, root: Token
     assert (await events_of(api, new.id))[-1][0] == "role_revoked"
 
 
+@pytest.mark.long
 async def test_a_filter_is_asked_once(api: Api, root: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who fits it later is not in the job, and who fits it no more still is."""
     monkeypatch.setattr(grant_work, "BATCH", 2)

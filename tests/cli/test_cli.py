@@ -20,6 +20,8 @@ from tests.support.api import PASSWORD, V1, Api, error_of, tokens_of, unique
 from tests.support.command import Command
 from tests.support.service_process import free_port
 
+pytestmark = pytest.mark.long  # a hundred commands, each of which opens its stores
+
 NEW_PASSWORD = "a new horse of the battery"
 WAITING = (
     "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"

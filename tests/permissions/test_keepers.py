@@ -311,6 +311,7 @@ WRONG = (
 )
 
 
+@pytest.mark.long
 async def test_the_operator_leaves_every_state(fresh: Fresh, tmp_path: Path) -> None:
     """docs/operations.md, "Locked out": with the steps that it names."""
     watch = Watch()

@@ -17,6 +17,8 @@ from tests.support.access import create_role, grant
 from tests.support.api import V1, Api, Tokens
 from tests.support.command import Command
 
+pytestmark = pytest.mark.long  # a file is applied again and again, and each change waits for the leases
+
 WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = $1"
 CHANGES = 4
 

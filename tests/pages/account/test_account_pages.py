@@ -17,6 +17,7 @@ FOR_GUESTS = ("/account/sign-in", "/account/register", "/forgot-password", "/con
 NEW_PASSWORD = "twenty paper lanterns"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("language", ["en", "ru"])
 async def test_each_page_is_in_order_in_each_language(api: Api, language: str) -> None:
     guest = Reader(api, language)

@@ -45,6 +45,7 @@ async def hostile_account(api: Api, admin: Tokens) -> Account:
     return account
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("language", ["en", "ru"])
 async def test_each_page_is_in_order_and_shows_hostile_texts_as_they_are(api: Api, language: str) -> None:
     _, tokens = await api.as_role("admin")

@@ -260,6 +260,7 @@ async def test_what_takes_too_long_is_said(api: Api, monkeypatch: pytest.MonkeyP
     assert (await api.http.get(f"{V1}/roles/{role}", headers=root.bearer)).json()["permissions"] == ["films:read"]
 
 
+@pytest.mark.long
 async def test_the_command_says_it_in_words(api: Api) -> None:
     command = Command(api.resources.settings, CHECK_CACHE_BYTES="0")  # else each change waits a second for leases
     _, root = await api.as_role("superuser")
