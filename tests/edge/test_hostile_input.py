@@ -53,7 +53,9 @@ class Target:
         return self.tokens.bearer if operation.needs_token else {}
 
     def url(self, operation: Operation, **changed: str) -> str:
-        ids = {"service_id": NIL, "session_id": NIL, "device_id": NIL, "webhook_id": NIL}
+        ids = dict.fromkeys(("service_id", "session_id", "device_id", "webhook_id", "job_id"), NIL) | {
+            "row": "999999999"
+        }
         sane = ids | {"user_id": str(self.account.id), "name": self.role, "code": self.permission}
         return operation.url(**(sane | changed))
 

@@ -151,6 +151,8 @@ async def scene(api: Api, service: ServiceProcess) -> Scene:
         "device_id": devices.json()["items"][0]["id"],
         "service_id": SAMPLES["client_id"],
         "session_id": SAMPLES["client_id"],
+        "job_id": SAMPLES["client_id"],
+        "row": "1",
     }
     return Scene(api, service, tokens, (await api.create_user()).login, ids)
 

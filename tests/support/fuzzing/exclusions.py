@@ -35,6 +35,7 @@ UNSAYABLE: dict[tuple[str, str], str] = {
     ("GET /api/v1/admin/users", "query"): ORDER,
     ("GET /api/v1/grants", "query"): f"{ORDER}; {ALL}",
     ("GET /api/v1/grants", "query.cursor"): "one that we gave",
+    ("GET /api/v1/admin/audit/{row}/people", "query.cursor"): "one that we gave",
     ("GET /api/v1/permissions/{code}/users", "query"): ALL,
     ("GET /api/v1/permissions/{code}/users", "query.at"): "a moment that has not passed",
     ("PUT /api/v1/users/{user_id}/roles/{name}", "body"): "valid_until must lie ahead, and after valid_from",
