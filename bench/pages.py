@@ -17,6 +17,7 @@ import httpx
 import psutil
 from rich.progress import track
 
+from auth_service.config import load_settings
 from auth_service.seed import DEMO_USERS
 from auth_service.testing.processes import own_stores, own_workers
 from bench.lists import cpu_of, fill, postmaster
@@ -30,11 +31,10 @@ FIRST_LOAD = 100 * 1024
 API = "/api/v1"
 PAGES = {
     "/account": "/users/me",
-    "/account/devices": "/users/me/sessions",
     "/account/history": "/users/me/login-history",
     "/console/users": "/admin/users",
     "/console/users?role=subscriber": "/admin/users?role=subscriber",
-    "/console/users/viewer": "/admin/users/viewer",
+    "/console/users/{viewer}": "/admin/users/{viewer}",
     "/console/roles": "/roles",
     "/console/roles/subscriber": "/roles/subscriber",
     "/console/permissions": "/permissions",
@@ -67,18 +67,22 @@ def measure(users: int) -> dict[str, Costs]:
                 http.post(
                     f"{API}/auth/login",
                     json={"login": admin.login, "password": admin.password},
-                    headers={"X-Token-Transport": "cookie"},
+                    headers={"X-Token-Transport": "cookie", "Origin": load_settings().issuer},
                 ).raise_for_status()
 
+                viewer = http.get(f"{API}/admin/users/viewer").raise_for_status().json()["id"]
+
                 def cost(path: str) -> float:
+                    path = path.replace("{viewer}", viewer)  # a page goes by the id, since a login can change hands
                     before = cpu_of(service, postgres)
                     for _ in range(BLOCK):
                         http.get(path).raise_for_status()
                     return (cpu_of(service, postgres) - before) / BLOCK
 
                 for page, call in PAGES.items():  # templates and plans are prepared once
-                    found[page].size = len(http.get(page).raise_for_status().content)
-                    http.get(f"{API}{call}").raise_for_status()
+                    answer = http.get(page.replace("{viewer}", viewer))
+                    found[page].size = len(answer.raise_for_status().content)
+                    cost(f"{API}{call}")
                 for _ in track(range(ROUNDS), f"asking, {users:,} users"):
                     for page, call in PAGES.items():
                         found[page].page.append(cost(page))
