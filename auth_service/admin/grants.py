@@ -6,6 +6,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from fastapi.responses import StreamingResponse
+
+from auth_service.admin.csv_list import Lines, csv_answer, csv_lines
 from auth_service.admin.grants_schemas import GrantsQuery
 from auth_service.core.connections import Resources
 from auth_service.core.errors import existing
@@ -116,7 +119,17 @@ async def list_grants(asked: GrantList, query: GrantsQuery) -> GrantsPage:
     return GrantsPage(items, None if last is None else write_cursor(last))
 
 
-def rows_of(grant: GrantOfPerson) -> Iterator[Sequence[Any]]:
+def lines_of(asked: GrantList) -> Lines:
+    """All of it as CSV."""
+    return csv_lines(COLUMNS, asked.page, _rows_of)
+
+
+async def csv_file(resources: Resources, caller: Principal, asked: GrantList) -> StreamingResponse:
+    """As `lines_of`, for a browser to keep; raises what goes wrong with the first batch."""
+    return await csv_answer(resources, caller, lines_of(asked), name="grants.csv", personal=asked.personal)
+
+
+def _rows_of(grant: GrantOfPerson) -> Iterator[Sequence[Any]]:
     """One, in the order of COLUMNS."""
     user, granter = grant.user, grant.granted_by
     yield (

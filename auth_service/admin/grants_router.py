@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
 from auth_service.admin import grants
-from auth_service.admin.csv_list import A_CSV_FILE, csv_answer, csv_lines
+from auth_service.admin.csv_list import A_CSV_FILE
 from auth_service.admin.grants import GrantsPage, ask_for_grants
 from auth_service.admin.grants_schemas import GrantsAnswer, GrantsQuery
 from auth_service.core.connections import Res
@@ -33,6 +33,5 @@ async def list_grants(
     """
     asked = await ask_for_grants(resources, query, caller)
     if query.format == "csv":
-        lines = csv_lines(grants.COLUMNS, asked.page, grants.rows_of)
-        return await csv_answer(resources, caller, lines, name="grants.csv", personal=asked.personal)
+        return await grants.csv_file(resources, caller, asked)
     return await grants.list_grants(asked, query)

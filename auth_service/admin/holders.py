@@ -6,6 +6,9 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
+from fastapi.responses import StreamingResponse
+
+from auth_service.admin.csv_list import Lines, csv_answer, csv_lines
 from auth_service.admin.holders_schemas import HoldersQuery
 from auth_service.core.connections import Resources
 from auth_service.core.errors import existing
@@ -124,7 +127,17 @@ async def list_holders(asked: HolderList, query: HoldersQuery) -> HoldersPage:
     return HoldersPage(items, None if last is None else write_cursor(last))
 
 
-def rows_of(person: PersonWithWays) -> Iterator[Sequence[Any]]:
+def lines_of(asked: HolderList) -> Lines:
+    """All of it as CSV."""
+    return csv_lines(COLUMNS, asked.page, _rows_of)
+
+
+async def csv_file(resources: Resources, caller: Principal, asked: HolderList) -> StreamingResponse:
+    """As `lines_of`, for a browser to keep; raises what goes wrong with the first batch."""
+    return await csv_answer(resources, caller, lines_of(asked), name="users.csv", personal=asked.personal)
+
+
+def _rows_of(person: PersonWithWays) -> Iterator[Sequence[Any]]:
     """One for each way, in the order of COLUMNS."""
     for way in person.ways:
         yield (

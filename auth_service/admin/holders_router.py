@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
 from auth_service.admin import holders
-from auth_service.admin.csv_list import A_CSV_FILE, csv_answer, csv_lines
+from auth_service.admin.csv_list import A_CSV_FILE
 from auth_service.admin.holders import HoldersPage, list_holders, who_has
 from auth_service.admin.holders_schemas import HoldersAnswer, HoldersQuery
 from auth_service.core.connections import Res
@@ -34,6 +34,5 @@ async def list_permission_users(
     """
     asked = await who_has(resources, code, query, caller)
     if query.format == "csv":
-        lines = csv_lines(holders.COLUMNS, asked.page, holders.rows_of)
-        return await csv_answer(resources, caller, lines, name="users.csv", personal=asked.personal)
+        return await holders.csv_file(resources, caller, asked)
     return await list_holders(asked, query)

@@ -57,14 +57,17 @@ async def _entries(resources: Resources, rows: Sequence[AuditLog], caller: Princ
 
 def _users_in(row: AuditLog) -> Iterator[UUID]:
     for kind, name in ((row.actor_kind, row.actor_id), (row.target_kind, row.target_id)):
-        user_id = read_id(name) if kind == "user" and name else None
-        if user_id is not None:
+        if (user_id := _user_id(kind, name)) is not None:
             yield user_id
+
+
+def _user_id(kind: str, name: str | None) -> UUID | None:
+    return read_id(name) if kind == "user" and name else None
 
 
 def _entry(row: AuditLog, names: Mapping[UUID, str]) -> AuditEntry:
     def login(kind: str, name: str | None) -> str | None:
-        user_id = read_id(name) if kind == "user" and name else None
+        user_id = _user_id(kind, name)
         return names.get(user_id) if user_id else None
 
     return AuditEntry(

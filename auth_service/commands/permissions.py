@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from auth_service.admin import holders
-from auth_service.admin.csv_list import csv_lines
 from auth_service.admin.holders_schemas import HolderAnswer, HoldersAnswer, HoldersQuery
 from auth_service.commands.csv_file import write_csv
 from auth_service.commands.effects import DryRun, Json, make_change
@@ -116,7 +115,7 @@ def list_permission_users(  # noqa: PLR0917  typer makes options of them
     async def ask(resources: Resources) -> HoldersAnswer | None:
         asked = await holders.who_has(resources, code, query)
         if csv is not None:
-            await write_csv(csv, csv_lines(holders.COLUMNS, asked.page, holders.rows_of), asked.count)
+            await write_csv(csv, holders.lines_of(asked), asked.count)
             return None
         return HoldersAnswer.model_validate(await holders.list_holders(asked, query))
 

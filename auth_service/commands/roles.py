@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from auth_service.admin import grants as grant_lists
-from auth_service.admin.csv_list import csv_lines
 from auth_service.admin.grants_schemas import GrantsAnswer, GrantsQuery, ListedGrantAnswer
 from auth_service.commands import many_grants
 from auth_service.commands.csv_file import write_csv
@@ -108,7 +107,7 @@ def list_grants(  # noqa: PLR0917  typer makes options of them
     async def ask(resources: Resources) -> GrantsAnswer | None:
         asked = await grant_lists.ask_for_grants(resources, query)
         if csv is not None:
-            await write_csv(csv, csv_lines(grant_lists.COLUMNS, asked.page, grant_lists.rows_of), asked.count)
+            await write_csv(csv, grant_lists.lines_of(asked), asked.count)
             return None
         return GrantsAnswer.model_validate(await grant_lists.list_grants(asked, query))
 

@@ -44,6 +44,14 @@ def set_cookies(answer: httpx.Response) -> dict[str, SetCookie]:
     return found
 
 
+def keep_cookies(jar: dict[str, str], answer: httpx.Response) -> None:
+    """As a browser does: what is set, and not what ends with the answer."""
+    for cookie in set_cookies(answer).values():
+        jar[cookie.name] = cookie.value
+        if cookie.attributes.get("max-age") == "0":
+            del jar[cookie.name]
+
+
 @dataclass
 class Browser:
     """On the page `origin`; `cookies` may be read, planted and lost."""
@@ -65,10 +73,7 @@ class Browser:
         content = {} if body is None else {"content": body} if isinstance(body, bytes) else {"json": body}
         answer = await self.api.http.request(method, url, headers=sent, **content)
         self.api.http.cookies.clear()  # this class is the jar
-        for cookie in set_cookies(answer).values():
-            self.cookies[cookie.name] = cookie.value
-            if cookie.attributes.get("max-age") == "0":
-                del self.cookies[cookie.name]
+        keep_cookies(self.cookies, answer)
         return answer
 
     @property

@@ -22,11 +22,14 @@ def looks() -> list[tuple[int, str, str]]:
     return [(PHONE[0], "light", "en"), (DESK[0], "dark", "ru")]
 
 
-async def set_look(site: Site, width: int, theme: str) -> None:
+async def set_look(site: Site, width: int, theme: str, language: str) -> None:
+    """At the sign-in, with nobody signed in."""
     height = dict((PHONE, DESK))[width]
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
     await command(site, "Emulation.setDeviceMetricsOverride", **metrics)
     await command(site, "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+    await asyncio.to_thread(site._driver.delete_all_cookies)
+    await site.open(f"{site.base}/account/language?to={language}&next=/account/sign-in")
 
 
 async def any_look(site: Site) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from tests.support.api import PASSWORD, V1, Account, Api, Tokens, unique
-from tests.support.cookie_browser import set_cookies
+from tests.support.cookie_browser import keep_cookies
 
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 ORIGIN = "http://localhost:8000"  # of ISSUER, as the tests have it
@@ -107,10 +107,7 @@ class Reader:
         self.api.http.cookies.clear()
         answer = await self.api.http.request(method, path, data=fields, headers=sent)
         self.api.http.cookies.clear()  # this class is the jar
-        for cookie in set_cookies(answer).values():
-            self.cookies[cookie.name] = cookie.value
-            if cookie.attributes.get("max-age") == "0":
-                del self.cookies[cookie.name]
+        keep_cookies(self.cookies, answer)
         return answer
 
     async def sign_in(self, account: Account, password: str = PASSWORD) -> Page:

@@ -8,7 +8,6 @@ from fastapi import Request
 from starlette.responses import Response
 
 from auth_service.admin import grants
-from auth_service.admin.csv_list import csv_answer, csv_lines
 from auth_service.admin.grants_schemas import GrantsQuery, Name
 from auth_service.admin.lists_schemas import MAY_LIST
 from auth_service.core.connections import Res, Resources
@@ -58,8 +57,7 @@ async def grants_page(
         if await all_there(resources, me, form, roles=("role",), users=("user", "granted_by")):
             wanted = await grants.ask_for_grants(resources, query, me.principal)
             if query.format == "csv":
-                lines = csv_lines(grants.COLUMNS, wanted.page, grants.rows_of)
-                return await csv_answer(resources, me.principal, lines, name="grants.csv", personal=wanted.personal)
+                return await grants.csv_file(resources, me.principal, wanted)
             page = await grants.list_grants(wanted, query)
     return screen(
         request,
@@ -103,11 +101,12 @@ async def grant(request: Request, me: Granter, resources: Res) -> Response:
         granted = await role_grants.grant_role(resources, me.principal, user_id, body.role, **dates, trial=trial)
         if trial is None:
             return go(request, f"{PAGE}?user={user_id}", notices.ROLE_GRANTED)
-        return preview(
+        return await preview(
             request,
             me,
+            resources,
             form,
-            await trial.effect(resources, me.principal, after=step.after()),
+            trial,
             heading=Words(N_("What granting %(role)s would do"), {"role": granted.role}),
             address=f"{PAGE}/new",
             button=_GRANT,
@@ -134,11 +133,12 @@ async def _revoked(  # noqa: PLR0917  the path, and what every page has
         await role_grants.revoke_role(resources, me.principal, user_id, role, trial=trial)
         if trial is None:
             return go(request, back, notices.ROLE_REVOKED)
-        return preview(
+        return await preview(
             request,
             me,
+            resources,
             form,
-            await trial.effect(resources, me.principal, after=Step(form).after()),
+            trial,
             heading=Words(N_("What taking %(role)s away would do"), {"role": role}),
             address=f"{PAGE}/{user_id}/{role}/revoke",
             button=_REVOKE,

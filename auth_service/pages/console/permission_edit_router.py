@@ -47,11 +47,12 @@ async def create(request: Request, me: Writer, resources: Res) -> Response:
         await catalogue.create_permission(resources, me.principal, body.code, spec, trial=trial)
         if trial is None:
             return go(request, f"{PAGE}/{body.code}", notices.PERMISSION_CREATED)
-        return preview(
+        return await preview(
             request,
             me,
+            resources,
             form,
-            await trial.effect(resources, me.principal, after=step.after()),
+            trial,
             heading=Words(N_("What adding %(code)s would do"), {"code": body.code}),
             address=NEW,
             button=_ADD,
@@ -81,11 +82,12 @@ async def edit(code: str, request: Request, me: Writer, resources: Res) -> Respo
         changed = await catalogue.update_permission(resources, me.principal, code, **body.model_dump(), trial=trial)
         if trial is None:
             return go(request, f"{PAGE}/{code}", notices.PERMISSION_CHANGED)
-        return preview(
+        return await preview(
             request,
             me,
+            resources,
             form,
-            await trial.effect(resources, me.principal, after=step.after()),
+            trial,
             heading=Words(N_("What changing %(code)s would do"), {"code": code}),
             address=f"{PAGE}/{code}/edit",
             button=_CHANGE,
@@ -113,11 +115,12 @@ async def _deleted(
         await catalogue.delete_permission(resources, me.principal, code, trial=trial)
         if trial is None:
             return go(request, PAGE, notices.PERMISSION_DELETED)
-        return preview(
+        return await preview(
             request,
             me,
+            resources,
             form,
-            await trial.effect(resources, me.principal, after=Step(form).after()),
+            trial,
             heading=Words(N_("What deleting %(code)s would do"), {"code": code}),
             address=f"{PAGE}/{code}/delete",
             button=_DELETE,

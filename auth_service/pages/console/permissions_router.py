@@ -6,7 +6,6 @@ from fastapi import Request
 from starlette.responses import Response
 
 from auth_service.admin import holders
-from auth_service.admin.csv_list import csv_answer, csv_lines
 from auth_service.admin.holders_schemas import HoldersQuery
 from auth_service.admin.lists_schemas import MAY_LIST
 from auth_service.core.connections import Res
@@ -81,8 +80,7 @@ async def people_page(
         if await all_there(resources, me, form, roles=("role",)):
             wanted = await holders.who_has(resources, code, query, me.principal)
             if query.format == "csv":
-                lines = csv_lines(holders.COLUMNS, wanted.page, holders.rows_of)
-                return await csv_answer(resources, me.principal, lines, name="users.csv", personal=wanted.personal)
+                return await holders.csv_file(resources, me.principal, wanted)
             page = await holders.list_holders(wanted, query)
     return screen(
         request,

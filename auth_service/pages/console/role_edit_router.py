@@ -50,11 +50,12 @@ async def create(request: Request, me: Writer, resources: Res) -> Response:
             return go(request, f"{PAGE}/{role.name}", notices.ROLE_CREATED)
         heading = Words(N_("What creating %(role)s would do"), {"role": role.name})
         nothing = RoleSpec("")
-        return preview(
+        return await preview(
             request,
             me,
+            resources,
             form,
-            await trial.effect(resources, me.principal, after=step.after()),
+            trial,
             heading=heading,
             address=NEW,
             button=_MAKE,
@@ -90,11 +91,12 @@ async def edit(name: str, request: Request, me: Writer, resources: Res) -> Respo
         changed = await service.update_role(resources, me.principal, name, **changes, trial=trial)
         if trial is None:
             return go(request, f"{PAGE}/{name}", notices.ROLE_CHANGED)
-        return preview(
+        return await preview(
             request,
             me,
+            resources,
             form,
-            await trial.effect(resources, me.principal, after=step.after()),
+            trial,
             heading=Words(N_("What changing %(role)s would do"), {"role": role.name}),
             address=f"{PAGE}/{name}/edit",
             button=_CHANGE,
@@ -124,11 +126,12 @@ async def _deleted(
         await service.delete_role(resources, me.principal, name, trial=trial)
         if trial is None:
             return go(request, PAGE, notices.ROLE_DELETED)
-        return preview(
+        return await preview(
             request,
             me,
+            resources,
             form,
-            await trial.effect(resources, me.principal, after=Step(form).after()),
+            trial,
             heading=Words(N_("What deleting %(role)s would do"), {"role": role.name}),
             address=f"{PAGE}/{name}/delete",
             button=_DELETE,

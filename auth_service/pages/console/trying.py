@@ -7,12 +7,12 @@ from typing import Any
 from fastapi import Request
 from starlette.responses import Response
 
+from auth_service.core.connections import Resources
 from auth_service.pages.catalogue import N_
 from auth_service.pages.console.guard import Admin
 from auth_service.pages.console.screen import screen
 from auth_service.pages.form import Form
 from auth_service.pages.words import Words
-from auth_service.permissions.what_if.effect import Effect
 from auth_service.permissions.what_if.schemas import read_cursor, write_cursor
 from auth_service.permissions.what_if.trial import Trial
 
@@ -56,11 +56,12 @@ class Step:
             return None
 
 
-def preview(
+async def preview(
     request: Request,
     me: Admin,
+    resources: Resources,
     form: Form,
-    effect: Effect,
+    trial: Trial,
     *,
     heading: Words,
     address: str,
@@ -71,9 +72,12 @@ def preview(
     differences: Sequence[Difference] = (),
     kept: Mapping[str, str] | None = None,
 ) -> Response:
-    """`address`: where both buttons lead; `button`: a text of the catalogue. `back`: the page to go back to, where
-    nothing can be edited. `kept`: fields beside those of the form. `moved`: somebody else has changed it meanwhile.
+    """What the trial says the change would do; raises EffectTimeout.
+
+    `address`: where both buttons lead; `button`: a text of the catalogue. `back`: the page to go back to, where nothing
+    can be edited. `kept`: fields beside those of the form. `moved`: somebody else has changed it meanwhile.
     """
+    effect = await trial.effect(resources, me.principal, after=Step(form).after())
     fields = {name: text for name, text in form.fields.items() if name not in _OF_THE_STEP} | dict(kept or {})
     facts: dict[str, Any] = {
         "heading": heading,

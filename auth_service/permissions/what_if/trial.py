@@ -22,7 +22,7 @@ from auth_service.permissions.what_if.comparison import GrantChange, Period, Rul
 from auth_service.permissions.what_if.effect import Asked, Effect, find_effect
 
 SEES_GRANTS = "roles:read"
-SEES_PEOPLE = ("users:read", SEES_GRANTS)
+SEES_PEOPLE = "users:read"
 SEES_SERVICES = "services:read"
 _ROLES = """
 WITH RECURSIVE lineage AS (
@@ -108,7 +108,7 @@ async def _asked(resources: Resources, caller: Principal | Actor, after: str | N
     if isinstance(caller, Actor):
         return Asked(after=after)
     return Asked(
-        names=all([await holds(resources, caller, code) for code in SEES_PEOPLE]),
+        names=await holds(resources, caller, SEES_PEOPLE),
         services=await holds(resources, caller, SEES_SERVICES),
         caller=None if caller.is_service else caller.subject,
         after=after,

@@ -1,6 +1,5 @@
 """The console in a real browser: by keyboard, and as it looks; see tests/support/page_looks.py for pictures."""
 
-import asyncio
 import itertools
 
 import pytest
@@ -94,9 +93,7 @@ async def test_pages_fit_are_readable_and_please_axe(site: Site) -> None:
     pages += ["/console/health", "/console/confirm", "/console/nothing"]
     numbers = itertools.count()
     for width, theme, language in looks():
-        await set_look(site, width, theme)
-        await asyncio.to_thread(site._driver.delete_all_cookies)
-        await site.open(f"{site.base}/account/language?to={language}&next=/account/sign-in")
+        await set_look(site, width, theme, language)
         await sign_in(site, admin)
         await site.find(".sections")
         for path in pages:

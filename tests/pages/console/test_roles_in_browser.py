@@ -91,9 +91,7 @@ async def test_pages_fit_are_readable_and_please_axe(site: Site) -> None:
     pages = [*PAGES, *await fill_in(site, admin)]
     numbers = itertools.count()
     for width, theme, language in looks():
-        await set_look(site, width, theme)
-        await asyncio.to_thread(site._driver.delete_all_cookies)
-        await site.open(f"{site.base}/account/language?to={language}&next=/account/sign-in")
+        await set_look(site, width, theme, language)
         await sign_in(site, admin)
         for path in pages:
             picture = f"{language}-{theme}-{width}-{next(numbers):02}"
