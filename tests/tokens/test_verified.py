@@ -45,7 +45,7 @@ async def test_jwt_7_a_token_that_was_seen_ends_with_its_key(fresh: Fresh) -> No
     keys = api.resources.keys
     async with api.resources.hot.acquire() as connection, connection.transaction():
         await keys.replace_in(connection)
-    await keys.load()
+    await api.resources.coherence.settled()
     assert error_of(await api.me(tokens)) == REFUSED
 
 
