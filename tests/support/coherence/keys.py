@@ -24,9 +24,12 @@ async def retire_key(rig: Rig, actors: list[Actor], table: Table) -> None:
     workers = rig.fleet.workers
     row = table.rows[KIND]
     await asyncio.gather(*(_ask(worker, sent) for worker in workers for sent in asked))
-    (signing,) = [key["kid"] for key in (await command("keys", "list", "--json")).rows if key["state"] == "signing"]
+    # Processes of their own: in this one leases are shorter than the replicas', and what is printed beside would be
+    # taken for the command's.
+    (signing,) = [
+        key["kid"] for key in (await command.process("keys", "list", "--json")).rows if key["state"] == "signing"
+    ]
     begun = time.monotonic()
-    # A process of its own: in this one leases are shorter than the replicas'.
     done = await command.process("keys", "retire", str(signing), "--yes")
     assert done.code == 0, done.err
     row.waits.append(time.monotonic() - begun)
