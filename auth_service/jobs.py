@@ -26,6 +26,7 @@ from auth_service.webhooks.delivery import LOOK_SECONDS as WEBHOOK_LOOK_SECONDS
 from auth_service.webhooks.delivery import log_misses, run_webhooks
 
 TIDY_SECONDS = 3600
+TIDY_AFTER_SECONDS = 60  # by then a fleet that was rolled over has its new workers
 CONNECT_SECONDS = 1
 KEEP_ENDED_SESSIONS = timedelta(days=30)
 
@@ -47,7 +48,7 @@ def jobs_of(resources: Resources) -> list[Job]:
         Job("denials", resources.denylist.catch_up, CATCH_UP_SECONDS, first=True),
         Job("denials_of_others", resources.denylist.learn, LEARN_SECONDS),
         Job("mails", lambda: deliver(resources), DELIVERY_SECONDS),
-        Job("tidy", partial(tidy, resources), TIDY_SECONDS),
+        Job("tidy", partial(tidy, resources), TIDY_SECONDS, after=TIDY_AFTER_SECONDS),
         Job("audit_head", partial(publish_head, resources), TIDY_SECONDS),
         Job("login_history", partial(keep_up, resources), TIDY_SECONDS),
         Job("login_looks", partial(_fill_looks, resources), look_alikes.FILL_SECONDS),

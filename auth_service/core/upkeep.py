@@ -21,7 +21,8 @@ FINISH_SECONDS = 2.0
 @dataclass(frozen=True, slots=True)
 class Job:
     """`first`: requests need it, so `running` waits for its first run. `endless`: it does not end by itself; `ready`
-    tells that it is at work, and `running` waits for that.
+    tells that it is at work, and `running` waits for that. `after`: seconds before its first run, for what can wait
+    while a worker has its first requests.
     """
 
     name: str
@@ -30,11 +31,12 @@ class Job:
     first: bool = False
     endless: bool = False
     ready: asyncio.Event | None = None
+    after: float = 0
 
 
 @asynccontextmanager
 async def running(jobs: Sequence[Job], metrics: Metrics | None = None) -> AsyncIterator[None]:
-    """Each job at once and then every `seconds`; a failed one again after a second. `metrics` count the failures.
+    """Each job at once, or `after` a while, and then every `seconds`; a failed one again after a second. `metrics` count the failures.
 
     At the end a job that is at work gets a moment to finish (REL-7): a mail that was sent is then marked as sent.
     """
@@ -63,6 +65,9 @@ async def _repeat(job: Job, metrics: Metrics, stopping: asyncio.Event, ran: asyn
     task = asyncio.current_task()
     assert task is not None  # noqa: S101  a coroutine runs in one
     failures = metrics.job_failures.labels(job.name)
+    if job.after:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), job.after)
     while not stopping.is_set():
         pause = job.seconds
         try:

@@ -32,7 +32,10 @@ async def test_a_failed_job_is_repeated_soon(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("instead", [TimeoutError, None])
-async def test_jobs_end_even_if_a_library_swallows_the_cancellation(instead: type[Exception] | None) -> None:
+async def test_jobs_end_even_if_a_library_swallows_the_cancellation(
+    instead: type[Exception] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "FINISH_SECONDS", 0.05)
     started = asyncio.Event()
 
     async def swallows() -> None:
@@ -48,3 +51,20 @@ async def test_jobs_end_even_if_a_library_swallows_the_cancellation(instead: typ
             await started.wait()
 
     await asyncio.wait_for(lives_and_ends(), 10)
+
+
+async def test_what_can_wait_runs_after_its_while_and_never_in_a_worker_that_ends_before() -> None:
+    ran: list[str] = []
+    both = asyncio.Event()
+
+    def job(name: str, after: float) -> Job:
+        async def run() -> None:
+            ran.append(name)
+            if len(ran) == 2:
+                both.set()
+
+        return Job(name, run, 3600, after=after)
+
+    async with running([job("late", 3600), job("soon", 0.02), job("at once", 0)]):
+        await asyncio.wait_for(both.wait(), 10)
+    assert ran == ["at once", "soon"]
