@@ -36,7 +36,8 @@ class Job:
 
 @asynccontextmanager
 async def running(jobs: Sequence[Job], metrics: Metrics | None = None) -> AsyncIterator[None]:
-    """Each job at once, or `after` a while, and then every `seconds`; a failed one again after a second. `metrics` count the failures.
+    """Each job at once, or `after` a while, and then every `seconds`; a failed one again after a second. `metrics`
+    count the failures.
 
     At the end a job that is at work gets a moment to finish (REL-7): a mail that was sent is then marked as sent.
     """
