@@ -102,6 +102,7 @@ class Settings(BaseSettings):
     issuer: Issuer = "http://localhost:8000"
     issuer_name: str = Field(default="Cinema", min_length=1, max_length=60, pattern="^[^:]+$")
     audience: str = "cinema"
+    authzen_subject_id: str = Field(default="id", pattern="^(id|login)$")
     access_token_seconds: int = Field(default=900, ge=30, le=900)
     clock_leeway_seconds: int = Field(default=30, ge=0, le=30)
     key_overlap_seconds: int = Field(default=600, ge=0, le=86_400)

@@ -8,7 +8,16 @@ from uuid import uuid4
 import httpx2
 import jwt
 import pytest
-from auth_service_client import AuthClient, Caller, Denied, InvalidToken, SyncAuthClient, Unavailable
+from auth_service_client import (
+    AuthClient,
+    Caller,
+    ConfigError,
+    Denied,
+    InvalidRequest,
+    InvalidToken,
+    SyncAuthClient,
+    Unavailable,
+)
 from auth_service_client.starlette import AuthMiddleware
 from auth_service_client.testing import FakeAuth
 from fastapi import Depends, FastAPI
@@ -46,6 +55,8 @@ async def test_a_route_is_protected(auth: FakeAuth) -> None:
         denied = await http.get("/films/1", headers=bearer(auth.token(USER)))
         assert (denied.status_code, denied.json()["detail"]["reason"]) == (403, "no_grant")
         auth.grant(USER, "films:*", until=timedelta(hours=1))
+        twice = [("Authorization", f"Bearer {auth.token(USER)}"), ("Authorization", "Bearer x")]
+        assert (await http.get("/films/1", headers=twice)).status_code == 401
         allowed = await http.get("/films/1", headers=bearer(auth.token(USER)))
         assert (allowed.status_code, allowed.json()) == (200, f"1 for {USER}")
         auth.clock.move(hours=1)
@@ -65,7 +76,7 @@ async def test_tokens_end(auth: FakeAuth) -> None:
     token, same, other = auth.token(USER, session_id=session), auth.token(USER, session_id=session), auth.token(USER)
     assert (await auth.verify(token)).session_id == session
     auth.log_out(token)
-    for dead in (token, same, auth.token(USER, expired=True), "junk", f"{other}x"):
+    for dead in (token, same, auth.token(USER, expired=True), "junk", f"{other}x", None):
         for call in (auth.verify(dead), auth.authorize(dead, "films:watch")):
             with pytest.raises(InvalidToken):
                 await call
@@ -133,6 +144,18 @@ async def test_the_middleware(auth: FakeAuth) -> None:
         assert (await http.get("/films", headers=twice)).status_code == 401
         auth.fail()
         assert (await http.get("/films", headers=bearer(auth.token(USER)))).status_code == 503
+
+
+@pytest.mark.parametrize("given", [{"public": "/static/*"}, {"permissions": "films:watch"}], ids=str)
+def test_a_text_is_not_taken_for_a_list(auth: FakeAuth, given: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(given))):
+        AuthMiddleware(None, auth, **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [["films:watch"], None, ""], ids=str)
+def test_what_can_be_no_permission_is_told_where_it_is_required(auth: FakeAuth, wrong: str) -> None:
+    with pytest.raises(InvalidRequest, match="films:watch"):
+        auth.require(wrong)
 
 
 @pytest.mark.parametrize("allowed", [True, False])

@@ -47,11 +47,11 @@ def loads(asker: Asker) -> Loads:
     return Loads(Memory(1.0, 20_000), asker)
 
 
-async def test_ten_thousand_subjects_come_in_four_batches_of_a_hundred_at_once(asker: Asker, loads: Loads) -> None:
+async def test_ten_thousand_subjects_come_in_eight_batches_of_a_hundred_at_once(asker: Asker, loads: Loads) -> None:
     numbers = range(1_000, 11_000)
     decisions = await asyncio.gather(*(loads.load(question(number)) for number in numbers))
     assert [decision.reason for decision in decisions] == [f"granted {number}" for number in numbers]
-    assert asker.most_at_once == MOST_BATCHES == 4
+    assert asker.most_at_once == MOST_BATCHES == 8
     assert {len(batch) for batch in asker.batches} == {MOST_IN_A_BATCH} == {100}
     assert len(asker.batches) == 100
 

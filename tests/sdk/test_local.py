@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from auth_service_client import AuthClient, Denied, InvalidToken, NotAllowed, Unavailable
+from auth_service_client import AuthClient, Denied, InvalidRequest, InvalidToken, NotAllowed, Unavailable
 
 from auth_service.maintenance.signing_keys import retire
 from auth_service.permissions.actor import OPERATOR
@@ -247,8 +247,15 @@ async def test_nothing_is_left_when_it_closes(service: Service) -> None:
         await client.check(USER, "films:read")
         assert tasks_of_clients() != []
     assert tasks_of_clients() == []
-    with pytest.raises(Unavailable, match="closed"):
-        await client.check(USER, "films:read")
+    for call in (client.check(USER, "films:read"), client.ready()):
+        with pytest.raises(Unavailable, match="closed"):
+            await call
+
+
+async def test_there_is_nothing_to_wait_for_where_nothing_is_kept() -> None:
+    async with AuthClient("http://127.0.0.1:9") as client:
+        with pytest.raises(InvalidRequest, match="local=True"):
+            await client.ready()
 
 
 async def test_a_bound_is_a_bound_for_the_silent_service_too(service: Service, local: AuthClient) -> None:

@@ -131,6 +131,47 @@ async def test_a_200_of_somebody_else_is_no_answer(planted: Planted, client: Aut
     assert raised.value.code == "bad_answer"
 
 
+async def test_checks_that_are_asked_together_go_together(planted: Planted, client: AuthClient) -> None:
+    planted.always(
+        BATCH,
+        lambda asked: Answer(
+            body={"results": [{"allowed": one["user_id"][-1] == "1", "reason": "x"} for one in asked.json["checks"]]}
+        ),
+    )
+    users = [f"{USER[:-2]}{number}" for number in range(10, 60)]
+    decisions = await asyncio.gather(*(client.check(user, "films:watch") for user in users))
+    assert [decision.allowed for decision in decisions] == [user[-1] == "1" for user in users]
+    assert (planted.count(BATCH), planted.count(CHECK)) == (1, 0)
+
+
+async def test_nobody_gets_an_answer_to_what_was_asked_before(planted: Planted, client: AuthClient) -> None:
+    """The first of them was sent before the second is asked: a change may lie between."""
+    planted.plant(CHECK, Answer(body=GRANTED, seconds=0.3), Answer(body={"allowed": False, "reason": "no_grant"}))
+    first = asyncio.create_task(client.check(USER, "films:watch"))
+    while planted.count(CHECK) == 0:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    assert not await client.check(USER, "films:watch")
+    assert await first
+    assert planted.count(CHECK) == 2
+
+
+async def test_the_deadline_is_of_the_call_with_the_wait_for_a_token(planted: Planted) -> None:
+    planted.plant(TOKEN, Answer(body={"access_token": "token-1", "expires_in": 900}, seconds=0.4))
+    planted.plant(CHECK, Answer(body=GRANTED, seconds=0.4))
+    async with client_of(planted, timeout=0.5) as client:
+        began = time.monotonic()
+        with pytest.raises(Unavailable, match="in time"):
+            await client.check(USER, "films:watch")
+        assert time.monotonic() - began < 0.75
+
+
+async def test_a_cookie_of_a_proxy_is_not_sent_back(planted: Planted, client: AuthClient) -> None:
+    planted.plant(CHECK, Answer(body=GRANTED, headers={"Set-Cookie": "server=b"}))
+    for _ in range(2):
+        await client.check(USER, "films:watch")
+    assert [asked.headers.get("cookie") for asked in planted.asked] == [None] * 3
+
+
 @pytest.mark.parametrize("results", [None, [], [GRANTED], [GRANTED] * 3, [GRANTED, "x"]], ids=repr)
 async def test_a_batch_with_other_than_its_answers_is_no_answer(
     planted: Planted, client: AuthClient, results: Any
@@ -166,7 +207,9 @@ async def test_no_secret_reaches_an_error_or_a_log(planted: Planted, caplog: pyt
 
 
 async def test_a_call_that_is_cancelled_leaves_nothing_behind(planted: Planted) -> None:
-    """Each of these is cut in another place: the token, the check, the wait before the second try."""
+    """Each of these is cut in another place: the token, the check, the wait before the second try. What was sent goes
+    on to its end, and no longer than the client lives.
+    """
     async with client_of(planted) as client:
         await client.check(USER, "films:watch")
         for path, answer in (
@@ -180,9 +223,9 @@ async def test_a_call_that_is_cancelled_leaves_nothing_behind(planted: Planted) 
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.1):
                     await client.check(USER, "films:watch")
-        pool: Any = client._transport._http._transport
+        pool: Any = client._transport._http
         assert await client.check(USER, "films:watch"), "and the next one is answered"
-        assert len(pool._pool.connections) <= 2
+        assert len(pool._pool.connections) <= 3
     assert tasks_of_clients() == []
 
 
@@ -192,10 +235,18 @@ async def test_a_call_that_is_cancelled_leaves_nothing_behind(planted: Planted) 
         ({"url": "auth:8000"}, "AUTH_SERVICE_URL"),
         ({"url": "ftp://auth"}, "AUTH_SERVICE_URL"),
         ({"url": "http://name:password@auth"}, "AUTH_SERVICE_URL"),
+        ({"url": "http://auth:99999"}, "AUTH_SERVICE_URL"),
+        ({"url": "http://auth:port"}, "AUTH_SERVICE_URL"),
+        ({"url": "http://[::1"}, "AUTH_SERVICE_URL"),
+        ({"url": "http://au th"}, "AUTH_SERVICE_URL"),
+        ({"url": "http://auth\n"}, "AUTH_SERVICE_URL"),
+        ({"url": "http://auth/#"}, "AUTH_SERVICE_URL"),
         ({"client_id": "x"}, "AUTH_SERVICE_CLIENT_SECRET"),
         ({"client_secret": "x"}, "AUTH_SERVICE_CLIENT_ID"),
         ({"local": True}, "AUTH_SERVICE_CLIENT_ID"),
         ({"timeout": 0}, "timeout"),
+        ({"timeout": "3"}, "timeout"),
+        ({"retries": "2"}, "retries"),
         ({"staleness": float("nan")}, "staleness"),
         ({"max_subjects": -1}, "max_subjects"),
         ({"retries": -1}, "retries"),

@@ -78,6 +78,7 @@ BAD = {
         *(CANARY, f"auth.cinema.example/{CANARY}", f"ftp://{CANARY}", f"https://a b/{CANARY}", "https://a/?b"),
         *(f"https://a/{path}" for path in ("/", "/b", "b//", "b/../c", ".", "%69d", "b;c", "auth/b", "metrics")),
     ],
+    "AUTHZEN_SUBJECT_ID": [CANARY, "email", "ID", "id login"],
     "ACCOUNT_URL": [CANARY, f"www.cinema.example/{CANARY}"],
     "BRAND_COLOR": [CANARY, "blue", "#12345", "#1f5fbf00", "#ffff00", "#808080"],
     "BRAND_LOGO": [CANARY, f"/nowhere/{CANARY}.svg", "README.md", "/proc/self/mem.png"],

@@ -66,7 +66,7 @@ async def evaluations(
 
 @router.post(f"{AUTHZEN}/search/subject", operation_id="authzen_search_subject", response_model=SubjectsAnswer, **_how)
 async def search_subject(body: SubjectSearchBody, caller: AnyPrincipal, resources: Res) -> SubjectsAnswer:
-    """Ids of the users, or services, who may do it now."""
+    """Users, or services, who may do it now: by id, users by login where AUTHZEN_SUBJECT_ID says so."""
     code = code_of(body.resource.type, body.action.name)
     found = await search.subjects_with(resources, caller, body.subject.type, code, _page(body, body.page))
     results = [EntityAnswer(type=body.subject.type, id=name) for name in found.names]

@@ -1,6 +1,6 @@
 """AuthZEN's searches (section 8): what an evaluation would allow, but for the second factor, which is of a session."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from auth_service.core.connections import Resources
@@ -14,11 +14,12 @@ from auth_service.permissions.repository import codes_of, load_facts
 from auth_service.permissions.step_up import Demand
 from auth_service.standards.authzen.paging import Page, next_token, not_ours
 from auth_service.standards.authzen.service import NOBODY, SERVICE, USER, Asked, evaluate, user_ids
+from auth_service.users.repository import logins_of
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`names`: ids of subjects, or names of actions; `stepping_up`: those actions that also want a second factor."""
+    """`names`: of subjects or actions; `stepping_up`: those actions that also want a second factor."""
 
     names: list[str]
     next_token: str
@@ -26,7 +27,7 @@ class Found:
 
 
 async def subjects_with(resources: Resources, caller: Principal, subject_type: str, code: str, page: Page) -> Found:
-    """Who has the permission now, by id; raises PermissionDenied."""
+    """Who has the permission now, by id or as AUTHZEN_SUBJECT_ID says; raises PermissionDenied."""
     await allows(resources, caller, CHECK_OTHERS)
     after = _read_id(page.after)
     _, known = await load_facts(resources.hot, (), patterns=(), codes=[code])
@@ -38,7 +39,10 @@ async def subjects_with(resources: Resources, caller: Principal, subject_type: s
         return _found([str(service_id) for service_id in ids], page)
     ids = await users_with(resources.hot, code, resources.clock(), after=after, limit=page.limit + 1)
     demand = demand_in(resources, code, marked=marked)
-    return _found([str(user_id) for user_id in ids], page, [] if demand is Demand.NOTHING else [_action_in(code)])
+    found = _found([str(user_id) for user_id in ids], page, [] if demand is Demand.NOTHING else [_action_in(code)])
+    if resources.settings.authzen_subject_id == "login":
+        return replace(found, names=await logins_of(resources.hot, [UUID(name) for name in found.names]))
+    return found
 
 
 async def actions_of(resources: Resources, caller: Principal, subject: Asked, resource_type: str, page: Page) -> Found:

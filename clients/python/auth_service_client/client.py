@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlencode
 from uuid import UUID
 
 import httpx2
@@ -81,8 +82,8 @@ class AuthClient:
         self._token = ServiceToken(self._config, self._transport)
         self._keys = Keys(self._config, self._transport)
         self._callers: dict[str, tuple[str, Caller]] = {}  # by token, with the id of its key
-        self._memory = Memory(self._config.staleness if local else 0.0, self._config.max_subjects)
-        self._loads = Loads(self._memory, self._ask_stores)
+        self._memory = Memory(self._config.staleness, self._config.max_subjects if local else 0)
+        self._loads = Loads(self._memory, self._ask_stores if local else self._ask)
         self._stream = Stream(self._memory, self._transport, self._token, self._keys.forget) if local else None
         self._following: asyncio.Task[None] | None = None
         self._closed = False
@@ -121,7 +122,13 @@ class AuthClient:
         return self._memory.staleness
 
     async def ready(self, within: float = 10.0) -> None:
-        """With local=True: waits so many seconds until answers may come from memory; raises Unavailable."""
+        """Waits so many seconds until answers may come from memory; raises Unavailable, and InvalidRequest without
+        local=True.
+        """
+        if self._stream is None:
+            raise InvalidRequest("not_local", "without local=True nothing is kept, so there is nothing to wait for")
+        if self._closed:
+            raise Unavailable("closed", "the client is closed")
         self._follow()
         until = time.monotonic() + within
         while not self._memory.good:
@@ -139,10 +146,11 @@ class AuthClient:
 
         `session_id`, the user's login: for permissions that ask for a second factor, which are denied without it.
         """
-        if self._stream is None:
-            return (await self._ask([_question(user_id, permission, session_id)]))[0]
-        known = self.known(user_id, permission, session_id=session_id)
-        return known if known is not None else await self._learn(_question(user_id, permission, session_id))
+        if self._stream is not None:
+            known = self.known(user_id, permission, session_id=session_id)
+            if known is not None:
+                return known
+        return await self._learn(_question(user_id, permission, session_id))
 
     async def check_many(self, questions: Iterable[Asked]) -> list[Decision]:
         """Of (user id, permission) or (user id, permission, session id), in their order."""
@@ -175,12 +183,14 @@ class AuthClient:
         )
         return Explanation(_decision(answer, body), grants)
 
-    async def verify(self, token: str) -> Caller:
+    async def verify(self, token: str | None) -> Caller:
         """Whose access token that is; raises InvalidToken, and Unavailable where nobody knows.
 
         By the service's public keys, without asking it. With local=True one that was revoked is refused too, within
         `staleness`; without, it is good until it expires, in minutes: use `authorize` where that is too long.
         """
+        if token is None:
+            raise BadToken("none")
         caller = await self._genuine(token)
         if self._stream is not None and not self._memory.confirms(caller.id, caller.token_id):
             await self._confirm(caller, token)
@@ -193,6 +203,8 @@ class AuthClient:
         """
         if token is None:
             raise BadToken("none")
+        for permission in permissions:
+            _look_at(permission)
         if self._stream is None:
             caller = await self._genuine(token)  # what is no token of ours is no question for the service
             await self._ask_for(token, permissions)
@@ -213,9 +225,14 @@ class AuthClient:
         return caller
 
     def require(self, *permissions: str) -> Callable[..., Any]:
-        """For FastAPI: `Depends(auth.require("films:watch"))` yields the Caller; 401, 403 with the reason, or 503."""
+        """For FastAPI: `Depends(auth.require("films:watch"))` yields the Caller; 401, 403 with the reason, or 503.
+
+        Raises InvalidRequest at once for what no permission can be.
+        """
         from auth_service_client.fastapi import dependency
 
+        for permission in permissions:
+            _look_at(permission)
         return dependency(self, permissions)
 
     def _follow(self) -> None:
@@ -223,11 +240,16 @@ class AuthClient:
             self._following = asyncio.create_task(self._stream.run())
 
     async def _learn(self, question: Question) -> Decision:
-        """With local=True: what is not known is asked, and kept."""
-        self._follow()
-        if not self._memory.good and self._config.when_stale == "deny":
-            return Decision(False, NOT_KNOWN)
-        return await self._loads.load(question)
+        """What is not known is asked, and with local=True kept."""
+        if self._stream is not None:
+            self._follow()
+            if not self._memory.good and self._config.when_stale == "deny":
+                return Decision(False, NOT_KNOWN)
+        try:
+            async with asyncio.timeout(self._config.timeout):  # with the wait for its turn
+                return await self._loads.load(question)
+        except TimeoutError as error:
+            raise Unavailable("unreachable", f"{self._config.url} did not answer in time") from error
 
     async def _genuine(self, token: str) -> Caller:
         rules = await self._keys.rules()
@@ -258,8 +280,8 @@ class AuthClient:
     async def _ask_for(self, token: str, permissions: Sequence[str], fresh: dict[str, str] | None = None) -> None:
         """As the caller: is the token alive, and does it have these?"""
         headers = {"Authorization": f"Bearer {token}", **(fresh or {})}
-        query = [("permission", permission) for permission in permissions]
-        answer = await self._transport.send("GET", VERIFY, headers, params=query)
+        query = urlencode([("permission", permission) for permission in permissions])
+        answer = await self._transport.send("GET", f"{VERIFY}?{query}" if query else VERIFY, headers)
         if answer.status_code == 403:
             error = refusal(answer)
             raise Denied(
@@ -306,13 +328,18 @@ class AuthClient:
 
 def _question(user_id: UserId, permission: str, session_id: UserId | None = None) -> Question:
     """Raises InvalidRequest: in a batch, one that the service refuses would have all others refused."""
+    _look_at(permission)
+    return Question(_id(user_id, "user_id"), permission, None if session_id is None else _id(session_id, "session_id"))
+
+
+def _look_at(permission: str) -> None:
+    """Raises InvalidRequest for what no permission can be, such as a list of them."""
     if (
         not isinstance(permission, str)
         or not 1 <= len(permission) <= LONGEST_PERMISSION
         or not permission.isprintable()
     ):
         raise InvalidRequest("bad_permission", "a permission is like films:watch")
-    return Question(_id(user_id, "user_id"), permission, None if session_id is None else _id(session_id, "session_id"))
 
 
 def _id(given: UserId, name: str) -> UUID:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
+import httpx2
+
 PREFIX = "AUTH_SERVICE_"
 WhenStale = Literal["ask", "deny"]
 
@@ -48,8 +50,7 @@ def read_config(
 ) -> Config:
     """Raises ConfigError."""
     url = (url or os.environ.get(f"{PREFIX}URL") or "http://localhost:8000").rstrip("/")
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None or parts.query:
+    if not _is_base(url):
         raise ConfigError(f"url ({PREFIX}URL) must be like http://auth:8000")
     client_id = client_id or os.environ.get(f"{PREFIX}CLIENT_ID")
     client_secret = client_secret or os.environ.get(f"{PREFIX}CLIENT_SECRET")
@@ -60,10 +61,10 @@ def read_config(
     if when_stale not in {"ask", "deny"}:
         raise ConfigError("when_stale is ask or deny")
     for name, value in (("timeout", timeout), ("staleness", staleness), ("max_subjects", max_subjects)):
-        if not value > 0:
-            raise ConfigError(f"{name} must be more than 0")
-    if retries < 0:
-        raise ConfigError("retries must not be less than 0")
+        if not isinstance(value, int | float) or not value > 0:
+            raise ConfigError(f"{name} must be a number above 0")
+    if not isinstance(retries, int) or retries < 0:
+        raise ConfigError("retries must be a whole number, 0 or more")
     return Config(
         url=url,
         client_id=client_id,
@@ -76,4 +77,21 @@ def read_config(
         staleness=staleness,
         when_stale=when_stale,
         max_subjects=max_subjects,
+    )
+
+
+def _is_base(url: str) -> bool:
+    """An address below which paths can be put."""
+    try:
+        parts = urlsplit(url)
+        httpx2.URL(url)
+        port = parts.port
+    except (ValueError, httpx2.InvalidURL):
+        return False
+    return (
+        parts.scheme in {"http", "https"}
+        and bool(parts.hostname)
+        and port != 0
+        and url.isprintable()
+        and not {*url} & {"?", "#", "@", " "}
     )

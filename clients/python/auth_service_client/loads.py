@@ -12,7 +12,9 @@ from auth_service_client.errors import InvalidRequest, Unavailable
 from auth_service_client.memory import Memory, Place
 
 MOST_IN_A_BATCH = 100
-MOST_BATCHES = 4  # at once; ten thousand subjects that are asked for together wait for each other, not for the service
+# At once. Ten thousand subjects that are asked for together wait for each other, not for the service; and where one of
+# three replicas hangs, the others are asked still.
+MOST_BATCHES = 8
 
 CLOSED = partial(Unavailable, "closed", "the client was closed meanwhile")
 
@@ -34,7 +36,7 @@ def key_of(question: Question) -> Hashable:
 
 
 class Loads:
-    """Of one event loop. `ask_many` must ask the stores, not what a worker keeps: see Client."""
+    """Of one event loop. For a memory that is used, `ask_many` must ask the stores, not what a worker keeps."""
 
     def __init__(self, memory: Memory, ask_many: AskMany) -> None:
         self._memory, self._ask_many = memory, ask_many

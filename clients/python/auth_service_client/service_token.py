@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from base64 import b64encode
 
 from auth_service_client.config import Config
 from auth_service_client.errors import InvalidToken, NotAllowed
@@ -46,8 +47,9 @@ class ServiceToken:
         if self._config.client_id is None or self._config.client_secret is None:
             raise NotAllowed("no_client_id", "this call needs a service account: set client_id and client_secret")
         began = time.monotonic()
-        credentials = (self._config.client_id, self._config.client_secret)
-        answer = await self._transport.send("POST", PATH, data={"grant_type": "client_credentials"}, auth=credentials)
+        credentials = b64encode(f"{self._config.client_id}:{self._config.client_secret}".encode()).decode()
+        headers = {"Authorization": f"Basic {credentials}"}
+        answer = await self._transport.send("POST", PATH, headers, data={"grant_type": "client_credentials"})
         if answer.status_code != 200:
             error = refusal(answer)
             if isinstance(error, InvalidToken):

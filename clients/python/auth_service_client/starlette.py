@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 from auth_service_client.client import AuthClient
+from auth_service_client.config import ConfigError
 from auth_service_client.errors import AuthServiceError, InvalidRequest, NotAllowed
 from auth_service_client.http_auth import answer_of, bearer_token
 
@@ -16,12 +17,16 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 class AuthMiddleware:
     """Lets through who has all of `permissions`, and puts the Caller at `request.state.caller`. `public`: paths that
-    everybody may have, whole or with a `*` at the end.
+    everybody may have, whole or with a `*` at the end. Raises ConfigError where one of the two is a text and no list:
+    its letters would be taken for paths, a `*` for all of them.
     """
 
     def __init__(
         self, app: App, client: AuthClient, permissions: Sequence[str] = (), public: Sequence[str] = ()
     ) -> None:
+        for name, given in (("permissions", permissions), ("public", public)):
+            if isinstance(given, str):
+                raise ConfigError(f"{name} is a list, such as [{given!r}]")
         self._app, self._client, self._permissions = app, client, tuple(permissions)
         self._paths = frozenset(path for path in public if not path.endswith("*"))
         self._prefixes = tuple(path[:-1] for path in public if path.endswith("*"))

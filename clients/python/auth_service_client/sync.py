@@ -86,7 +86,7 @@ class SyncAuthClient:
         """See AuthClient."""
         return self._run(lambda client: client.explain(user_id, permission, session_id=session_id))
 
-    def verify(self, token: str) -> Caller:
+    def verify(self, token: str | None) -> Caller:
         """See AuthClient."""
         return self._run(lambda client: client.verify(token))
 

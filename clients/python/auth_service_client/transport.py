@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Any
 
 import httpx2
@@ -24,26 +25,24 @@ LIMITS = httpx2.Limits(max_connections=100, max_keepalive_connections=20, keepal
 
 
 class Transport:
-    """Of one event loop."""
+    """Of one event loop. It speaks to httpx2's transport without its client, and so without redirects, cookies, a proxy
+    of somebody's shell or .netrc, which two services do not need.
+    """
 
     def __init__(self, config: Config, http: httpx2.AsyncBaseTransport | None = None) -> None:
         self._config = config
-        self._http = httpx2.AsyncClient(
-            base_url=config.url,
-            headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
-            limits=LIMITS,
-            transport=http,
-            trust_env=False,  # no proxy of somebody's shell, no .netrc, between two services
-        )
+        self._http = http or httpx2.AsyncHTTPTransport(limits=LIMITS, trust_env=False)
+        self._closed = False
 
     async def close(self) -> None:
+        self._closed = True
         await self._http.aclose()
 
     async def send(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, **what: Any
     ) -> httpx2.Response:
-        """The answer, whatever its status is but those that say "later"; raises Unavailable."""
-        if self._http.is_closed:
+        """The answer, whatever its status is but those that say "later"; raises Unavailable. `what`: json or data."""
+        if self._closed:
             raise Unavailable("closed", "the client is closed")
         until = time.monotonic() + self._config.timeout
         tries = 0
@@ -53,8 +52,11 @@ class Transport:
             trouble: Unavailable
             try:
                 async with asyncio.timeout(left):
-                    timeout = httpx2.Timeout(left, connect=min(left, CONNECT_SECONDS))
-                    answer = await self._http.request(method, path, headers=headers, timeout=timeout, **what)
+                    answer = await self._answer(method, path, headers, {"connect": CONNECT_SECONDS}, **what)
+                    try:
+                        await answer.aread()
+                    finally:
+                        await answer.aclose()
                 if answer.status_code not in TRY_AGAIN:
                     return answer
                 trouble = later(answer)
@@ -69,14 +71,37 @@ class Transport:
     @asynccontextmanager
     async def stream(self, path: str, headers: Mapping[str, str], silence: float) -> AsyncIterator[httpx2.Response]:
         """One try. `silence`: seconds without a byte after which it counts as cut; raises Unavailable."""
-        timeout = httpx2.Timeout(silence, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
+        waits = {"connect": CONNECT_SECONDS, "pool": CONNECT_SECONDS, "write": silence, "read": silence}
         try:
-            async with self._http.stream("GET", path, headers=headers, timeout=timeout) as answer:
+            answer = await self._answer("GET", path, headers, waits)
+            try:
                 yield answer
+            finally:
+                await answer.aclose()
         except (httpx2.RequestError, TimeoutError) as error:
             raise Unavailable(
                 "unreachable", f"the stream of {self._config.url} ended ({type(error).__name__})"
             ) from error
+
+    async def _answer(
+        self, method: str, path: str, headers: Mapping[str, str] | None, waits: Mapping[str, float], **what: Any
+    ) -> httpx2.Response:
+        """Its body has yet to be read, and it has to be closed. `waits`: seconds, by what httpcore2 waits for."""
+        request = httpx2.Request(
+            method,
+            _url(f"{self._config.url}{path}"),
+            headers={"User-Agent": USER_AGENT, "Accept": "application/json", **(headers or {})},
+            extensions={"timeout": waits},
+            **what,
+        )
+        answer = await self._http.handle_async_request(request)
+        answer.request = request
+        return answer
+
+
+@lru_cache(maxsize=256)
+def _url(text: str) -> httpx2.URL:
+    return httpx2.URL(text)
 
 
 def body_of(answer: httpx2.Response) -> dict[str, Any]:

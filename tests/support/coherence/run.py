@@ -14,14 +14,15 @@ from tests.support.coherence.rig import Rig
 from tests.support.coherence.table import Table
 from tests.support.coherence.trial import Tries
 
-ACTORS = int(os.environ.get("ACTORS", "8"))
 SHOWN_SECONDS = 10
 ERA_SECONDS = 300  # tokens live for 15 minutes, and a trial takes some seconds
-RETIREMENT_SECONDS = 15
 
 
 class Run:
     """`keys`: whether a signing key is retired now and then, for which all actors pause."""
+
+    actors = int(os.environ.get("ACTORS", "8"))
+    retirement_seconds = 15
 
     def __init__(self, rig: Rig, *, trials: int, seconds: float, keys: bool, seed: int | None = None) -> None:
         self._rig, self._trials, self._seconds, self._keys = rig, trials, seconds, keys
@@ -34,7 +35,7 @@ class Run:
         self._idle = asyncio.Event()
 
     async def __call__(self, fault: Fault | None = None) -> Table:
-        actors = [self._actor(second_factor=number % 2 == 0) for number in range(ACTORS)]
+        actors = [self._actor(second_factor=number % 2 == 0) for number in range(self.actors)]
         await asyncio.gather(*(actor.begin() for actor in actors))
         self.table = Table()
         self._deadline = time.monotonic() + self._seconds
@@ -73,7 +74,7 @@ class Run:
         """New tokens for all, before those of before expire, and because their key was retired."""
         renewed = time.monotonic()
         while True:
-            await asyncio.sleep(RETIREMENT_SECONDS if self._keys else ERA_SECONDS)
+            await asyncio.sleep(self.retirement_seconds if self._keys else ERA_SECONDS)
             async with self._all_pause():
                 if self._keys:
                     await self._retire_key(actors)

@@ -44,7 +44,7 @@ class LocalClient:
     async def ask(self, call: Mapping[str, Any]) -> Sample:
         return (await self._samples(self._order(do="ask", call=call)))[0]
 
-    def follow(self, call: Mapping[str, Any], longest: float = 0.05) -> "Following":
+    def follow(self, call: Mapping[str, Any], longest: float = 0.1) -> "Following":
         """Asks again and again from now on; `longest`: seconds between two times."""
         return Following(self, *self._order(do="follow", call=call, longest=longest))
 

@@ -1,6 +1,7 @@
 """Many actors at once, and all clients asked about each."""
 
 import asyncio
+import os
 import random
 import time
 
@@ -19,6 +20,9 @@ TOKENS = 8
 
 
 class LocalRun(Run):
+    actors = int(os.environ.get("ACTORS", "16"))
+    retirement_seconds = 60  # for that all actors pause, two commands start, and each stream begins anew
+
     def __init__(self, rig: LocalRig, *, trials: int, seconds: float, keys: bool, seed: int | None = None) -> None:
         super().__init__(rig.inner, trials=trials, seconds=seconds, keys=keys, seed=seed)
         self._local = rig

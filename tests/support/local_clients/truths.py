@@ -50,20 +50,25 @@ class TimedActor(Actor):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """`expects`: of the truth of the caller's token, and of what is asked about; the two may be of different times."""
+    """`expects`: of the truth of the caller's token, and of what is asked about; the two may be of different times.
+    `session`: the only one that it looks at.
+    """
 
     kind: str
     call: dict[str, Any]
+    session: str | None
     expects: Callable[[Truth, Truth, float], str]
 
     def may_be(self, truths: Sequence[Truth], moments: Iterable[float]) -> set[str]:
         """`moments`: Unix times."""
+        seen = {truth.only(self.session) if self.session else truth.only() for truth in truths}
+        sessions = {truth.sessions for truth in seen}
+        facts = {replace(truth, sessions=last) for truth in seen for last in sessions}
         return {
-            self.expects(caller, replace(facts, sessions=last.sessions), moment)
+            self.expects(caller, truth, moment)
             for moment in moments
-            for caller in truths
-            for facts in truths
-            for last in truths
+            for caller in (replace(truth, sessions=last) for truth in truths[:1] for last in sessions)
+            for truth in facts
         }
 
 
@@ -76,7 +81,7 @@ def questions(actor: TimedActor, sessions: Sequence[str]) -> list[Asked]:
 
 def _check(actor: TimedActor, code: str, session: str | None) -> Asked:
     call = {"user": actor.user, "code": actor.codes[code], "session": session}
-    return Asked("check", call, lambda _caller, truth, now: truth.reason(code, session, now))
+    return Asked("check", call, session, lambda _caller, truth, now: truth.reason(code, session, now))
 
 
 def _authorize(actor: TimedActor, session: str, *codes: str) -> Asked:
@@ -87,4 +92,4 @@ def _authorize(actor: TimedActor, session: str, *codes: str) -> Asked:
             return DEAD
         return truth.reason(codes[0], session, now) if codes else "granted"
 
-    return Asked("authorize" if codes else "verify", call, expects)
+    return Asked("authorize" if codes else "verify", call, session, expects)

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import httpx2
 
-from auth_service_client.access_tokens import MAX_LIFE_SECONDS
+from auth_service_client.access_tokens import MAX_LIFE_SECONDS, BadToken
 from auth_service_client.answers import Caller
 from auth_service_client.client import AuthClient, UserId
 from auth_service_client.errors import Unavailable
@@ -35,9 +35,11 @@ class _Client(AuthClient):
         self._service = service
         self._now = service.clock.timestamp
 
-    async def verify(self, token: str) -> Caller:
+    async def verify(self, token: str | None) -> Caller:
         """As AuthClient."""
         self._raise_if_away()
+        if token is None:
+            raise BadToken("none")
         return self._service.read(token)
 
     async def ready(self, within: float = 10.0) -> None:
