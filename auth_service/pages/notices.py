@@ -21,6 +21,7 @@ CONFIRMED = "confirmed"
 SESSION_ENDED = "session_ended"
 OTHERS_ENDED = "others_ended"
 DEVICE_FORGOTTEN = "device_forgotten"
+DEVICE_NAMED = "device_named"
 PASSWORD_CHANGED = "password_changed"  # noqa: S105
 PASSWORD_SET = "password_set"  # noqa: S105
 LOGIN_CHANGED = "login_changed"
@@ -71,6 +72,7 @@ NOTICES = {
     SESSION_ENDED: Notice(N_("That device is signed out.")),
     OTHERS_ENDED: Notice(N_("All other devices are signed out.")),
     DEVICE_FORGOTTEN: Notice(N_("The device is forgotten and signed out.")),
+    DEVICE_NAMED: Notice(N_("The device has its new name.")),
     PASSWORD_CHANGED: Notice(N_("Your password is changed. All other devices are signed out.")),
     PASSWORD_SET: Notice(N_("Your new password is set, and every device is signed out. Sign in with it now.")),
     LOGIN_CHANGED: Notice(N_("Your login is changed.")),
