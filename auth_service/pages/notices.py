@@ -50,6 +50,7 @@ WEBHOOK_SILENT = "webhook_silent"
 INVITED = "invited"
 GRANTED = "granted"
 REVOKED = "revoked"
+USER_CHANGED = "user_changed"
 USER_DISABLED = "user_disabled"
 USER_ENABLED = "user_enabled"
 USER_DELETED = "user_deleted"
@@ -102,6 +103,7 @@ NOTICES = {
     INVITED: Notice(N_("The account is there, and a mail with the link to set a password is on its way.")),
     GRANTED: Notice(N_("The role is granted. It counts from now on, or from the start that you gave.")),
     REVOKED: Notice(N_("The role is taken away.")),
+    USER_CHANGED: Notice(N_("The account is changed.")),
     USER_DISABLED: Notice(N_("The account is disabled and signed out everywhere.")),
     USER_ENABLED: Notice(N_("The account is enabled. It has the roles that it had.")),
     USER_DELETED: Notice(N_("The account is deleted, with all that belonged to it.")),
