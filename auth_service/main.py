@@ -141,8 +141,15 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         allow_origins=sorted(settings.origins),
         allow_credentials=True,
         allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-        allow_headers=["Authorization", "Content-Type", "X-CSRF-Token", "X-Token-Transport", "X-Request-Id"],
-        expose_headers=["X-Request-Id", "Retry-After"],
+        allow_headers=[
+            "Authorization",
+            "Content-Type",
+            "X-CSRF-Token",
+            "X-Token-Transport",
+            "X-Request-Id",
+            "If-Match",
+        ],
+        expose_headers=["X-Request-Id", "Retry-After", "ETag"],
     )
     if tracing is None:  # which begins a span in FastAPI's own layers
         app.add_middleware(FastRoutes, prefix=API, routes=(LOGIN, REFRESH, OWN_ACCOUNT))

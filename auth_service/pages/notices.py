@@ -21,6 +21,7 @@ CONFIRMED = "confirmed"
 SESSION_ENDED = "session_ended"
 OTHERS_ENDED = "others_ended"
 DEVICE_FORGOTTEN = "device_forgotten"
+DEVICE_NAMED = "device_named"
 PASSWORD_CHANGED = "password_changed"  # noqa: S105
 PASSWORD_SET = "password_set"  # noqa: S105
 LOGIN_CHANGED = "login_changed"
@@ -49,6 +50,7 @@ WEBHOOK_SILENT = "webhook_silent"
 INVITED = "invited"
 GRANTED = "granted"
 REVOKED = "revoked"
+USER_CHANGED = "user_changed"
 USER_DISABLED = "user_disabled"
 USER_ENABLED = "user_enabled"
 USER_DELETED = "user_deleted"
@@ -71,6 +73,7 @@ NOTICES = {
     SESSION_ENDED: Notice(N_("That device is signed out.")),
     OTHERS_ENDED: Notice(N_("All other devices are signed out.")),
     DEVICE_FORGOTTEN: Notice(N_("The device is forgotten and signed out.")),
+    DEVICE_NAMED: Notice(N_("The device has its new name.")),
     PASSWORD_CHANGED: Notice(N_("Your password is changed. All other devices are signed out.")),
     PASSWORD_SET: Notice(N_("Your new password is set, and every device is signed out. Sign in with it now.")),
     LOGIN_CHANGED: Notice(N_("Your login is changed.")),
@@ -100,6 +103,7 @@ NOTICES = {
     INVITED: Notice(N_("The account is there, and a mail with the link to set a password is on its way.")),
     GRANTED: Notice(N_("The role is granted. It counts from now on, or from the start that you gave.")),
     REVOKED: Notice(N_("The role is taken away.")),
+    USER_CHANGED: Notice(N_("The account is changed.")),
     USER_DISABLED: Notice(N_("The account is disabled and signed out everywhere.")),
     USER_ENABLED: Notice(N_("The account is enabled. It has the roles that it had.")),
     USER_DELETED: Notice(N_("The account is deleted, with all that belonged to it.")),

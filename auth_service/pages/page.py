@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import Request
 from markupsafe import Markup
@@ -21,10 +21,8 @@ from auth_service.pages.form import Form
 from auth_service.pages.kept import ZONE_COOKIE, Kept, keep, read, waiting_notice
 from auth_service.pages.local_words import LocalWords, zone_of
 from auth_service.pages.own_paths import opened_address
+from auth_service.pages.templating import environment
 from auth_service.pages.words import SUMMARY, Words
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 Policy = Mapping[str, str]
 STRICT: Policy = {
@@ -82,7 +80,7 @@ def show(
         "min_length": MIN_LENGTH,
         "max_length": MAX_LENGTH,
     }
-    html = _templates(language).get_template(template).render(known | facts)
+    html = environment(language).get_template(template).render(known | facts)
     headers = {
         "Content-Security-Policy": "; ".join(f"{directive} {value}" for directive, value in policy.items()),
         "Content-Language": language,
@@ -125,23 +123,6 @@ def language_of(request: Request) -> str:
     wanted = by_preference(", ".join(request.headers.getlist("accept-language")))
     named = (item.lower().partition("-")[0] for item in wanted)
     return next((item for item in named if item in LANGUAGES), SOURCE)
-
-
-@cache
-def _templates(language: str) -> "Environment":
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # two MiB of a worker's memory, for who opens a page
-
-    environment = Environment(
-        loader=PackageLoader("auth_service.pages"),
-        extensions=["jinja2.ext.i18n"],
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["zip"] = zip
-    environment.install_gettext_translations(catalogue(language), newstyle=True)  # type: ignore[attr-defined]
-    return environment
 
 
 @cache

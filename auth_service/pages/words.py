@@ -20,6 +20,7 @@ class Words:
 
 
 SUMMARY = Words(N_("Please check what you entered"))
+NOTHING_CHANGED = Words(N_("Nothing was changed yet."))
 _LOGIN_LENGTH = {"least": MIN_LOGIN, "most": MAX_LOGIN}
 _TOO_SHORT = Words(N_("The password needs at least %(least)s characters."), {"least": MIN_LENGTH})
 _TOO_LONG = Words(N_("The password may have at most %(most)s characters."), {"most": MAX_LENGTH})
@@ -103,6 +104,9 @@ _BY_CODE = {
     ),
     "exceeds_own_permissions": Words(
         N_("You can only manage what you hold yourself, and for as long as you hold it. Ask somebody who holds more.")
+    ),
+    "precondition_failed": Words(
+        N_("Somebody else changed it in this moment, so nothing was done. Open the page again to see what is there.")
     ),
     "role_exists": Words(N_("There is a role of this name already.")),
     "role_in_use": Words(

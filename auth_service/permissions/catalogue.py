@@ -1,7 +1,7 @@
 """The catalogue: which permissions there are, and the rules by which they change."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -10,6 +10,7 @@ from auth_service.audit.trail import Action, Target, differing, write_act
 from auth_service.core.connections import Resources
 from auth_service.core.errors import PermissionBuiltIn, PermissionExists, PermissionInUse, existing
 from auth_service.core.principal import Principal
+from auth_service.core.versions import must_match, version_of
 from auth_service.events.kinds import PermissionChanged, PermissionCreated, PermissionDeleted
 from auth_service.events.outbox import record
 from auth_service.locks import lock_access_rules
@@ -76,16 +77,20 @@ async def update_permission(
     title: str | None,
     description: str | None,
     step_up: bool | None,
+    if_match: str | None = None,
     trial: Trial | None = None,
 ) -> Permission:
     """None leaves a part as it is. The mark takes from people or opens to them, so the caller must hold the code.
 
-    Raises WouldShutOut for a mark that nobody could take off again.
+    Raises WouldShutOut for a mark that nobody could take off again, PreconditionFailed where `if_match` is of another
+    version.
     """
     parts = {"title": title, "description": description, "step_up": step_up}
     changes: dict[str, Any] = {name: value for name, value in parts.items() if value is not None}
     async with changing(resources, trial) as session, keeping_administration(resources, session):
-        spec = replace(_spec_of(await _find(session, code)), **changes)
+        permission = await _find(session, code)
+        must_match(if_match, version(permission))
+        spec = replace(_spec_of(permission), **changes)
         return await update_permission_in(resources, session, caller, code, spec)
 
 
@@ -105,15 +110,21 @@ async def update_permission_in(
 
 
 async def delete_permission(
-    resources: Resources, caller: Principal | Actor, code: str, *, trial: Trial | None = None
+    resources: Resources,
+    caller: Principal | Actor,
+    code: str,
+    *,
+    if_match: str | None = None,
+    trial: Trial | None = None,
 ) -> None:
     """Takes it from everyone who has it by a wildcard, superusers too; so the caller must hold it.
 
     Raises PermissionBuiltIn for what this service itself asks for, and PermissionInUse while a role or a service
-    names it.
+    names it; PreconditionFailed as `update_permission`.
     """
     async with changing(resources, trial) as session:
         await lock_access_rules(session)
+        must_match(if_match, version(await _find(session, code)))
         await delete_permission_in(resources, session, caller, code)
 
 
@@ -131,6 +142,11 @@ async def delete_permission_in(
     await record(resources, session, PermissionDeleted(permission=code, by=actor.user_id))
     target, facts = Target("permission", code), asdict(_spec_of(permission))
     write_act(session, who(caller), Action.PERMISSION_DELETED, target, at=resources.clock(), before=facts)
+
+
+def version(permission: Permission) -> str:
+    """Its ETag."""
+    return version_of(permission.code, *astuple(_spec_of(permission)), permission.created_at)
 
 
 def _spec_of(permission: Permission) -> PermissionSpec:

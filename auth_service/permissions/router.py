@@ -16,6 +16,7 @@ from auth_service.core.errors import (
 )
 from auth_service.core.http.api_docs import refusals
 from auth_service.core.principal import AnyPrincipal, Principal
+from auth_service.core.versions import IfMatch, PreconditionFailed
 from auth_service.models import Permission
 from auth_service.permissions import catalogue
 from auth_service.permissions.catalogue import PermissionSpec
@@ -87,34 +88,42 @@ async def create_permission(
     caller: Annotated[Principal, Require("permissions:write")],
     query: Annotated[TrialQuery, Query()],
     resources: Res,
+    response: Response,
 ) -> Permission | Response:
     spec = PermissionSpec(**body.model_dump(exclude={"code"}))
     trial = query.trial()
     permission = await catalogue.create_permission(resources, caller, body.code, spec, trial=trial)
+    response.headers["ETag"] = catalogue.version(permission)
     return await tried(PermissionWhatIf, resources, caller, trial, query, result=permission) if trial else permission
 
 
 @router.get("/permissions/{code}", response_model=PermissionAnswer)
 async def get_permission(
-    code: str, _caller: Annotated[Principal, Require("permissions:read")], resources: Res
+    code: str, _caller: Annotated[Principal, Require("permissions:read")], resources: Res, response: Response
 ) -> Permission:
-    return await catalogue.get_permission(resources, code)
+    """Its `ETag` is for the `If-Match` of who changes it."""
+    permission = await catalogue.get_permission(resources, code)
+    response.headers["ETag"] = catalogue.version(permission)
+    return permission
 
 
 @router.patch(
     "/permissions/{code}",
     response_model=PermissionAnswer | PermissionWhatIf,
-    responses=refusals(LackingYourself, WouldShutOut, EffectTimeout),
+    responses=refusals(LackingYourself, WouldShutOut, EffectTimeout, PreconditionFailed),
 )
-async def update_permission(
+async def update_permission(  # noqa: PLR0917  FastAPI fills them in
     code: str,
     body: PermissionPatch,
     caller: Annotated[Principal, Require("permissions:write")],
     query: Annotated[TrialQuery, Query()],
     resources: Res,
+    response: Response,
+    if_match: IfMatch = None,
 ) -> Permission | Response:
-    trial = query.trial()
-    permission = await catalogue.update_permission(resources, caller, code, **body.model_dump(), trial=trial)
+    trial, changes = query.trial(), body.model_dump()
+    permission = await catalogue.update_permission(resources, caller, code, **changes, if_match=if_match, trial=trial)
+    response.headers["ETag"] = catalogue.version(permission)
     return await tried(PermissionWhatIf, resources, caller, trial, query, result=permission) if trial else permission
 
 
@@ -124,7 +133,7 @@ async def update_permission(
     response_model=None,
     responses={
         200: {"model": DeletionWhatIf},
-        **refusals(LackingYourself, PermissionBuiltIn, PermissionInUse, EffectTimeout),
+        **refusals(LackingYourself, PermissionBuiltIn, PermissionInUse, EffectTimeout, PreconditionFailed),
     },
 )
 async def delete_permission(
@@ -132,8 +141,9 @@ async def delete_permission(
     caller: Annotated[Principal, Require("permissions:write")],
     query: Annotated[TrialQuery, Query()],
     resources: Res,
+    if_match: IfMatch = None,
 ) -> Response | None:
     """Refused with permission_in_use while a role or a service names the code."""
     trial = query.trial()
-    await catalogue.delete_permission(resources, caller, code, trial=trial)
+    await catalogue.delete_permission(resources, caller, code, if_match=if_match, trial=trial)
     return await tried(DeletionWhatIf, resources, caller, trial, query, result=None) if trial else None

@@ -1,11 +1,12 @@
 """What a role is, and what a grant of one is, to everything above the tables. Pure."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from auth_service.core.versions import version_of
 from auth_service.models import Role, UserRole
 
 
@@ -44,6 +45,11 @@ class RoleView:
     session_limit: int | None
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def version(self) -> str:
+        """Its ETag."""
+        return version_of(astuple(self))
 
     @property
     def spec(self) -> RoleSpec:

@@ -19,6 +19,7 @@ from auth_service.core.errors import (
 )
 from auth_service.core.http.api_docs import refusals
 from auth_service.core.principal import AnyPrincipal, Principal
+from auth_service.core.versions import IfMatch, PreconditionFailed
 from auth_service.permissions.explanation import Explanation
 from auth_service.permissions.require import Require
 from auth_service.permissions.schemas import (
@@ -67,34 +68,46 @@ async def create_role(
     caller: Annotated[Principal, Require("roles:write")],
     query: Annotated[TrialQuery, Query()],
     resources: Res,
+    response: Response,
 ) -> RoleView | Response:
     """Only of permissions and parents that you hold yourself."""
     spec = RoleSpec(**body.model_dump(exclude={"name"}))
     trial = query.trial()
     role = await service.create_role(resources, caller, body.name, spec, trial=trial)
+    response.headers["ETag"] = role.version
     return await tried(RoleWhatIf, resources, caller, trial, query, result=role) if trial else role
 
 
 @router.get("/roles/{name}", response_model=RoleAnswer)
-async def get_role(name: str, _caller: Annotated[Principal, Require("roles:read")], resources: Res) -> RoleView:
-    return await service.get_role(resources, name)
+async def get_role(
+    name: str, _caller: Annotated[Principal, Require("roles:read")], resources: Res, response: Response
+) -> RoleView:
+    """Its `ETag` is for the `If-Match` of who changes it."""
+    role = await service.get_role(resources, name)
+    response.headers["ETag"] = role.version
+    return role
 
 
 @router.patch(
     "/roles/{name}",
     response_model=RoleAnswer | RoleWhatIf,
-    responses=refusals(LackingYourself, RoleBuiltIn, RoleCycle, ValidationFailed, WouldShutOut, EffectTimeout),
+    responses=refusals(
+        LackingYourself, RoleBuiltIn, RoleCycle, ValidationFailed, WouldShutOut, EffectTimeout, PreconditionFailed
+    ),
 )
-async def update_role(
+async def update_role(  # noqa: PLR0917  FastAPI fills them in
     name: str,
     body: RolePatch,
     caller: Annotated[Principal, Require("roles:write")],
     query: Annotated[TrialQuery, Query()],
     resources: Res,
+    response: Response,
+    if_match: IfMatch = None,
 ) -> RoleView | Response:
     """Each list that is sent replaces the old one."""
-    trial = query.trial()
-    role = await service.update_role(resources, caller, name, **body.model_dump(exclude_unset=True), trial=trial)
+    trial, changes = query.trial(), body.model_dump(exclude_unset=True)
+    role = await service.update_role(resources, caller, name, **changes, if_match=if_match, trial=trial)
+    response.headers["ETag"] = role.version
     return await tried(RoleWhatIf, resources, caller, trial, query, result=role) if trial else role
 
 
@@ -102,17 +115,21 @@ async def update_role(
     "/roles/{name}",
     status_code=204,
     response_model=None,
-    responses={200: {"model": DeletionWhatIf}, **refusals(LackingYourself, RoleBuiltIn, RoleInUse, EffectTimeout)},
+    responses={
+        200: {"model": DeletionWhatIf},
+        **refusals(LackingYourself, RoleBuiltIn, RoleInUse, EffectTimeout, PreconditionFailed),
+    },
 )
 async def delete_role(
     name: str,
     caller: Annotated[Principal, Require("roles:write")],
     query: Annotated[TrialQuery, Query()],
     resources: Res,
+    if_match: IfMatch = None,
 ) -> Response | None:
     """Refused with role_in_use while anyone has it."""
     trial = query.trial()
-    await service.delete_role(resources, caller, name, trial=trial)
+    await service.delete_role(resources, caller, name, if_match=if_match, trial=trial)
     return await tried(DeletionWhatIf, resources, caller, trial, query, result=None) if trial else None
 
 

@@ -11,6 +11,7 @@ from auth_service.audit.trail import Action, Target, differing, write_act
 from auth_service.core.connections import Resources
 from auth_service.core.errors import RoleBuiltIn, RoleExists, RoleInUse, ValidationFailed, existing
 from auth_service.core.principal import Principal
+from auth_service.core.versions import must_match
 from auth_service.events.kinds import RoleChanged, RoleCreated, RoleDeleted
 from auth_service.events.outbox import record
 from auth_service.locks import lock_access_rules
@@ -93,13 +94,14 @@ async def update_role(
     session_limit: int | EllipsisType | None = ...,
     added: Links = NO_LINKS,
     removed: Links = NO_LINKS,
+    if_match: str | None = None,
     trial: Trial | None = None,
 ) -> RoleView:
     """None leaves a part as it is, but takes the session limit away, which only `...` leaves. `added` and `removed`
     are of what the role has at that moment; removing what it has not raises ValidationFailed.
 
     The actor must hold all that the role gives, before and, without an end, after. Raises WouldShutOut where nobody
-    could undo it.
+    could undo it, PreconditionFailed where `if_match` is of another version.
     """
     parts = {"title": title, "description": description, "permissions": permissions, "parents": parents}
     changes: dict[str, Any] = {part: value for part, value in parts.items() if value is not None}
@@ -108,10 +110,12 @@ async def update_role(
     async with changing(resources, trial) as session, keeping_administration(resources, session):
         now = resources.clock()
         role = _changeable(await repository.find_role(session, name))
-        spec = replace((await _view(session, role)).spec, **changes)
+        present = await _view(session, role)
+        spec = replace(present.spec, **changes)
         # Before what was sent is looked at: who lacks the role learns nothing from it.
         actor = await load_actor(session, caller, now, may="roles:write")
         actor.must_hold((await repository.load_hierarchy(session)).effective(name), until=now)
+        must_match(if_match, present.version)
         spec = _relinked(spec, added, removed)
         planned = await plan_roles(session, {name: (spec.permissions, spec.parents)})
         relinked = not (permissions is parents is None and added == removed == NO_LINKS)
@@ -161,23 +165,32 @@ def _relinked(spec: RoleSpec, added: Links, removed: Links) -> RoleSpec:
 
 
 async def delete_role(
-    resources: Resources, caller: Principal | Actor, name: str, *, trial: Trial | None = None
+    resources: Resources,
+    caller: Principal | Actor,
+    name: str,
+    *,
+    if_match: str | None = None,
+    trial: Trial | None = None,
 ) -> None:
-    """Raises RoleInUse while users or roles have it, or new users get it."""
+    """Raises RoleInUse while users or roles have it, or new users get it; PreconditionFailed as `update_role`."""
     async with changing(resources, trial) as session:
         await lock_access_rules(session)
-        await delete_role_in(resources, session, caller, name)
+        await delete_role_in(resources, session, caller, name, if_match=if_match)
 
 
-async def delete_role_in(resources: Resources, session: AsyncSession, caller: Principal | Actor, name: str) -> None:
+async def delete_role_in(
+    resources: Resources, session: AsyncSession, caller: Principal | Actor, name: str, *, if_match: str | None = None
+) -> None:
     """In the caller's transaction, under the access lock."""
     role = _changeable(await repository.find_role(session, name))
     now = resources.clock()
     actor = await load_actor(session, caller, now, may="roles:write")
     actor.must_hold((await repository.load_hierarchy(session)).effective(name), until=now)
+    present = await _view(session, role)
+    must_match(if_match, present.version)
     if name == resources.settings.default_role or await repository.uses_of(session, name):
         raise RoleInUse
-    facts = asdict((await _view(session, role)).spec)
+    facts = asdict(present.spec)
     await session.delete(role)
     await record(resources, session, RoleDeleted(role=name, by=actor.user_id))
     write_act(session, who(caller), Action.ROLE_DELETED, Target("role", name), at=now, before=facts)

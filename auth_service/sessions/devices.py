@@ -17,6 +17,7 @@ from auth_service.core.row_tokens import new_secret, write_token
 from auth_service.core.stores.postgres_pools import directly
 from auth_service.events.kinds import DeviceAdded, DevicesRevoked
 from auth_service.events.outbox import record
+from auth_service.locks import lock_user
 from auth_service.mail.outbox import enqueue
 from auth_service.mail.texts import MailKind
 from auth_service.models import Device, Session, User, new_id
@@ -112,18 +113,32 @@ async def ids_in(session: AsyncSession, user_id: UUID) -> Sequence[UUID]:
     return (await session.scalars(select(Device.id).where(Device.user_id == user_id))).all()
 
 
+async def get_device(resources: Resources, user_id: UUID, device_id: UUID) -> Device:
+    """Raises NotFound, for one of somebody else too."""
+    async with resources.db() as session:
+        return _own(await session.get(Device, device_id), user_id)
+
+
 async def rename(resources: Resources, user_id: UUID, device_id: UUID, name: str) -> Device:
+    """Its live sessions have the new name too; the login history keeps the one of its day. Raises NotFound."""
     async with resources.db.begin() as session:
-        device = await find_in(session, user_id, device_id)
-        if device is None:
-            raise NotFound("You have no such device.")
+        await lock_user(session, user_id)  # others end sessions before they forget devices
+        device = _own(await find_in(session, user_id, device_id), user_id)
         device.name = name
+        of_it = (Session.device_id == device_id, Session.revoked_at.is_(None))
+        await session.execute(update(Session).where(*of_it).values(device_name=name))
     return device
 
 
 async def delete_unseen(session: AsyncSession, before: datetime) -> None:
     """Forgets what nobody has logged in from since then."""
     await session.execute(delete(Device).where(Device.last_seen_at < before))
+
+
+def _own(device: Device | None, user_id: UUID) -> Device:
+    if device is None or device.user_id != user_id:
+        raise NotFound("You have no such device.")
+    return device
 
 
 async def _keep_most_recent(resources: Resources, session: AsyncSession, user_id: UUID, here: UUID) -> None:

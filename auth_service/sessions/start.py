@@ -63,7 +63,7 @@ async def start_session(resources: Resources, user_id: UUID, client: Client, pro
             user_id=user_id,
             now=now,
             device_id=device.id,
-            device_name=client.device_name or device.name,
+            device_name=device.name,  # the owner's, if they gave it one
             user_agent=client.user_agent,
             ip=client.ip,
             second_factor_at=now if proof.second_factor else None,

@@ -18,6 +18,7 @@ from auth_service.audit.trail import Action, operator
 from auth_service.core.http.authzen_rules import is_authzen
 from auth_service.core.http.oauth_paths import INTROSPECTION_PATH
 from auth_service.locks import Advisory
+from auth_service.pages.console.audit_words import FIELDS
 from auth_service.permissions.actor import OPERATOR
 from auth_service.roles.many_grants import Act as GrantAct
 from auth_service.roles.many_grants import Wish
@@ -232,6 +233,11 @@ ACTS: dict[tuple[str, str], tuple[Action, Callable[[Office], Awaitable[Any]] | N
 }
 
 
+def fields_of(row: dict[str, Any]) -> set[str]:
+    facts = [row["before"] or {}, row["after"] or {}]
+    return {name for side in facts for name in (*side, *side.get("changed", ()))}
+
+
 # Acts whose action says it all; all others say in words what they changed.
 WORDLESS = {
     *(Action.USER_DELETED, Action.USER_LOGGED_OUT, Action.USER_UNLOCKED, Action.MFA_RESET),
@@ -271,6 +277,7 @@ async def test_aud_1_each_act_is_one_row(office: Office) -> None:
         assert row["request_id"], route
         assert (row["changes"] == []) is (action in WORDLESS), (route, row)
         assert all(": " in line for line in row["changes"]), row
+        assert fields_of(row) <= FIELDS.keys(), "the console has a word for each field"
         target = given[0] if isinstance(given, tuple) else given
         if target is None:
             target = next(answer[key] for key in ("id", "name", "code") if key in answer)
@@ -359,6 +366,7 @@ async def test_aud_1_the_operator_s_acts_are_rows_too(office: Office, tmp_path: 
     await command.refuses("keys", "retire", kid, "--yes")
     rows = await entries(api, office.tokens)
     assert [row["action"] for row in reversed(rows)] == [*(action for action, _, _ in acts), "key.retired"]
+    assert {name for row in rows for name in fields_of(row)} <= FIELDS.keys()
     assert f"{len(rows)} rows are whole" in await command.does("audit", "verify")
     shown = await command.does("audit", "list", "--target", kid)
     assert "key.retired" in shown

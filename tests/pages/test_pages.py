@@ -1,12 +1,17 @@
 """What a person meets in a browser: nothing inline, nothing from another host, and words in both languages."""
 
+import asyncio
 import re
+from dataclasses import replace
 
 import pytest
 
 from auth_service import __version__
 from auth_service.config import Environment, Settings
 from auth_service.core.accept import by_preference
+from auth_service.jobs import jobs_of
+from auth_service.pages import templating
+from auth_service.pages.catalogue import LANGUAGES, SOURCE
 from auth_service.pages.docs_router import FILES
 from tests.conftest import Fresh
 from tests.support.api import Api, error_of
@@ -125,3 +130,23 @@ async def test_a_page_opens_in_the_readers_language(api: Api, wanted: str, shown
 def test_preferences_are_read_by_weight() -> None:
     assert by_preference("a;q=0.2, b, c;x=1;q=0.5, d;q=0, e;q=2, f;q=x, , g;Q=0.3") == ["b", "c;x=1", "g", "a"]
     assert by_preference("") == []
+
+
+async def test_templates_are_compiled_before_somebody_opens_a_page(
+    fresh: Fresh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(templating, "WARM_UP_AFTER_SECONDS", 0)
+    monkeypatch.setattr(templating, "_compiled", compiled := {})
+    templating.environment.cache_clear()
+    api = await fresh.api()
+    names = templating.environment(SOURCE).list_templates()
+    async with asyncio.timeout(30):
+        while len(compiled) < len(names):  # noqa: ASYNC110  a thread is at work
+            await asyncio.sleep(0.05)
+    before = dict(compiled)
+    for language in LANGUAGES:
+        page = await api.http.get("/account/sign-in", headers={**BROWSER, "Accept-Language": language})
+        assert page.headers["content-language"] == language
+    assert compiled == before, "once, and for all languages"
+    elsewhere = replace(api.resources, settings=api.resources.settings.model_copy(update={"account_url": "https://x"}))
+    assert "templates" not in {job.name for job in jobs_of(elsewhere)}

@@ -364,6 +364,18 @@ async def test_a_device_is_renamed_by_its_user_only(api: Api) -> None:
     assert [item["name"] for item in await devices_of(api, tokens)] == ["Кухня"]
 
 
+async def test_the_name_that_the_owner_gave_is_that_of_its_sessions_too(api: Api) -> None:
+    account = await api.create_user()
+    tokens, elsewhere = await api.log_in(account, device_name="iPhone"), await api.log_in(account, device_name="TV")
+    path = f"{DEVICES}/{device_of(tokens)}"
+    assert (await api.http.patch(path, json={"name": "Anna's"}, headers=tokens.bearer)).status_code == 200
+    await api.log_in(account, device_token=tokens.device_token, device_name="iPhone")
+    sessions = (await api.http.get(f"{V1}/users/me/sessions", headers=elsewhere.bearer)).json()["items"]
+    assert [session["device_name"] for session in sessions] == ["Anna's", "TV", "Anna's"]
+    history = (await api.http.get(f"{V1}/users/me/login-history", headers=elsewhere.bearer)).json()["items"]
+    assert [login["device_name"] for login in history] == ["Anna's", "TV", "iPhone"], "that of its day"
+
+
 async def test_log_9_revoking_a_device_takes_a_fresh_session(fresh: Fresh) -> None:
     clock = StoppedClock()
     api = await fresh.api(clock)

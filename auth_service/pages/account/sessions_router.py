@@ -1,20 +1,21 @@
-"""Where one is signed in, and the devices one signs in from; both can be ended."""
+"""Where one is signed in, and the devices one signs in from: both can be ended, a device named."""
 
 from uuid import UUID
 
 from fastapi import Request
 from starlette.responses import Response
 
-from auth_service.core.connections import Res
+from auth_service.core.connections import Res, Resources
 from auth_service.pages import notices
 from auth_service.pages.account.screen import screen, signed_out
+from auth_service.pages.form import Form, posted
 from auth_service.pages.page import go
 from auth_service.pages.route import page_router
-from auth_service.pages.viewer import Me
+from auth_service.pages.viewer import Me, Viewer
 from auth_service.sessions import devices, service
 from auth_service.sessions.fresh import must_be_fresh
 from auth_service.sessions.repository import origin_of
-from auth_service.sessions.schemas import device_answer, session_answer
+from auth_service.sessions.schemas import DeviceAnswer, DevicePatch, device_answer, session_answer
 
 router = page_router()
 PAGE = "/account/sessions"
@@ -60,3 +61,23 @@ async def forget_device(device_id: UUID, request: Request, me: Me, resources: Re
     if device_id == here:
         return signed_out(request, resources, "/account/sign-in", notices.SIGNED_OUT)
     return go(request, PAGE, notices.DEVICE_FORGOTTEN)
+
+
+@router.get(f"{PAGE}/devices/{{device_id}}/name")
+async def name_page(device_id: UUID, request: Request, me: Me, resources: Res) -> Response:
+    device = await _device(resources, me, device_id)
+    return screen(request, "account/device_name.html", me, Form({"name": device.name or ""}), device=device)
+
+
+@router.post(f"{PAGE}/devices/{{device_id}}/name")
+async def name_device(device_id: UUID, request: Request, me: Me, resources: Res) -> Response:
+    form = await posted(request)
+    with form:
+        await devices.rename(resources, me.id, device_id, form.read(DevicePatch).name)
+        return go(request, PAGE, notices.DEVICE_NAMED)
+    return screen(request, "account/device_name.html", me, form, device=await _device(resources, me, device_id))
+
+
+async def _device(resources: Resources, me: Viewer, device_id: UUID) -> DeviceAnswer:
+    _, here = await origin_of(resources.hot, me.session_id)
+    return device_answer(await devices.get_device(resources, me.id, device_id), resources.clock(), current=here)

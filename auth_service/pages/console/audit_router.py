@@ -10,7 +10,7 @@ from auth_service.admin.trail_people import people_of_row
 from auth_service.admin.trail_people_schemas import AuditPeopleQuery
 from auth_service.audit.schemas import AuditQuery
 from auth_service.core.connections import Res
-from auth_service.pages.console.audit_words import ACTIONS, GROUPS, KINDS
+from auth_service.pages.console.audit_words import ACTIONS, GROUPS, KINDS, lines
 from auth_service.pages.console.guard import Admin, Staff
 from auth_service.pages.console.screen import asked, moments, screen
 from auth_service.pages.form import Form
@@ -20,7 +20,7 @@ from auth_service.permissions.checks import allows
 router = page_router()
 Auditor = Annotated[Admin, Staff("audit:read")]
 FOR_PEOPLE = ("users:read", "roles:read")
-_WORDS: dict[str, Any] = {"actions": ACTIONS, "groups": GROUPS, "kinds": KINDS}
+_WORDS: dict[str, Any] = {"actions": ACTIONS, "groups": GROUPS, "kinds": KINDS, "lines": lines}
 
 
 @router.get("/console/audit")

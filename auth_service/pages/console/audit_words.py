@@ -1,7 +1,10 @@
-"""What each action of the audit trail is called on a page. Pure."""
+"""What the audit trail says on a page, in the reader's language and zone. Pure."""
 
+from auth_service.audit.schemas import AuditEntry
 from auth_service.audit.trail import Action
-from auth_service.pages.catalogue import N_
+from auth_service.audit.words import Speech, differences
+from auth_service.pages.catalogue import N_, catalogue
+from auth_service.pages.local_words import LocalWords
 
 ACTIONS = {
     Action.ROLE_CREATED: N_("Role made"),
@@ -65,3 +68,66 @@ KINDS = {
     "key": N_("signing key"),
     "database": N_("database"),
 }
+# What rows have in `before` and `after`; a test compares.
+FIELDS = {
+    "title": N_("title"),
+    "description": N_("description"),
+    "permissions": N_("permissions"),
+    "parents": N_("parents"),
+    "session_limit": N_("session limit"),
+    "step_up": N_("asks for a code"),
+    "role": N_("role"),
+    "roles": N_("roles"),
+    "valid_from": N_("beginning"),
+    "valid_until": N_("end"),
+    "act": N_("what to do"),
+    "users": N_("accounts"),
+    "count": N_("accounts"),
+    "changed": N_("what changed"),
+    "login": N_("login"),
+    "email": N_("e-mail address"),
+    "full_name": N_("name"),
+    "is_active": N_("active"),
+    "session_id": N_("session"),
+    "name": N_("name"),
+    "scopes": N_("scopes"),
+    "expires_at": N_("secret works until"),
+    "previous_secret_until": N_("old secret works until"),
+    "host": N_("host"),
+    "url": N_("address"),
+    "kinds": N_("events"),
+    "enabled": N_("switched on"),
+    "disabled_reason": N_("why it was switched off"),
+    "authenticators": N_("authenticators"),
+    "mails": N_("mails"),
+    "webhooks": N_("webhooks"),
+    "signing_keys": N_("signing keys"),
+    "signing_key": N_("signing key"),
+    "signs_from": N_("signs from"),
+    "users_logged_out": N_("accounts signed out"),
+}
+# Of fields that have codes.
+VALUES = {
+    "act": {"grant": N_("to grant"), "revoke": N_("to take away")},
+    "disabled_reason": {
+        "failed": N_("it failed for too long"),
+        "gone": N_("the receiver said that it is gone"),
+    },
+}
+_WAS, _NO_END, _NONE, _YES, _NO = N_("was %(what)s"), N_("no end"), N_("none"), N_("yes"), N_("no")
+
+
+def lines(entry: AuditEntry, local: LocalWords) -> list[str]:
+    """What the row changed, as `changes` of the API says it."""
+    say = catalogue(local.language).gettext
+    speech = Speech(
+        field=lambda name: say(FIELDS.get(name, name)),
+        value=lambda name, code: say(words) if (words := VALUES.get(name, {}).get(code)) else code,
+        moment=local.moment,
+        was=lambda what: say(_WAS) % {"what": what},
+        no_end=say(_NO_END),
+        none=say(_NONE),
+        yes=say(_YES),
+        no=say(_NO),
+    )
+    return differences(entry.before, entry.after, speech)

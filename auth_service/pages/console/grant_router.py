@@ -1,4 +1,4 @@
-"""A role for somebody, other dates for one that is there, or one less."""
+"""A role for somebody, other dates for one that is there, or one less; what it would do is shown first."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -9,17 +9,23 @@ from starlette.responses import Response
 from auth_service.admin.accounts import read_account
 from auth_service.core.connections import Res
 from auth_service.pages import notices
+from auth_service.pages.catalogue import N_
 from auth_service.pages.console.choices import roles_to_grant
 from auth_service.pages.console.guard import Admin, Staff
+from auth_service.pages.console.named import all_there
 from auth_service.pages.console.screen import as_typed, asked, moments, screen
-from auth_service.pages.form import posted
+from auth_service.pages.console.trying import Step, preview
+from auth_service.pages.form import Form, posted
 from auth_service.pages.page import go
 from auth_service.pages.route import page_router
+from auth_service.pages.words import Words
+from auth_service.permissions.what_if.trial import SEES_GRANTS, Trial
 from auth_service.roles import grants
 from auth_service.roles.schemas import GrantBody, RoleName
 
 router = page_router()
 Granter = Annotated[Admin, Staff("users:read", "roles:grant")]
+_GRANT, _REVOKE = N_("Grant the role"), N_("Take the role away")
 
 
 class NewGrant(GrantBody):
@@ -31,23 +37,39 @@ class NewGrant(GrantBody):
 @router.get("/console/users/{user_id}/grant")
 async def grant_page(user_id: UUID, request: Request, me: Granter, resources: Res) -> Response:
     """With the dates of the grant that is there: who changes the end would else change the beginning too."""
-    form, facts = asked(request), await _facts(resources, me, user_id)
-    for present in facts["account"].roles:
+    form, known = asked(request), await _known(resources, me, user_id)
+    for present in known["account"].roles:
         if present.role == form.fields.get("role"):
             form.fields |= {"valid_from": as_typed(request, present.valid_from), "reason": present.reason or ""}
             form.fields["valid_until"] = as_typed(request, present.valid_until)
-    return screen(request, "console/grant.html", me, form, **facts)
+    return screen(request, "console/grant.html", me, form, **known)
 
 
 @router.post("/console/users/{user_id}/grant")
 async def grant(user_id: UUID, request: Request, me: Granter, resources: Res) -> Response:
     form = await posted(request)
+    step = Step(form)
+    if step.is_back:
+        return screen(request, "console/grant.html", me, Form(form.fields), **await _known(resources, me, user_id))
     with form:
         wanted = form.read(NewGrant, **moments(request, form, "valid_from", "valid_until"))
-        dates = wanted.model_dump(exclude={"role"})
-        await grants.grant_role(resources, me.principal, user_id, wanted.role, **dates)
-        return go(request, f"/console/users/{user_id}", notices.GRANTED)
-    return screen(request, "console/grant.html", me, form, **await _facts(resources, me, user_id))
+        if not await all_there(resources, me, form, roles=("role",)):
+            return screen(request, "console/grant.html", me, form, **await _known(resources, me, user_id))
+        dates, trial = wanted.model_dump(exclude={"role"}), _trial(me, step)
+        await grants.grant_role(resources, me.principal, user_id, wanted.role, **dates, trial=trial)
+        if trial is None:
+            return go(request, f"/console/users/{user_id}", notices.GRANTED)
+        return await preview(
+            request,
+            me,
+            resources,
+            form,
+            trial,
+            heading=Words(N_("What granting %(role)s would do"), {"role": wanted.role}),
+            address=f"/console/users/{user_id}/grant",
+            button=_GRANT,
+        )
+    return screen(request, "console/grant.html", me, form, **await _known(resources, me, user_id))
 
 
 @router.get("/console/users/{user_id}/roles/{role}")
@@ -59,13 +81,32 @@ async def revoke_page(user_id: UUID, role: str, request: Request, me: Granter, r
 @router.post("/console/users/{user_id}/roles/{role}")
 async def revoke(user_id: UUID, role: str, request: Request, me: Granter, resources: Res) -> Response:
     form = await posted(request)
+    trial, own = _trial(me, Step(form)), f"/console/users/{user_id}"
     with form:
-        await grants.revoke_role(resources, me.principal, user_id, role)
-        return go(request, f"/console/users/{user_id}", notices.REVOKED)
+        await grants.revoke_role(resources, me.principal, user_id, role, trial=trial)
+        if trial is None:
+            return go(request, own, notices.REVOKED)
+        return await preview(
+            request,
+            me,
+            resources,
+            form,
+            trial,
+            heading=Words(N_("What taking %(role)s away would do"), {"role": role}),
+            address=f"{own}/roles/{role}",
+            button=_REVOKE,
+            back=own,
+            danger=True,
+        )
     account = await read_account(resources, me.principal, user_id)
     return screen(request, "console/revoke.html", me, form, account=account, role=role)
 
 
-async def _facts(resources: Res, me: Admin, user_id: UUID) -> dict[str, Any]:
+def _trial(me: Admin, step: Step) -> Trial | None:
+    """Who may not see what others hold grants without a look at it."""
+    return step.trial() if me.may(SEES_GRANTS) else None
+
+
+async def _known(resources: Res, me: Admin, user_id: UUID) -> dict[str, Any]:
     account = await read_account(resources, me.principal, user_id)
     return {"account": account, "roles": await roles_to_grant(resources, me)}

@@ -19,12 +19,12 @@ from auth_service.pages.console.choices import roles_to_grant
 from auth_service.pages.console.guard import Admin, Staff
 from auth_service.pages.console.named import all_there
 from auth_service.pages.console.screen import as_typed, asked, moments, screen
-from auth_service.pages.console.trying import Step, preview, refused
+from auth_service.pages.console.trying import Step, ask, preview, refused
 from auth_service.pages.form import Form, posted
 from auth_service.pages.page import go
 from auth_service.pages.route import page_router
 from auth_service.pages.words import Words
-from auth_service.permissions.what_if.trial import Trial
+from auth_service.permissions.repository import logins_of
 from auth_service.roles import grants as role_grants
 from auth_service.roles.schemas import GrantBody, RoleName
 from auth_service.roles.service import list_roles
@@ -116,19 +116,15 @@ async def grant(request: Request, me: Granter, resources: Res) -> Response:
 
 @router.get(f"{PAGE}/{{user_id}}/{{role}}/revoke")
 async def revoke_page(user_id: UUID, role: str, request: Request, me: Granter, resources: Res) -> Response:
-    return await _revoked(user_id, role, request, me, resources, Form(), trial=Trial())
+    login = (await logins_of(resources.hot, {user_id})).get(user_id) if me.may("users:read") else None
+    heading = Words(N_("Take the role %(role)s away from %(login)s"), {"role": role, "login": login or user_id})
+    return ask(request, me, heading, address=f"{PAGE}/{user_id}/{role}/revoke", back=f"{PAGE}?user={user_id}")
 
 
 @router.post(f"{PAGE}/{{user_id}}/{{role}}/revoke")
 async def revoke(user_id: UUID, role: str, request: Request, me: Granter, resources: Res) -> Response:
-    form = await posted(request)
-    return await _revoked(user_id, role, request, me, resources, form, trial=Step(form).trial())
-
-
-async def _revoked(  # noqa: PLR0917  the path, and what every page has
-    user_id: UUID, role: str, request: Request, me: Admin, resources: Resources, form: Form, *, trial: Trial | None
-) -> Response:
-    back = f"{PAGE}?user={user_id}"
+    form, back = await posted(request), f"{PAGE}?user={user_id}"
+    trial = Step(form).trial()
     with form:
         await role_grants.revoke_role(resources, me.principal, user_id, role, trial=trial)
         if trial is None:

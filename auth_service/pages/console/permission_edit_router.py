@@ -5,14 +5,14 @@ from typing import Annotated
 from fastapi import Request
 from starlette.responses import Response
 
-from auth_service.core.connections import Res, Resources
+from auth_service.core.connections import Res
 from auth_service.models import Permission
 from auth_service.pages import notices
 from auth_service.pages.catalogue import N_
 from auth_service.pages.console.guard import Admin, Staff
 from auth_service.pages.console.permissions_router import PAGE
 from auth_service.pages.console.screen import screen
-from auth_service.pages.console.trying import Difference, Step, preview, refused
+from auth_service.pages.console.trying import Difference, Step, ask, preview, refused
 from auth_service.pages.form import Form, posted
 from auth_service.pages.page import go
 from auth_service.pages.route import page_router
@@ -20,7 +20,6 @@ from auth_service.pages.words import Words
 from auth_service.permissions import catalogue
 from auth_service.permissions.catalogue import PermissionSpec
 from auth_service.permissions.schemas import PermissionBody, PermissionPatch
-from auth_service.permissions.what_if.trial import Trial
 
 router = page_router()
 Writer = Annotated[Admin, Staff("permissions:write")]
@@ -78,8 +77,13 @@ async def edit(code: str, request: Request, me: Writer, resources: Res) -> Respo
             PermissionPatch, description=form.fields.get("description", ""), step_up="step_up" in form.fields
         )
         before = (permission.title, permission.description, permission.step_up)
-        trial = step.trial()
-        changed = await catalogue.update_permission(resources, me.principal, code, **body.model_dump(), trial=trial)
+        version = catalogue.version(permission)
+        moved = form.fields.get("seen") != version
+        trial, changes = step.trial(moved=moved), body.model_dump()
+        seen = version if trial is None else None
+        changed = await catalogue.update_permission(
+            resources, me.principal, code, **changes, if_match=seen, trial=trial
+        )
         if trial is None:
             return go(request, f"{PAGE}/{code}", notices.PERMISSION_CHANGED)
         return await preview(
@@ -91,26 +95,25 @@ async def edit(code: str, request: Request, me: Writer, resources: Res) -> Respo
             heading=Words(N_("What changing %(code)s would do"), {"code": code}),
             address=f"{PAGE}/{code}/edit",
             button=_CHANGE,
+            moved=moved,
             differences=_differences(before, changed),
+            kept={"seen": version},
         )
     return _editor(request, me, form, permission)
 
 
 @router.get(f"{PAGE}/{{code}}/delete")
 async def delete_page(code: str, request: Request, me: Writer, resources: Res) -> Response:
-    return await _deleted(code, request, me, resources, Form(), trial=Trial())
+    await catalogue.get_permission(resources, code)
+    heading = Words(N_("Delete the permission %(code)s"), {"code": code})
+    return ask(request, me, heading, address=f"{PAGE}/{code}/delete", back=f"{PAGE}/{code}")
 
 
 @router.post(f"{PAGE}/{{code}}/delete")
 async def delete(code: str, request: Request, me: Writer, resources: Res) -> Response:
     form = await posted(request)
-    return await _deleted(code, request, me, resources, form, trial=Step(form).trial())
-
-
-async def _deleted(
-    code: str, request: Request, me: Admin, resources: Resources, form: Form, *, trial: Trial | None
-) -> Response:
     await catalogue.get_permission(resources, code)
+    trial = Step(form).trial()
     with form:
         await catalogue.delete_permission(resources, me.principal, code, trial=trial)
         if trial is None:
@@ -132,7 +135,8 @@ async def _deleted(
 
 def _editor(request: Request, me: Admin, form: Form, permission: Permission | None) -> Response:
     """`permission`: None for a new one."""
-    return screen(request, "console/permission_edit.html", me, form, permission=permission)
+    seen = form.fields.get("seen") or (catalogue.version(permission) if permission else "")
+    return screen(request, "console/permission_edit.html", me, form, permission=permission, seen=seen)
 
 
 def _differences(before: tuple[str, str, bool], after: Permission) -> list[Difference]:

@@ -14,12 +14,11 @@ from auth_service.pages.console.guard import Admin, Staff
 from auth_service.pages.console.permission_choices import choices, ticked, ticks
 from auth_service.pages.console.roles_router import PAGE, known_permissions
 from auth_service.pages.console.screen import screen
-from auth_service.pages.console.trying import Difference, Step, preview, refused
+from auth_service.pages.console.trying import Difference, Step, ask, preview, refused
 from auth_service.pages.form import Form, posted
 from auth_service.pages.page import go
 from auth_service.pages.route import page_router
-from auth_service.pages.words import Words
-from auth_service.permissions.what_if.trial import Trial
+from auth_service.pages.words import NOTHING_CHANGED, Words
 from auth_service.roles import service
 from auth_service.roles.role import RoleSpec, RoleView
 from auth_service.roles.schemas import RoleBody, RolePatch
@@ -28,7 +27,6 @@ router = page_router()
 Writer = Annotated[Admin, Staff("roles:write")]
 NEW = f"{PAGE}/_new"  # no role has such a name
 _MAKE, _CHANGE, _DELETE = N_("Create the role"), N_("Make this change"), N_("Delete the role")
-_NOTHING = Words(N_("Nothing was changed yet."))
 
 
 @router.get(NEW)
@@ -80,15 +78,16 @@ async def edit(name: str, request: Request, me: Writer, resources: Res) -> Respo
     role, step = await service.get_role(resources, name), Step(form)
     if step.is_back:
         return await _editor(request, me, resources, Form(form.fields), role)
-    moved = form.fields.get("seen") != _version(role)
+    moved = form.fields.get("seen") != role.version
     with form:
         body = form.read(RolePatch, description=form.fields.get("description", ""), **_lists(form))
         changes = _changes(role, body)
         if not changes:
-            form.refusal, form.status = _NOTHING, 422
+            form.refusal, form.status = NOTHING_CHANGED, 422
             return await _editor(request, me, resources, form, role)
         trial = step.trial(moved=moved)
-        changed = await service.update_role(resources, me.principal, name, **changes, trial=trial)
+        seen = role.version if trial is None else None
+        changed = await service.update_role(resources, me.principal, name, **changes, if_match=seen, trial=trial)
         if trial is None:
             return go(request, f"{PAGE}/{name}", notices.ROLE_CHANGED)
         return await preview(
@@ -102,26 +101,23 @@ async def edit(name: str, request: Request, me: Writer, resources: Res) -> Respo
             button=_CHANGE,
             moved=moved,
             differences=differences(role.spec, changed.spec),
-            kept={"seen": _version(role)},
+            kept={"seen": role.version},
         )
     return await _editor(request, me, resources, form, role)
 
 
 @router.get(f"{PAGE}/{{name}}/delete")
 async def delete_page(name: str, request: Request, me: Writer, resources: Res) -> Response:
-    return await _deleted(name, request, me, resources, Form(), trial=Trial())
+    await service.get_role(resources, name)
+    heading = Words(N_("Delete the role %(role)s"), {"role": name})
+    return ask(request, me, heading, address=f"{PAGE}/{name}/delete", back=f"{PAGE}/{name}")
 
 
 @router.post(f"{PAGE}/{{name}}/delete")
 async def delete(name: str, request: Request, me: Writer, resources: Res) -> Response:
     form = await posted(request)
-    return await _deleted(name, request, me, resources, form, trial=Step(form).trial())
-
-
-async def _deleted(
-    name: str, request: Request, me: Admin, resources: Resources, form: Form, *, trial: Trial | None
-) -> Response:
     role = await service.get_role(resources, name)
+    trial = Step(form).trial()
     with form:
         await service.delete_role(resources, me.principal, name, trial=trial)
         if trial is None:
@@ -155,7 +151,7 @@ async def _editor(request: Request, me: Admin, resources: Resources, form: Form,
         # Those that are chosen first: of two hundred roles they could not be found.
         roles=sorted(others, key=lambda one: one.name not in parents),
         parents=parents,
-        seen=form.fields.get("seen") or (_version(role) if role else ""),
+        seen=form.fields.get("seen") or (role.version if role else ""),
     )
 
 
@@ -171,10 +167,6 @@ def _lists(form: Form) -> dict[str, Any]:
         "parents": ticked(form.fields, "parent"),
         "session_limit": int(limit) if limit.isdecimal() and len(limit) < 10 else limit or None,
     }
-
-
-def _version(role: RoleView) -> str:
-    return role.updated_at.isoformat()
 
 
 def _changes(role: RoleView, body: RolePatch) -> dict[str, Any]:

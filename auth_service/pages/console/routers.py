@@ -1,5 +1,6 @@
 """All pages of the console, in the order in which they are tried."""
 
+from auth_service.pages.console.account_edit_router import router as account_edit_router
 from auth_service.pages.console.account_router import router as account_router
 from auth_service.pages.console.acts_router import router as acts_router
 from auth_service.pages.console.audit_router import router as audit_router
@@ -35,6 +36,7 @@ _ROUTERS = (
     webhooks_router,
     invite_router,  # /console/users/new, before what takes an id there
     account_router,
+    account_edit_router,
     grant_router,
     user_sessions_router,
     acts_router,

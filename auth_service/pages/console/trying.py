@@ -44,9 +44,13 @@ class Step:
     def is_back(self) -> bool:
         return self.form.fields.get("do") == "edit"
 
+    @property
+    def is_meant(self) -> bool:
+        return self.form.fields.get("do") == "make"
+
     def trial(self, *, moved: bool = False) -> Trial | None:
         """None where the change is meant, and nothing has moved since it was shown."""
-        return None if self.form.fields.get("do") == "make" and not moved else Trial()
+        return None if self.is_meant and not moved else Trial()
 
     def after(self) -> str | None:
         """What the page of people before ended with; one that we did not give begins anew."""
@@ -78,7 +82,6 @@ async def preview(
     can be edited. `kept`: fields beside those of the form. `moved`: somebody else has changed it meanwhile.
     """
     effect = await trial.effect(resources, me.principal, after=Step(form).after())
-    fields = {name: text for name, text in form.fields.items() if name not in _OF_THE_STEP} | dict(kept or {})
     facts: dict[str, Any] = {
         "heading": heading,
         "address": address,
@@ -87,12 +90,25 @@ async def preview(
         "danger": danger,
         "moved": moved,
         "differences": differences,
-        "fields": fields,
+        "fields": carried(form, **(kept or {})),
         "effect": effect,
         "next_cursor": None if effect.more_after is None else write_cursor(effect.more_after),
         "further": bool(form.fields.get("cursor")),
     }
     return screen(request, "console/preview.html", me, **facts)
+
+
+def carried(form: Form, **known: str) -> dict[str, str]:
+    """What goes along unseen from step to step; `known` beside the fields of the form, or in their place."""
+    return {name: text for name, text in form.fields.items() if name not in _OF_THE_STEP} | known
+
+
+def ask(request: Request, me: Admin, heading: Words, *, address: str, back: str) -> Response:
+    """Before the preview of what needs no form: a trial holds the lock of access rules, which opening a page must not.
+
+    `address`: where the button leads. `back`: the page where it is left as it is.
+    """
+    return screen(request, "console/ask.html", me, heading=heading, address=address, leads_back=back)
 
 
 def refused(request: Request, me: Admin, form: Form, heading: Words, *, back: str) -> Response:

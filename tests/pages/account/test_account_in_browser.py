@@ -129,5 +129,9 @@ async def test_pages_fit_are_readable_and_please_axe(site: Site) -> None:
         for path in SIGNED_IN:
             picture = f"{language}-{theme}-{width}-{next(pages):02}"
             await looked_at(site, f"/account{path}", width, picture, axe=not on_phone)
+        await site.open(f"{site.base}/account/sessions")
+        await site.press("main a[href$='/name']")
+        picture = f"{language}-{theme}-{width}-{next(pages):02}-device"
+        await looked_at(site, None, width, picture, axe=not on_phone)
     assert site.complaints() == []
     await any_look(site)

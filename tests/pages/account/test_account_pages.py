@@ -268,6 +268,26 @@ async def test_sessions_and_devices_end(fresh: Fresh) -> None:
     assert page.path == "/account/sign-in", "the device at hand was among them"
 
 
+@pytest.mark.parametrize("language", ["en", "ru"])
+async def test_a_device_gets_a_name(api: Api, language: str) -> None:
+    _, reader = await signed_in(api, language=language)
+    _, stranger = await signed_in(api)
+    naming = re.findall(r'href="([^"]*/name)"', (await reader.open("/account/sessions")).html)
+    assert len(naming) == 2
+    assert len(set(naming)) == 1, "that of the session is that of its device"
+    in_order(await reader.open(naming[0]), language)
+    page = await reader.send(naming[0], name=" ")
+    assert page.error("name")
+    page = await reader.send(naming[0], name="Anna's tablet")
+    assert page.path == "/account/sessions"
+    assert page.words.count("Anna's tablet") == 2
+    await reader.open(naming[0])
+    assert (await reader.send(naming[0], name="x" * 101)).error("name")
+    assert (await stranger.open(naming[0])).status == 404
+    await stranger.open("/account/sessions")
+    assert (await stranger.send(naming[0], name="Mine")).status == 404
+
+
 async def test_history_has_pages(api: Api) -> None:
     account, reader = await signed_in(api)
     for _ in range(9):

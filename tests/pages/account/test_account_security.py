@@ -233,8 +233,11 @@ async def test_hostile_names_and_programs_are_harmless_on_each_page(api: Api, na
     )
     assert answer.status_code == 401
     assert tokens.session_id
+    naming = re.findall(r'href="(/account/sessions/devices/[^"]*)"', (await reader.open("/account/sessions")).html)[0]
+    await reader.open(naming)
+    await reader.send(naming, name=name[:100])
     seen = ""
-    for path in ("", "/name", "/sessions", "/history"):
+    for path in ("", "/name", "/sessions", "/history", naming.removeprefix("/account")):
         page = await reader.open(f"/account{path}")
         assert page.status == 200
         assert not re.findall(r"<script(?![^>]* src=)|<img src=x|\son\w+=['\"]|1337", page.html.replace("&#39;", ""))

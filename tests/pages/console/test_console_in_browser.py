@@ -63,6 +63,9 @@ async def test_from_the_sign_in_to_a_role_and_why_by_keyboard(site: Site) -> Non
     await to_field(site, "reason")
     await site.keys("asked for it")
     await site.keys(Keys.TAB, Keys.ENTER)
+    await site.says("Nothing is changed yet.")
+    await to_link(site, "Grant the role")
+    await site.keys(Keys.ENTER)
     await site.says("The role is granted.")
     await to_field(site, "permission")
     await site.keys("films:watch" + Keys.ENTER)
@@ -83,6 +86,7 @@ async def test_pages_fit_are_readable_and_please_axe(site: Site) -> None:
     pages = ["/console/users", "/console/users?search=nobody&active=false", "/console/users/new", own]
     pages += [f"{own}?permission=films:watch", f"{own}?permission=none:none", f"{own}/sessions", f"{own}/history"]
     pages += [
+        f"{own}/edit",
         f"{own}/grant",
         f"{own}/roles/moderator",
         f"{own}/delete",
@@ -99,6 +103,13 @@ async def test_pages_fit_are_readable_and_please_axe(site: Site) -> None:
         for path in pages:
             picture = f"{language}-{theme}-{width}-{next(numbers):02}"
             await looked_at(site, path, width, picture, axe=width == DESK[0])
+        await site.open(f"{site.base}{own}/edit")
+        for name, text in (("login", "another-anna"), ("email", "another@example.com")):
+            await site.type(f"#{name}", text)
+        await site.press("main form button")
+        await site.find("[value=make]")
+        picture = f"{language}-{theme}-{width}-{next(numbers):02}-edit"
+        await looked_at(site, None, width, picture, axe=width == DESK[0])
     assert site.complaints() == []
     await any_look(site)
 

@@ -20,7 +20,12 @@ PAGES = (
     *("/console/users", "/console/users?search=nobody-at-all", "/console/users/new", "/console/users/{user}"),
     *("/console/users/{user}?permission=films:watch", "/console/users/{user}?permission=no:no&at=2090-01-01T00:00"),
     *("/console/users/{user}/sessions", "/console/users/{user}/history", "/console/users/{user}/grant"),
-    *("/console/users/{user}/roles/viewer", "/console/users/{user}/disable", "/console/users/{user}/delete"),
+    *(
+        "/console/users/{user}/edit",
+        "/console/users/{user}/roles/viewer",
+        "/console/users/{user}/disable",
+        "/console/users/{user}/delete",
+    ),
     *("/console/audit", "/console/audit/{row}", "/console/audit/{row}/people", "/console/sign-ins", "/console/health"),
     *("/console/sign-ins?days=7", "/console/confirm"),
 )
@@ -122,6 +127,12 @@ async def test_why_not_leads_to_the_grant_that_changes_it(api: Api) -> None:
     assert (page.status, "You can only manage what you hold yourself" in page.words) == (403, True)
     reader.cookies["auth_timezone"] = "Europe/Moscow"
     page = await reader.send(f"{own}/grant", role="subscriber", valid_until="2099-01-31T12:00", reason="order 4711")
+    assert f"{account.login} + gains films:watch until 31 January 2099, 12:00 MSK" in page.words
+    assert len(await trail(api, account)) == 0, "not yet"
+    page = await reader.fill(f"{own}/grant", {"do": "edit"})
+    assert 'value="2099-01-31T12:00"' in page.html
+    await reader.fill(f"{own}/grant")
+    page = await reader.fill(f"{own}/grant", {"do": "make"})
     assert (page.path, "The role is granted." in page.words) == (own, True)
     row = (await trail(api, account))[0]
     assert (row["action"], row["reason"]) == ("role.granted", "order 4711")
@@ -132,7 +143,8 @@ async def test_why_not_leads_to_the_grant_that_changes_it(api: Api) -> None:
     page = await reader.open(f"{own}/grant?role=subscriber")
     (begin,) = re.findall(r'name="valid_from" type="datetime-local" value="([^"]+)"', page.html)
     assert 'value="2099-01-31T12:00:00"' in page.html
-    await reader.send(f"{own}/grant", role="subscriber", valid_from=begin, valid_until="2099-02-28T12:00:00")
+    dates = {"valid_from": begin, "valid_until": "2099-02-28T12:00:00"}
+    await reader.send(f"{own}/grant", role="subscriber", **dates, do="make")
     after = (await trail(api, account))[0]
     assert after["after"]["valid_from"][:19] == row["after"]["valid_from"][:19], "only the end is another one"
     assert after["after"]["valid_until"] == "2099-02-28T09:00:00+00:00"
@@ -141,7 +153,7 @@ async def test_why_not_leads_to_the_grant_that_changes_it(api: Api) -> None:
     page = await reader.open(f"{own}?permission=films:watch&at=2001-01-01T00:00")
     assert (page.status, "What was then is not known" in page.words) == (409, True)
     await reader.open(f"{own}/roles/subscriber")
-    page = await reader.send(f"{own}/roles/subscriber")
+    page = await reader.send(f"{own}/roles/subscriber", do="make")
     assert "The role is taken away." in page.words
     assert (await trail(api, account))[0]["action"] == "role.revoked"
     page = await reader.send(f"{own}/roles/subscriber")
@@ -182,6 +194,61 @@ async def test_an_act_is_done_and_in_the_audit_trail(api: Api, act: str, action:
     assert (row["action"], row["reason"]) == (action, "asked for it" if asks else None)
 
 
+@pytest.mark.parametrize("language", ["en", "ru"])
+async def test_login_name_and_address_are_changed_after_a_look_at_what_that_means(api: Api, language: str) -> None:
+    account, taken = await api.create_user(), await api.create_user()
+    session = await api.log_in(account)
+    _, reader = await signed_in(api, "admin", language=language)
+    own, path = f"/console/users/{account.id}", f"/console/users/{account.id}/edit"
+    assert f'href="{path}"' in (await reader.open(own)).html
+    in_order(await reader.open(path), language, names=True)
+    page = await reader.fill(path)
+    assert (page.status, page.path) == (422, path), "nothing was changed"
+    page = await reader.fill(path, {"login": "", "email": "nobody"})
+    assert (page.status, bool(page.error("login")), bool(page.error("email"))) == (422, True, True)
+    address = f"{unique('new')}@example.com"
+    await reader.open(path)
+    page = await reader.fill(path, {"login": taken.login, "full_name": HOSTILE[:100], "email": address})
+    in_order(page, language, names=True)
+    assert (page.html.count("<li>"), "<script>alert" in page.html, address in page.words) == (4, False, True)
+    assert await trail(api, account) == [], "not yet"
+    page = await reader.fill(path, {"do": "make"})
+    assert page.error("login"), "it is taken"
+    name = unique("renamed")
+    page = await reader.fill(path, {"login": name, "full_name": "", "reason": "asked by mail"})
+    page = await reader.fill(path, {"do": "edit"})
+    assert page.fields(path)["email"] == address, "what was typed is there still"
+    await reader.fill(path)
+    page = await reader.fill(path, {"do": "make"})
+    assert (page.path, name in page.words, address in page.words) == (own, True, True)
+    row = (await trail(api, account))[0]
+    assert (row["action"], row["after"], row["reason"]) == (
+        "user.updated",
+        {"changed": ["email", "login"]},
+        "asked by mail",
+    )
+    assert (await newest(api, address, "verify_email")).link
+    assert (await newest(api, account.email, "email_changed")).text
+    me = (await api.me(session)).json()
+    assert (me["login"], me["email"], me["email_verified"]) == (name, address, False), "the session lives"
+
+
+async def test_a_change_of_an_account_that_somebody_changed_meanwhile_is_shown_anew(api: Api) -> None:
+    account, (_, tokens) = await api.create_user(), await api.as_role("admin")
+    admin, reader = await signed_in(api, "admin")
+    path, there = f"/console/users/{account.id}/edit", f"{V1}/admin/users/{account.id}"
+    await reader.open(path)
+    await reader.fill(path, {"full_name": "Anna"})
+    await api.http.patch(there, json={"full_name": "Clara"}, headers=tokens.bearer)
+    page = await reader.fill(path, {"do": "make"})
+    assert ("Somebody has changed it since you opened it." in page.words, "Clara → Anna" in page.words) == (True, True)
+    assert (await api.http.get(there, headers=tokens.bearer)).json()["full_name"] == "Clara"
+    await reader.fill(path, {"do": "make"})
+    assert (await api.http.get(there, headers=tokens.bearer)).json()["full_name"] == "Anna"
+    assert f"/console/users/{admin.id}/edit" not in (await reader.open(f"/console/users/{admin.id}")).html
+    assert (await reader.open(f"/console/users/{admin.id}/edit")).path == "/account", "one's own has a page of its own"
+
+
 async def test_an_account_is_enabled_again(api: Api) -> None:
     account, (_, reader) = await api.create_user(active=False), await signed_in(api, "admin")
     page = await reader.open(f"/console/users/{account.id}")
@@ -190,6 +257,20 @@ async def test_an_account_is_enabled_again(api: Api) -> None:
     page = await reader.send(f"/console/users/{account.id}/enable", reason="paid")
     assert "The account is enabled." in page.words
     assert (await trail(api, account))[0]["action"] == "user.enabled"
+
+
+async def test_a_role_of_somebody_is_taken_away_after_a_look(api: Api) -> None:
+    account, (_, reader) = await api.create_user("subscriber"), await signed_in(api, "admin")
+    own, path = f"/console/users/{account.id}", f"/console/users/{account.id}/roles/subscriber"
+    await reader.open(f"{own}/grant")
+    page = await reader.send(f"{own}/grant", role="nothing-like-it")
+    assert page.error("role").startswith("There is no role")
+    await reader.open(path)
+    assert "1 user loses" in (await reader.fill(path)).words
+    assert await trail(api, account) == [], "not yet"
+    page = await reader.fill(path, {"do": "make"})
+    assert (page.path, "The role is taken away." in page.words) == (own, True)
+    assert (await trail(api, account))[0]["action"] == "role.revoked"
 
 
 async def test_a_session_of_somebody_ends(api: Api) -> None:
@@ -225,7 +306,15 @@ async def test_what_is_not_offered_is_refused_if_it_is_sent_anyway(api: Api) -> 
     assert offered == set()
     reader.page = await reader.open("/account/name")  # for its token
     name = reader.page
-    for path in ("/grant", "/roles/viewer", "/disable", "/delete", "/log-out", "/sessions/do/end/" + str(account.id)):
+    for path in (
+        "/edit",
+        "/grant",
+        "/roles/viewer",
+        "/disable",
+        "/delete",
+        "/log-out",
+        "/sessions/do/end/" + str(account.id),
+    ):
         reader.page = name
         page = await reader.send(f"/console/users/{account.id}{path}", reason="because", role="moderator")
         assert (page.status, "takes a permission that your roles do not give" in page.words) == (403, True), path
@@ -246,7 +335,7 @@ async def test_cke_2_a_form_of_the_console_needs_our_origin_and_the_token_of_the
 async def test_the_audit_trail_is_asked_by_names_and_says_who_gained(api: Api) -> None:
     account, (admin, reader) = await api.create_user(), await signed_in(api, "admin")
     await reader.open(f"/console/users/{account.id}/grant")
-    await reader.send(f"/console/users/{account.id}/grant", role="subscriber")
+    await reader.send(f"/console/users/{account.id}/grant", role="subscriber", do="make")
     page = await reader.open(f"/console/audit?actor={admin.login}&action=role.*&target=&since=2026-01-01T00:00")
     (row,) = re.findall(r'href="(/console/audit/\d+)"', page.html)
     assert f"Role granted {await moment_of(page.html)} · user {admin.login} → user {account.login}" in page.words

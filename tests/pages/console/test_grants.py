@@ -31,6 +31,8 @@ async def test_a_grant_is_made_and_taken_away_with_its_effect_seen(api: Api) -> 
     assert there["valid_from"].startswith(made["valid_from"][:19]), "which another end leaves as it was"
     revoke = f"/console/grants/{holder.id}/{role}/revoke"
     page = await reader.open(revoke)
+    assert f"Take the role {role} away from {holder.login}" in page.words
+    page = await reader.fill(revoke)
     assert "1 user loses films:publish" in page.words
     page = await reader.fill(revoke, {"do": "make"})
     assert "The role is taken away." in page.words
@@ -123,6 +125,7 @@ async def test_rbac_1_nobody_hands_out_what_they_lack(api: Api) -> None:
     assert "You can only manage what you hold yourself" in page.words
     page = await reader.open(f"/console/grants?user={holder.id}&role=admin")
     assert "Take away" not in page.words
-    page = await reader.open(f"/console/grants/{holder.id}/admin/revoke")
+    await reader.open(f"/console/grants/{holder.id}/admin/revoke")
+    page = await reader.fill(f"/console/grants/{holder.id}/admin/revoke")
     assert page.status == 403
     assert "You can only manage what you hold yourself" in page.words

@@ -26,12 +26,14 @@ async def test_a_permission_is_added_marked_and_deleted_with_its_effect_seen(api
     assert "no → yes" in page.words
     await reader.fill(edit, {"do": "make"})
     assert (await api.http.get(f"{V1}/permissions/{code}", headers=admin.bearer)).json()["step_up"] is True
-    page = await reader.open(delete)
+    await reader.open(delete)
+    page = await reader.fill(delete)
     assert page.status == 409
     assert "A role or a service names this permission." in page.words
     none = {"permissions": []}
     assert (await api.http.patch(f"{V1}/roles/{role}", json=none, headers=admin.bearer)).status_code == 200
     await reader.open(delete)
+    assert f"What deleting {code} would do" in (await reader.fill(delete)).words
     assert (await reader.fill(delete, {"do": "make"})).path == "/console/permissions"
     assert (await api.http.get(f"{V1}/permissions/{code}", headers=admin.bearer)).status_code == 404
 

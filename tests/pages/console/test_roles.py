@@ -1,7 +1,9 @@
 """Roles in the console: what a change would do is seen before it is made, and nobody does what the API refuses."""
 
+import asyncio
 import re
 
+from auth_service.locks import lock_access_rules
 from tests.support.access import create_permission, create_role, grant
 from tests.support.api import V1, Api, Tokens, unique
 from tests.support.reader import Page, Reader, signed_in
@@ -110,6 +112,7 @@ async def test_a_role_is_made_and_deleted_with_its_effect_seen(api: Api) -> None
     for path in ("/console/roles", f"/console/roles/{name}/edit", f"/console/roles?search={name}"):
         assert "<script>alert" not in (await reader.open(path)).html
     await reader.open(f"/console/roles/{name}/delete")
+    assert "Nobody gains or loses anything." in (await reader.fill(f"/console/roles/{name}/delete")).words
     page = await reader.fill(f"/console/roles/{name}/delete", {"do": "make"})
     assert page.path == "/console/roles"
     assert (await api.http.get(f"{V1}/roles/{name}", headers=admin.bearer)).status_code == 404
@@ -134,10 +137,22 @@ async def test_rbac_1_what_one_lacks_is_neither_offered_nor_done(api: Api) -> No
     page = await reader.open("/console/roles/admin")
     assert "/console/roles/admin/edit" not in page.html
     assert "Who changes a role must hold all that it gives" in page.words
-    for path in ("/console/roles/admin/edit", "/console/roles/admin/delete"):
-        page = await reader.open(path)
+    assert (await reader.open("/console/roles/admin/delete")).status == 200
+    for page in (await reader.fill("/console/roles/admin/delete"), await reader.open("/console/roles/admin/edit")):
         assert page.status == 403
         assert "You can only manage what you hold yourself" in page.words
+
+
+async def test_opening_a_page_waits_for_no_change_of_access(api: Api) -> None:
+    reader, admin = await superuser(api)
+    role, code, holder = await create_role(api, admin), await create_permission(api, admin), await api.create_user()
+    pages = [f"/console/roles/{role}", f"/console/permissions/{code}", f"/console/grants/{holder.id}/viewer"]
+    async with api.resources.db.begin() as session, asyncio.timeout(10):
+        await lock_access_rules(session)
+        for path in (f"{pages[0]}/edit", f"{pages[0]}/delete", f"{pages[1]}/delete", f"{pages[2]}/revoke"):
+            assert (await reader.open(path)).status == 200
+        for path in ("grant?role=viewer", "roles/viewer", "edit"):
+            assert (await reader.open(f"/console/users/{holder.id}/{path}")).status == 200
 
 
 async def test_a_role_shows_what_it_has_and_who_is_near(api: Api) -> None:

@@ -20,6 +20,7 @@ PAGES = {
     "/console/users/new": (403, 403, 403, 200, 200),
     "/console/users/{user}": (403, 200, 403, 200, 200),
     "/console/users/{user}?permission=films:watch": (403, 403, 403, 200, 200),
+    "/console/users/{user}/edit": (403, 403, 403, 200, 200),
     "/console/users/{user}/sessions": (403, 403, 403, 200, 200),
     "/console/users/{user}/history": (403, 403, 403, 200, 200),
     "/console/users/{user}/grant?role=subscriber": (403, 403, 403, 200, 200),
@@ -51,8 +52,8 @@ PAGES = {
     "/console/webhooks": (403, 403, 403, 200, 200),
     "/console/webhooks/new": (403, 403, 403, 200, 200),
     "/console/roles/superuser/edit": (403, 403, 403, 409, 409),
-    "/console/roles/viewer/delete": (403, 403, 403, 409, 409),
-    "/console/permissions/films:watch/delete": (403, 403, 403, 409, 409),
+    "/console/roles/viewer/delete": (403, 403, 403, 200, 200),
+    "/console/permissions/films:watch/delete": (403, 403, 403, 200, 200),
     **dict.fromkeys((f"/console/users/{{user}}/{act.name}" for act in ACTS), (403, 403, 403, 200, 200)),
 }
 
