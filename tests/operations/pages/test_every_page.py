@@ -22,7 +22,7 @@ from tests.support import browser_walk
 from tests.support.chromium_site import CUT, Site
 from tests.support.page_looks import DESK, PHONE, PICTURES
 from tests.support.receiver import receiving
-from tests.support.service_process import free_port
+from tests.support.service_process import held_port
 
 pytestmark = pytest.mark.skipif(
     browser_walk.CHROMIUM is None or browser_walk.CHROMEDRIVER is None,
@@ -71,12 +71,12 @@ ROUNDS: tuple[tuple[Round, ...], ...] = (
 
 
 async def test_every_page_is_in_order_for_every_reader(fresh: Fresh) -> None:
-    port = free_port()
-    base = f"http://localhost:{port}"
     async with asyncio.timeout(AT_MOST_SECONDS), receiving() as receiver:
-        settings = await fresh.settings(issuer=base, app_env="development", webhook_private_networks=("127.0.0.0/8",))
-        api = await fresh.on(settings)
-        service = await fresh.service(settings, port=port)
+        with held_port() as port:
+            base, networks = f"http://localhost:{port}", ("127.0.0.0/8",)
+            settings = await fresh.settings(issuer=base, app_env="development", webhook_private_networks=networks)
+            api = await fresh.on(settings)
+            service = await fresh.service(settings, port=port)
         world = await a_world(api, receiver)
         addresses = all_addresses(api.app, world.ids)
         if only := os.environ.get("WALK_ONLY"):
@@ -111,10 +111,10 @@ async def _walk(
         for number, address in enumerate(addresses if one.addresses else ()):
             await walker.visit(address, number)
             progress.step(f"{one.reader} {one.language} {address.path}")
-        await walker.dead_ends()
         for number, scene in enumerate(one.scenes, len(addresses)):
             await walker.enact(scene, world, number)
             progress.step(f"{one.reader} {one.language} {scene.__name__}")
+        await walker.dead_ends()
         walkers.append(walker)
     return walkers
 

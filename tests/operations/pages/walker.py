@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.keys import Keys
 
 from tests.operations.pages.addresses import Address
@@ -113,7 +114,11 @@ class Walker:
     async def enact(self, scene: Scene, world: World, number: int) -> None:
         """With nothing else of the page begun in between, which would send the form once more."""
         await self.set_look(*self.looks[0])
-        await scene(self.site, world)
+        try:
+            await scene(self.site, world)
+        except WebDriverException as error:
+            self._note(f"{self.reader} {self.language} {scene.__name__}", f"does not come about: {error.msg}")
+            return
         await self.look_at(scene.__name__.strip("_"), number, statuses=FORMS_ANSWER)
 
     async def look_at(self, name: str, number: int, *, statuses: frozenset[int], ours: bool = True) -> None:
