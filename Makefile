@@ -12,7 +12,7 @@ STAMP := $(VENV)/.complete
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
-.PHONY: help run venv test test-long lint format texts lock wheels audit quickstart browser bench bench-history bench-lockout test-events-long test-operations trials trials-sdk fuzz sdk sbom release compose-up compose-check compose-test clean
+.PHONY: help run venv test test-long lint format texts lock wheels audit quickstart browser walk bench bench-history bench-lockout test-events-long test-operations trials trials-sdk fuzz sdk sbom release compose-up compose-check compose-test clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ quickstart: $(STAMP) ## run the commands of the quickstart against BASE (a servi
 
 browser: $(STAMP) ## walk through docs/browsers.md with Chromium against BASE, and attack it from hostile pages
 	BASE=$(BASE) $(BIN)/python -m tests.support.browser_walk
+
+walk: $(STAMP) ## open every page in Chromium as five readers, and time two first uses: ten minutes; PAGE_PICTURES=folder
+	@exec $(BIN)/python -m pytest tests/operations/pages -m operations -s $(ARGS)
 
 bench: $(STAMP) ## measure the service beside other ways to the same answers: ten minutes; ARGS="--only check", ARGS=--full
 	@exec $(BIN)/python -m bench $(ARGS)

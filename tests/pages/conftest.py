@@ -9,7 +9,7 @@ from selenium.webdriver import Chrome
 from tests.conftest import Fresh
 from tests.support import browser_walk
 from tests.support.chromium_site import CUT, Site
-from tests.support.service_process import free_port
+from tests.support.service_process import held_port
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +20,10 @@ def driver() -> Iterator[Chrome]:
 
 @pytest.fixture
 async def site(fresh: Fresh, driver: Chrome) -> AsyncIterator[Site]:
-    port = free_port()
-    base = f"http://localhost:{port}"
-    settings = await fresh.settings(issuer=base)
-    site = Site(await fresh.on(settings), await fresh.service(settings, port=port), base, driver)
+    with held_port() as port:
+        base = f"http://localhost:{port}"
+        settings = await fresh.settings(issuer=base)
+        site = Site(await fresh.on(settings), await fresh.service(settings, port=port), base, driver)
     await asyncio.to_thread(site.asked)
     await asyncio.to_thread(site.complaints)
     yield site

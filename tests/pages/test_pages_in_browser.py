@@ -12,7 +12,7 @@ from tests.support import browser_walk
 from tests.support.api import PASSWORD, V1, Account, error_of
 from tests.support.chromium_site import CUT, Site
 from tests.support.mailbox import newest
-from tests.support.service_process import free_port
+from tests.support.service_process import held_port
 
 pytestmark = [
     pytest.mark.long,
@@ -32,11 +32,10 @@ def driver() -> Iterator[Chrome]:
 
 @pytest.fixture
 async def site(fresh: Fresh, driver: Chrome) -> Site:
-    port = free_port()
-    base = f"http://localhost:{port}"
-    settings = await fresh.settings(issuer=base)
-    api = await fresh.on(settings)
-    site = Site(api, await fresh.service(settings, port=port), base, driver)
+    with held_port() as port:
+        base = f"http://localhost:{port}"
+        settings = await fresh.settings(issuer=base)
+        site = Site(await fresh.on(settings), await fresh.service(settings, port=port), base, driver)
     await asyncio.to_thread(site.asked)
     await asyncio.to_thread(site.complaints)
     return site

@@ -3,10 +3,11 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,19 @@ from auth_service.config import Settings
 from auth_service.embedded.server import free_port
 
 START_SECONDS = 180  # a busy machine is no failure
+
+
+@contextmanager
+def held_port() -> Iterator[int]:
+    """For a service that has to know its address before it starts.
+
+    A `free_port` may be that of somebody's outgoing connection a second later, and the service could not listen there.
+    This one is kept, in a way that lets a server listen beside it.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
 
 
 @dataclass

@@ -53,8 +53,8 @@ async def confirm(request: Request, me: Me, resources: Res) -> Response:
 
 
 @router.get("/account/second-factor/codes")
-async def codes_page(request: Request, me: Me) -> Response:
-    return screen(request, "account/second_factor_codes.html", me)
+async def codes_page(request: Request, me: Me, resources: Res) -> Response:
+    return await _page_while_on(request, me, resources, "account/second_factor_codes.html")
 
 
 @router.post("/account/second-factor/codes")
@@ -69,8 +69,8 @@ async def new_codes(request: Request, me: Me, resources: Res) -> Response:
 
 
 @router.get("/account/second-factor/off")
-async def turn_off_page(request: Request, me: Me) -> Response:
-    return screen(request, "account/second_factor_off.html", me)
+async def turn_off_page(request: Request, me: Me, resources: Res) -> Response:
+    return await _page_while_on(request, me, resources, "account/second_factor_off.html")
 
 
 @router.post("/account/second-factor/off")
@@ -82,6 +82,13 @@ async def turn_off(request: Request, me: Me, resources: Res) -> Response:
         await service.disable(resources, me.id, me.session_id, body.current_password, body.code)
         return go(request, "/account", notices.MFA_OFF)
     return screen(request, "account/second_factor_off.html", me, form)
+
+
+async def _page_while_on(request: Request, me: Viewer, resources: Resources, template: str) -> Response:
+    """Who has no second factor is led to where one is set up: no code would do."""
+    if not (await service.state(resources, me.id)).enabled:
+        return go(request, "/account/second-factor")
+    return screen(request, template, me)
 
 
 async def _page(request: Request, me: Viewer, resources: Resources, form: Form | None = None) -> Response:

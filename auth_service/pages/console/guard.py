@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from fastapi import Depends
+from fastapi import Depends, Request
 
 from auth_service.core.connections import Res, Resources
 from auth_service.core.principal import Principal
+from auth_service.pages.console.nav import sections_for
 from auth_service.pages.viewer import Me, Viewer
 from auth_service.permissions.checks import allows, effective_permissions
 from auth_service.permissions.patterns import covers
@@ -52,9 +53,11 @@ async def held_by(resources: Resources, user_id: UUID) -> frozenset[str]:
 
 
 def _guard(codes: tuple[str, ...]) -> Callable[..., Awaitable[Admin]]:
-    async def guard(viewer: Me, resources: Res) -> Admin:
+    async def guard(request: Request, viewer: Me, resources: Res) -> Admin:
+        held = await held_by(resources, viewer.id)
+        request.state.administers = bool(sections_for(held))  # a refusal leads nobody to a console that is not theirs
         for code in codes:
             await allows(resources, viewer.principal, code)
-        return Admin(viewer, await held_by(resources, viewer.id))
+        return Admin(viewer, held)
 
     return guard

@@ -156,6 +156,8 @@ async def test_a_second_factor_from_on_to_off(fresh: Fresh, language: str) -> No
     await reader.open("/account/second-factor/off")
     page = await reader.send("/account/second-factor/off", current_password=PASSWORD, code=new[0])
     assert page.path == "/account"
+    for nothing_to_do in ("codes", "off"):
+        assert (await reader.open(f"/account/second-factor/{nothing_to_do}")).path == "/account/second-factor"
     await reader.send("/account/sign-out")
     assert (await reader.sign_in(account)).path == "/account"
 

@@ -65,8 +65,11 @@ async def test_a_page_is_there_for_those_who_may_read_it(api: Api, kind: str) ->
     await api.http.put(f"{V1}/users/{somebody.id}/roles/subscriber", headers=admin.bearer)
     row = await newest_row(api, somebody, admin)
     _, reader = await signed_in(api, kind)
-    found = {path: (await reader.open(path.format(user=somebody.id, row=row))).status for path in PAGES}
+    pages = {path: await reader.open(path.format(user=somebody.id, row=row)) for path in PAGES}
+    found = {path: page.status for path, page in pages.items()}
     assert found == {path: statuses[KINDS.index(kind)] for path, statuses in PAGES.items()}
+    refusals = {'href="/console"' in page.html for page in pages.values() if page.status == 403}
+    assert refusals <= {found["/console"] == 200}, "who has no console is not sent there"
 
 
 async def test_who_is_not_signed_in_comes_back_after_it(api: Api) -> None:
