@@ -123,15 +123,22 @@ class StorePool(ConnectionPool):
         try:
             if connection.should_reconnect():  # type: ignore[no-untyped-call]
                 await connection.disconnect()
-            await self.ensure_connection(connection)
+            if not await _is_ready(connection):
+                await self.ensure_connection(connection)
         except BaseException:
             await self.release(connection)
             raise
         return connection
 
     async def release(self, connection: AbstractConnection) -> None:
+        """As redis-py's, but for its events and counts, which nobody here has asked for."""
         try:
-            await super().release(connection)
+            self._in_use_connections.remove(connection)
+            try:
+                if connection.should_reconnect():  # type: ignore[no-untyped-call]
+                    await connection.disconnect()
+            finally:
+                self._available_connections.append(connection)
         finally:
             self.slots.pass_on()
 
@@ -152,6 +159,14 @@ class StorePool(ConnectionPool):
             idle.append(self.make_connection())  # type: ignore[no-untyped-call]
             return idle[-1]
         return None
+
+
+async def _is_ready(connection: AbstractConnection) -> bool:
+    """What `ensure_connection` looks for as well, but behind a connect that has nothing to do."""
+    try:
+        return connection.is_connected and not await connection.can_read()
+    except RedisConnectionError:
+        return False
 
 
 class SentinelStorePool(SentinelConnectionPool, StorePool):
