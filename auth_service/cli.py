@@ -1,6 +1,5 @@
-"""The `auth-service` command: serve, dev, migrate, seed-users here, its groups in `commands`."""
+"""The `auth-service` command: dev, migrate, seed-users here, all others in `commands`."""
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +11,7 @@ from auth_service.commands.explain import explain
 from auth_service.commands.relay import relay
 from auth_service.commands.restore import after_restore
 from auth_service.commands.running import read_settings, run, stop
-from auth_service.core.telemetry.metrics import shared_by_workers
+from auth_service.commands.serve import serve
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="The cinema's auth service.")
 app.add_typer(users.app, name="users")
@@ -22,6 +21,7 @@ app.add_typer(services.app, name="services")
 app.add_typer(keys.app, name="keys")
 app.add_typer(partitions.app, name="partitions")
 app.add_typer(audit.app, name="audit")
+app.command()(serve)
 app.command()(relay)
 app.command()(doctor)
 app.command()(explain)
@@ -30,21 +30,6 @@ app.command()(after_restore)
 
 def main() -> None:
     app()
-
-
-@app.command()
-def serve(
-    host: Annotated[str | None, typer.Option(help="Default: HOST")] = None,
-    port: Annotated[int | None, typer.Option(help="Default: PORT")] = None,
-    workers: Annotated[int | None, typer.Option(help="Default: WORKERS")] = None,
-) -> None:
-    """Answers requests; Postgres and Redis must run and be migrated."""
-    from auth_service.serving import serve as run_server
-
-    settings = read_settings()
-    count = workers or settings.workers
-    with shared_by_workers() if count > 1 else nullcontext():
-        run_server(host or settings.host, port or settings.port, count, settings.drain_seconds)
 
 
 @app.command()

@@ -91,12 +91,24 @@ class Service(FastAPI):
     """Checks that are kept in memory do not come to FastAPI, whose outer layers alone cost a fifth of them."""
 
     _outer: ASGIApp | None = None
+    _edge_first = False
 
     def answers_from_memory(self, settings: Settings) -> None:
         self._outer = Hits(super().__call__, settings, self.state)
 
     def stands_below(self, prefix: str) -> None:
         self._outer = PathPrefix(self._outer or super().__call__, prefix)
+
+    def has_its_edge_first(self) -> None:
+        """Without what FastAPI puts around it: the edge limits the body and answers every error by itself."""
+        self._edge_first = True
+
+    def build_middleware_stack(self) -> ASGIApp:
+        stack: Any = super().build_middleware_stack()
+        while self._edge_first and not isinstance(stack, Edge):
+            stack = stack.app
+        whole: ASGIApp = stack
+        return whole
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await (self._outer or super().__call__)(scope, receive, send)
@@ -152,9 +164,9 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         expose_headers=["X-Request-Id", "Retry-After", "ETag"],
     )
     if tracing is None:  # which begins a span in FastAPI's own layers
-        app.add_middleware(FastRoutes, prefix=API, routes=(LOGIN, REFRESH, OWN_ACCOUNT))
-        app.add_middleware(FastRoutes, prefix="", routes=(EVALUATION,))
+        app.add_middleware(FastRoutes, routes={API: (LOGIN, REFRESH, OWN_ACCOUNT), "": (EVALUATION,)})
         app.add_middleware(FastPath, forward_auth=verify)
+        app.has_its_edge_first()
     if settings.path_prefix:
         app.add_middleware(MissingSlash, prefix=settings.path_prefix)
     trace_id = tracing.trace_id if tracing else None

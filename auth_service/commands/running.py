@@ -5,7 +5,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import asyncpg
 import orjson
@@ -13,7 +13,6 @@ import typer
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from auth_service.config import ConfigError, Settings, load_settings
@@ -25,6 +24,9 @@ from auth_service.core.schemas import Moment
 from auth_service.core.stores.trouble import of_store
 from auth_service.models import User
 from auth_service.users.naming import find_named
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 Result = TypeVar("Result")
 Model = TypeVar("Model", bound=BaseModel)
@@ -135,7 +137,9 @@ def print_page(rows: Sequence[dict[str, Any]], *, as_json: bool, more: bool) -> 
         typer.echo(f"these are the first {len(rows)}: --limit shows up to 100, --csv FILE writes all", err=True)
 
 
-def progress_bar() -> Progress:
+def progress_bar() -> "Progress":
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
 

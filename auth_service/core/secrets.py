@@ -1,6 +1,5 @@
 """Keys derived from SECRET_KEY, one for each purpose, and sealing with them."""
 
-import hashlib
 import hmac
 import secrets
 from functools import cached_property
@@ -45,11 +44,11 @@ class Secrets:
 
     def mac(self, message: bytes) -> bytes:
         """256 bits that only a holder of SECRET_KEY can compute (REF-1); each kind of message begins differently."""
-        return hmac.digest(self._mac_keys[0], message, hashlib.sha256)
+        return hmac.digest(self._mac_keys[0], message, "sha256")
 
     def macs(self, message: bytes) -> list[bytes]:
         """Under SECRET_KEY, and under SECRET_KEY_PREVIOUS while that is set."""
-        return [hmac.digest(key, message, hashlib.sha256) for key in self._mac_keys]
+        return [hmac.digest(key, message, "sha256") for key in self._mac_keys]
 
     def mac_matches(self, message: bytes, mac: bytes) -> bool:
         return any(hmac.compare_digest(candidate, mac) for candidate in self.macs(message))

@@ -45,12 +45,12 @@ async def rotate(resources: Resources, text: str, client: Client) -> IssuedToken
     )
     if recorded is not None:
         user_id, epoch = recorded
-        resources.metrics.refreshes.labels("advanced").inc()
+        resources.metrics.refreshed("advanced").inc()
     else:
         record = await repository.find_record(resources.hot, token.session_id)
         grace = timedelta(seconds=resources.settings.refresh_grace_seconds)
         ruling = rule(record, token.generation, verdict, now, idle=idle_life(resources), grace=grace)
-        resources.metrics.refreshes.labels(ruling).inc()
+        resources.metrics.refreshed(ruling).inc()
         if ruling is Ruling.REUSE and await end_session(resources, token.session_id, REFRESH_REUSE):
             log.warning("refresh_token_reused", session_id=str(token.session_id), generation=token.generation)
         if ruling is not Ruling.SAME_SUCCESSOR or record is None:

@@ -184,12 +184,12 @@ async def test_ref_7_a_script_runs_once_whatever_happens_to_its_master(fresh: Fr
     """On each topology: frozen in the middle of a call that is given up, and then going on."""
     api = await fresh.api(redis_url=several.url, redis_timeout_ms=200)
     redis = api.resources.redis
-    script = Script(redis, "return redis.call('INCR', KEYS[1])")
+    script = Script("return redis.call('INCR', KEYS[1])")
     key = f"auth:{{{unique('once')}}}:counter"
     async with asyncio.timeout(PATIENCE):
         while True:  # with so short a timeout a busy machine may need a second try, on a key that it does not count in
             try:
-                await script([f"{key}-warm"], [])
+                await script(redis, [f"{key}-warm"], [])
                 break
             except RedisError:
                 await asyncio.sleep(0.05)
@@ -198,7 +198,7 @@ async def test_ref_7_a_script_runs_once_whatever_happens_to_its_master(fresh: Fr
         node.freeze()
     try:
         with pytest.raises(Exception) as failure:  # noqa: PT011  what it is, is asked on the next line
-            await script([key], [])
+            await script(redis, [key], [])
         assert is_store_failure(failure.value)
     finally:
         for node in (*frozen, *several.sentinels):

@@ -6,7 +6,7 @@ answers the same to the byte; for each a test compares the two.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -48,9 +48,12 @@ class FastRoute(Generic[Asked]):
 class FastRoutes:
     """Inside the edge, which has checked head and body."""
 
-    def __init__(self, app: ASGIApp, prefix: str, routes: Iterable[FastRoute[Any]]) -> None:
+    def __init__(self, app: ASGIApp, routes: Mapping[str, Iterable[FastRoute[Any]]]) -> None:
+        """`routes` by what their paths begin with."""
         self._app = app
-        self._routes = {(route.method, prefix + route.path): route for route in routes}
+        self._routes = {
+            (route.method, prefix + route.path): route for prefix, below in routes.items() for route in below
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self._routes.get((scope["method"], scope["path"])) if scope["type"] == "http" else None

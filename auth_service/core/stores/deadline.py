@@ -2,6 +2,7 @@
 
 import asyncio
 from types import TracebackType
+from typing import Any, cast
 
 TICKS = 5
 
@@ -12,27 +13,33 @@ class Deadline:
     store that is silent; a quiet one waits `seconds`. Raises TimeoutError.
     """
 
-    __slots__ = ("_left", "_loop", "_timeout", "_timer", "_wait")
+    __slots__ = ("_cancelling", "_left", "_loop", "_task", "_timer", "_wait")
 
     def __init__(self, seconds: float) -> None:
         self._wait = seconds / TICKS
         self._left = TICKS
 
     async def __aenter__(self) -> None:
-        self._timeout = asyncio.timeout(None)
-        await self._timeout.__aenter__()
         self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(self._wait, self._tick)
+        self._task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._cancelling = self._task.cancelling()
+        self._timer: asyncio.Handle = self._loop.call_later(self._wait, self._tick)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._timer.cancel()
-        await self._timeout.__aexit__(kind, error, trace)
+        # As `asyncio.timeout`, which costs as much again: somebody else may have cancelled the task besides.
+        if self._left < 0 and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
 
     def _tick(self) -> None:
         self._left -= 1
         if self._left:
             self._timer = self._loop.call_later(self._wait, self._tick)
         else:
-            self._timeout.reschedule(self._loop.time())
+            self._timer = self._loop.call_soon(self._expire)
+
+    def _expire(self) -> None:
+        self._left = -1
+        self._task.cancel()

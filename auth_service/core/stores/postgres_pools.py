@@ -1,6 +1,6 @@
 """The two pools of connections to Postgres: of asyncpg for the hot paths, of SQLAlchemy for all else."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from time import monotonic
 from types import TracebackType
@@ -41,7 +41,7 @@ class HotPool(asyncpg.Pool):
 
     def acquire(self, *, timeout: float | None = None) -> "_Lent":  # type: ignore[override]
         """For `async with`."""
-        return _Lent(self, super().acquire(timeout=timeout))
+        return _Lent(self, timeout)
 
     async def release(self, connection: Any, **options: Any) -> None:
         """asyncpg does it in a task of its own, lest a cancellation comes between; where nothing is waited for, none
@@ -55,20 +55,59 @@ class HotPool(asyncpg.Pool):
             await connection._holder.release(None)
 
     async def fetch(self, query: str, *args: Any, **options: Any) -> Any:
-        async with self.acquire() as connection, Deadline(self._seconds):
-            return await connection.fetch(query, *args, timeout=BACKSTOP * self._seconds, **options)
+        return await self._ask(asyncpg.Connection.fetch, query, *args, **options)
 
     async def fetchrow(self, query: str, *args: Any, **options: Any) -> Any:
-        async with self.acquire() as connection, Deadline(self._seconds):
-            return await connection.fetchrow(query, *args, timeout=BACKSTOP * self._seconds, **options)
+        return await self._ask(asyncpg.Connection.fetchrow, query, *args, **options)
 
     async def fetchval(self, query: str, *args: Any, **options: Any) -> Any:
-        async with self.acquire() as connection, Deadline(self._seconds):
-            return await connection.fetchval(query, *args, timeout=BACKSTOP * self._seconds, **options)
+        return await self._ask(asyncpg.Connection.fetchval, query, *args, **options)
 
     async def execute(self, query: str, *args: Any, **options: Any) -> Any:
-        async with self.acquire() as connection, Deadline(self._seconds):
-            return await connection.execute(query, *args, timeout=BACKSTOP * self._seconds, **options)
+        return await self._ask(asyncpg.Connection.execute, query, *args, **options)
+
+    async def _ask(self, way: Callable[..., Awaitable[Any]], query: str, *args: Any, **options: Any) -> Any:
+        """Not by `acquire`: what it makes for each statement is a tenth of one."""
+        connection, asked_at = await self.lend()
+        try:
+            async with Deadline(self._seconds):
+                answer = await way(connection._con, query, *args, timeout=BACKSTOP * self._seconds, **options)
+        except BaseException as error:
+            await self.take_back(connection, asked_at, error)
+            raise
+        await self.take_back(connection, asked_at, None)
+        return answer
+
+    async def lend(self, timeout: float | None = None) -> tuple[Any, float]:  # noqa: ASYNC109
+        """A connection, and when it was asked for; to be taken back."""
+        await self.slots.take()
+        asked_at = monotonic()
+        try:
+            return await self._acquire(timeout), asked_at  # type: ignore[attr-defined]
+        except BaseException as error:
+            self.slots.pass_on()
+            await self._judge(asked_at, error)
+            raise
+
+    async def take_back(self, connection: Any, asked_at: float, error: BaseException | None) -> None:
+        """`error`: with which its use ended."""
+        try:
+            driver = connection._con
+            if driver is not None and stays_read_only(driver):
+                driver.terminate()  # used once, so that what it is asked is not asked in vain
+            await self.release(connection)
+        finally:
+            self.slots.pass_on()
+            if error is None:
+                self.pulse.beat()
+            else:
+                await self._judge(asked_at, error)
+
+    async def _judge(self, asked_at: float, error: BaseException) -> None:
+        if isinstance(error, TimeoutError):
+            self.pulse.missed(asked_at, self.pulse.generation)
+            if self.pulse.silent:
+                await self.expire_connections()
 
     async def connect_all(self) -> None:
         """What a flood would have to connect first, in its own time. Raises the first failure."""
@@ -79,40 +118,18 @@ class HotPool(asyncpg.Pool):
 
 
 class _Lent:
-    def __init__(self, pool: HotPool, lending: Any) -> None:
+    def __init__(self, pool: HotPool, timeout: float | None) -> None:
         self._pool = pool
-        self._lending = lending
+        self._timeout = timeout
 
     async def __aenter__(self) -> Any:
-        await self._pool.slots.take()
-        self._asked_at = monotonic()
-        try:
-            self._connection = await self._lending.__aenter__()
-            return self._connection
-        except BaseException as error:
-            self._pool.slots.pass_on()
-            await self._judge(error)
-            raise
+        self._connection, self._asked_at = await self._pool.lend(self._timeout)
+        return self._connection
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if stays_read_only(self._connection):
-                self._connection.terminate()  # used once, so that what it is asked is not asked in vain
-            await self._lending.__aexit__(kind, error, trace)
-        finally:
-            self._pool.slots.pass_on()
-            await self._judge(error)
-
-    async def _judge(self, error: BaseException | None) -> None:
-        pulse = self._pool.pulse
-        if error is None:
-            pulse.beat()
-        elif isinstance(error, TimeoutError):
-            pulse.missed(self._asked_at, pulse.generation)
-            if pulse.silent:
-                await self._pool.expire_connections()
+        await self._pool.take_back(self._connection, self._asked_at, error)
 
 
 class SessionPool(AsyncAdaptedQueuePool):

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any, cast
 
 from redis.asyncio import Redis, RedisCluster
@@ -135,31 +134,25 @@ class _Client(Redis):
             await pool.release(connection)
 
 
-@cache
-def _sha_of(script: str) -> str:
-    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
-
-
 class Script:
     """A Lua script. redis-py's own loads a missing one into every master of a cluster, and one of them may be down."""
 
-    def __init__(self, redis: Redis, text: str) -> None:
-        self._redis = redis
+    def __init__(self, text: str) -> None:
         self._text = text
-        self._sha = _sha_of(text)
+        self._sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
-    async def __call__(self, keys: Sequence[str], args: Sequence[Any]) -> Any:
+    async def __call__(self, redis: Redis, keys: Sequence[str], args: Sequence[Any]) -> Any:
         try:
             try:
-                return await self._redis.evalsha(self._sha, len(keys), *keys, *args)
+                return await redis.evalsha(self._sha, len(keys), *keys, *args)
             except NoScriptError:  # so it did not run
-                return await self._redis.eval(self._text, len(keys), *keys, *args)
+                return await redis.eval(self._text, len(keys), *keys, *args)
         except ResponseError as error:
             # We would stay with a master that was made a replica. Redis 6 wraps the refusal in an error of the script,
             # which redis-py does not recognise; of later ones it cuts the word off.
             refused = isinstance(error, ReadOnlyError) or "READONLY" in str(error)
-            if refused and not isinstance(self._redis, RedisCluster):
-                await self._redis.connection_pool.disconnect(inuse_connections=False)
+            if refused and not isinstance(redis, RedisCluster):
+                await redis.connection_pool.disconnect(inuse_connections=False)
                 raise ReadOnlyError("The master has become a replica.") from None
             raise
 

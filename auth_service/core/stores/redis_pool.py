@@ -13,6 +13,7 @@ from auth_service.core.stores.deadline import Deadline
 from auth_service.core.stores.pulse import Pulse
 from auth_service.core.stores.waiting import StoreSlots
 
+_AS_TEXT = frozenset({str, int})  # written as `str` writes them; a float is not, and a bool is an error
 AT_ONCE_BYTES = 32 * 1024  # half of what a transport takes before it lets writers wait
 
 
@@ -51,6 +52,14 @@ class _Watched(AbstractConnection):
             self.pulse.missed(asked_at, generation)
             raise
         self._generation = generation
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        """To the byte what redis-py's own makes, which joins all that it has anew for each argument."""
+        if not all(type(arg) in _AS_TEXT for arg in args) or " " in args[0] or self.encoder.encoding != "utf-8":
+            packed: list[bytes] = super().pack_command(*args)
+            return packed
+        texts = [str(arg).encode() for arg in args]
+        return [b"*%d\r\n%b" % (len(texts), b"".join([b"$%d\r\n%b\r\n" % (len(text), text) for text in texts]))]
 
     async def send_packed_command(self, command: Any, *args: Any, **kwargs: Any) -> None:
         asked_at = monotonic()
@@ -123,15 +132,22 @@ class StorePool(ConnectionPool):
         try:
             if connection.should_reconnect():  # type: ignore[no-untyped-call]
                 await connection.disconnect()
-            await self.ensure_connection(connection)
+            if not await _is_ready(connection):
+                await self.ensure_connection(connection)
         except BaseException:
             await self.release(connection)
             raise
         return connection
 
     async def release(self, connection: AbstractConnection) -> None:
+        """As redis-py's, but for its events and counts, which nobody here has asked for."""
         try:
-            await super().release(connection)
+            self._in_use_connections.remove(connection)
+            try:
+                if connection.should_reconnect():  # type: ignore[no-untyped-call]
+                    await connection.disconnect()
+            finally:
+                self._available_connections.append(connection)
         finally:
             self.slots.pass_on()
 
@@ -152,6 +168,14 @@ class StorePool(ConnectionPool):
             idle.append(self.make_connection())  # type: ignore[no-untyped-call]
             return idle[-1]
         return None
+
+
+async def _is_ready(connection: AbstractConnection) -> bool:
+    """What `ensure_connection` looks for as well, but behind a connect that has nothing to do."""
+    try:
+        return connection.is_connected and not await connection.can_read()
+    except RedisConnectionError:
+        return False
 
 
 class SentinelStorePool(SentinelConnectionPool, StorePool):

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -69,6 +70,7 @@ class Metrics:
         self.refreshes = self._counter(
             "auth_refreshes", "Refreshes: advanced, same_successor, refuse, reuse", "outcome"
         )
+        self.refreshed = cache(self.refreshes.labels)  # by outcome: looked up with each refresh
         self.job_failures = self._counter("auth_job_failures", "Failed runs of the jobs beside the requests", "name")
         self.denylist_rebuilds = self._counter("auth_denylist_rebuilds", "Times that Redis had lost its memory")
         self.busy = self._counter("auth_busy", "Requests answered 503 busy, by the pool that was full", "pool")

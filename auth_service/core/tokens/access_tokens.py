@@ -54,9 +54,10 @@ class AccessClaims:
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """One signing key: jose's prebuilt key objects, never raw key text."""
+    """One signing key: jose's prebuilt key objects, never raw key text. `head`: how each of its tokens begins."""
 
     kid: str
+    head: str
     private: Key
     public: Key
     public_jwk: dict[str, Any]
@@ -88,7 +89,8 @@ def load_key(
     kid: str, pem: bytes, public_jwk: dict[str, Any], signs_from: datetime, retires_at: datetime | None
 ) -> KeyPair:
     private = jwk.construct(pem.decode(), ALGORITHM)
-    return KeyPair(kid, private, jwk.construct(public_jwk, ALGORITHM), public_jwk, signs_from, retires_at)
+    head = _encode(orjson.dumps({"alg": ALGORITHM, "typ": TYPE, "kid": kid}))
+    return KeyPair(kid, head, private, jwk.construct(public_jwk, ALGORITHM), public_jwk, signs_from, retires_at)
 
 
 def mint(
@@ -117,8 +119,7 @@ def mint(
     }
     if kind == "service":
         claims["scope"] = " ".join(scopes)
-    header = {"alg": ALGORITHM, "typ": TYPE, "kid": key.kid}
-    signed = f"{_encode(orjson.dumps(header))}.{_encode(orjson.dumps(claims))}"
+    signed = f"{key.head}.{_encode(orjson.dumps(claims))}"
     return f"{signed}.{_encode(_low_s(key.private.sign(signed.encode())))}"
 
 

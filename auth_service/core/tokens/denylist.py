@@ -42,7 +42,7 @@ MOST_AT_ONCE = 8
 _OVERLAP = timedelta(seconds=60)  # a transaction may commit later than its recorded_at
 
 # A late publisher must not lower an epoch or shorten a life; so values and lives only grow.
-_PUBLISH = """
+_PUBLISH = Script("""
 for index = 1, #KEYS do
     local value, life = tonumber(ARGV[2 * index - 1]), tonumber(ARGV[2 * index])
     local known = tonumber(redis.call('GET', KEYS[index]) or '-1')
@@ -51,17 +51,17 @@ for index = 1, #KEYS do
     end
 end
 return #KEYS
-"""
+""")
 
 # By an index of that expression: the record has no column for it, since older versions write it too.
 _OF_SUBJECT = "SELECT key, value, expires_at FROM denials WHERE split_part(key, '}', 1) = $1 AND expires_at > $2"
 
 # Only if Redis still remembers that the rebuilding began: it may have been emptied again meanwhile.
-_FINISH_REBUILDING = """
+_FINISH_REBUILDING = Script("""
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[2], ARGV[2])
 return 1
-"""
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +126,6 @@ class Denylist:
         # minted it, and once for the clock of the one that verifies it.
         self._life = timedelta(seconds=settings.access_token_seconds + 2 * settings.clock_leeway_seconds)
         self._at_once = min(MOST_AT_ONCE, settings.redis_pool_size)  # what one lends, so that nobody here is busy
-        self._publish_script = Script(redis, _PUBLISH)
-        self._finish_script = Script(redis, _FINISH_REBUILDING)
         self._generation: str | None = None
         self._known: dict[str, tuple[int, datetime]] = {}  # by Redis key: value and expiry of what Postgres has
         self._learned_at: float | None = None
@@ -208,7 +206,7 @@ class Denylist:
             for _, value, expires_at in group:
                 args += [value, max(1, round((expires_at - now).total_seconds() * 1000))]
             try:
-                await self._publish_script([key for key, _, _ in group], args)
+                await _PUBLISH(self._redis, [key for key, _, _ in group], args)
             except Exception as error:
                 if not is_store_failure(error):
                     raise
@@ -318,7 +316,7 @@ class Denylist:
 
                 async def finish(bucket: int) -> Any:
                     keys = [_rebuilding_key(bucket), _GENERATIONS[bucket]]
-                    return await self._finish_script(keys, [attempt, self._generation])
+                    return await _FINISH_REBUILDING(self._redis, keys, [attempt, self._generation])
 
                 begun = await self._where_possible(lost, begin)  # before the reading: what is published later stays
                 rows = await connection.fetch(
