@@ -33,6 +33,7 @@ from auth_service.permissions.schemas import (
     explained_answer,
 )
 from auth_service.permissions.what_if.effect import EffectTimeout
+from auth_service.permissions.what_if.people import EffectBusy
 from auth_service.permissions.what_if.schemas import DeletionWhatIf, PermissionWhatIf, TrialQuery, tried
 from auth_service.permissions.why import explain_check
 
@@ -80,7 +81,7 @@ async def list_permissions(
     "/permissions",
     response_model=PermissionAnswer,
     status_code=201,
-    responses={200: {"model": PermissionWhatIf}, **refusals(PermissionExists, EffectTimeout)},
+    responses={200: {"model": PermissionWhatIf}, **refusals(PermissionExists, EffectBusy, EffectTimeout)},
 )
 async def create_permission(
     body: PermissionBody,
@@ -104,7 +105,7 @@ async def get_permission(
 @router.patch(
     "/permissions/{code}",
     response_model=PermissionAnswer | PermissionWhatIf,
-    responses=refusals(LackingYourself, WouldShutOut, EffectTimeout),
+    responses=refusals(LackingYourself, WouldShutOut, EffectBusy, EffectTimeout),
 )
 async def update_permission(
     code: str,
@@ -124,7 +125,7 @@ async def update_permission(
     response_model=None,
     responses={
         200: {"model": DeletionWhatIf},
-        **refusals(LackingYourself, PermissionBuiltIn, PermissionInUse, EffectTimeout),
+        **refusals(LackingYourself, PermissionBuiltIn, PermissionInUse, EffectBusy, EffectTimeout),
     },
 )
 async def delete_permission(
