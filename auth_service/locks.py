@@ -8,7 +8,7 @@ Whatever takes several takes them in this order, so that no two acts wait for ea
 4. SIGNING_KEYS
 5. AUDIT_CHAIN, which audit.trail takes right before the commit
 
-The others stand alone. EVENT_POSITIONS and DENYLIST_REBUILD have transactions of their own; MIGRATIONS,
+The others stand alone. EVENT_POSITIONS, DENYLIST_REBUILD and WIDE_EFFECTS have transactions of their own; MIGRATIONS,
 HISTORY_PARTITIONS, EVENT_BUCKETS and the locks of webhooks and grant jobs belong to a connection, so that Postgres
 gives them back when their holder dies. Row locks that a single statement takes and gives back are not listed here.
 """
@@ -34,6 +34,7 @@ class Advisory(IntEnum):
     HISTORY_PARTITIONS = 0x70617274  # "part"
     MIGRATIONS = 0x6D696772  # "migr"
     SIGNING_KEYS = 0x6B657973  # "keys"
+    WIDE_EFFECTS = 0x77696465  # "wide"; the second number is the place
 
 
 class Executes(Protocol):
@@ -49,6 +50,8 @@ HOLD_IN_SESSION = text("SELECT pg_advisory_xact_lock(:key)")
 TRY_MIGRATIONS = text(f"SELECT pg_try_advisory_lock({Advisory.MIGRATIONS:d})")
 # $1 EVENT_BUCKETS, $2 how many there are: the free ones, now the connection's own.
 TAKE_FREE_BUCKETS = "SELECT bucket FROM generate_series(0, $2 - 1) AS bucket WHERE pg_try_advisory_lock($1, bucket)"
+# $1 WIDE_EFFECTS, $2 how many places there are: whether one was free, until the transaction ends.
+TRY_PLACE = "SELECT EXISTS (SELECT FROM generate_series(1, $2::int) AS n WHERE pg_try_advisory_xact_lock($1, n))"
 # $1 the id of the endpoint.
 TRY_WEBHOOK = "SELECT pg_try_advisory_lock(hashtextextended('webhook:' || $1::uuid::text, 0))"
 GIVE_WEBHOOK_BACK = "SELECT pg_advisory_unlock(hashtextextended('webhook:' || $1::uuid::text, 0))"

@@ -21,7 +21,7 @@ import httpx
 import psutil
 
 from auth_service.testing.processes import OwnService, own_stores, own_workers
-from bench.load import Load, Running, post
+from bench.load import Call, Load, Running, post
 from bench.people import People
 
 RATE, CONNECTIONS = 100.0, 8
@@ -97,9 +97,13 @@ def put_each(http: httpx.Client, users: list[UUID]) -> None:
         answer.raise_for_status()
 
 
-def checks_beside(base: str, people: People, askers: list[UUID], seconds: float) -> Running:
-    """Each asks about itself, in turn."""
-    calls = [post("/api/v1/permissions/check", {"permission": CODE}, people.token(user)) for user in askers]
+def asking(people: People, askers: list[UUID]) -> list[Call]:
+    """Each about itself, with one token for all that it asks: so do viewers."""
+    return [post("/api/v1/permissions/check", {"permission": CODE}, people.token(user)) for user in askers]
+
+
+def checks_beside(base: str, calls: list[Call], seconds: float) -> Running:
+    """In turn."""
     return Running(base, Load(calls, seconds, "paced", rate=RATE, connections=CONNECTIONS))
 
 
@@ -132,8 +136,9 @@ def main() -> None:
             with httpx.Client(base_url=service.base, headers=token, timeout=60, trust_env=False) as http:
                 _compare(machine, http, users, singles)
                 asked = [*users[: ASKERS // 2], *people.add_users(ASKERS // 2, "viewer")]
+                calls = asking(people, asked)
                 for number in range(given.rounds):
-                    _checks(service.base, people, http, users, asked, min(given.seconds, LONGEST_SECONDS), number)
+                    _checks(service.base, calls, http, users, min(given.seconds, LONGEST_SECONDS), number)
 
 
 def _compare(machine: Machine, http: httpx.Client, users: list[UUID], singles: list[UUID]) -> None:
@@ -154,10 +159,10 @@ def _compare(machine: Machine, http: httpx.Client, users: list[UUID], singles: l
 
 
 def _checks(  # noqa: PLR0917  what one run of the measurement stands on
-    base: str, people: People, http: httpx.Client, users: list[UUID], asked: list[UUID], seconds: float, number: int
+    base: str, calls: list[Call], http: httpx.Client, users: list[UUID], seconds: float, number: int
 ) -> None:
-    told_of(checks_beside(base, people, asked, len(asked) / RATE))  # once each, so that they are known
-    alone = told_of(checks_beside(base, people, asked, seconds))
+    told_of(checks_beside(base, calls, len(calls) / RATE))  # once each, so that they are known
+    alone = told_of(checks_beside(base, calls, seconds))
     ended, jobs = Event(), [0]
 
     def work() -> None:
@@ -166,7 +171,7 @@ def _checks(  # noqa: PLR0917  what one run of the measurement stands on
             run_job(http, users, 2 + (10 * number + jobs[0]) % 90)
 
     worker = Thread(target=work)
-    load = checks_beside(base, people, asked, seconds)
+    load = checks_beside(base, calls, seconds)
     worker.start()
     beside = told_of(load)
     ended.set()

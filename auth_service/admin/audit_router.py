@@ -14,6 +14,7 @@ from auth_service.core.http.api_docs import refusals
 from auth_service.core.principal import Principal
 from auth_service.permissions.require import Require
 from auth_service.permissions.what_if.effect import EffectTimeout
+from auth_service.permissions.what_if.people import EffectBusy
 
 router = APIRouter(prefix="/admin/audit", tags=["administration"])
 
@@ -27,7 +28,9 @@ async def list_audit_entries(
 
 
 @router.get(
-    "/{row}/people", response_model=AuditPeopleAnswer, responses=refusals(NotFound, NotKnownThen, EffectTimeout)
+    "/{row}/people",
+    response_model=AuditPeopleAnswer,
+    responses=refusals(NotFound, NotKnownThen, EffectBusy, EffectTimeout),
 )
 async def list_audit_people(
     _caller: Annotated[Principal, Require("audit:read")],

@@ -59,14 +59,18 @@ def _cell(value: Any) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
+def list_codes(*, personal: bool) -> Sequence[str]:
+    """What a list of people asks for; `personal`: with e-mail addresses and names."""
+    return (*MAY_LIST, PERSONAL_DATA) if personal else MAY_LIST
+
+
 async def csv_answer(
-    resources: Resources, caller: Principal, lines: Lines, *, name: str, personal: bool
+    resources: Resources, caller: Principal, lines: Lines, *, name: str, codes: Collection[str]
 ) -> StreamingResponse:
     """Raises what goes wrong with the first batch; what goes wrong later ends the connection before the last chunk.
 
-    Whoever lost the session or what the list asks for, with `personal` also PERSONAL_DATA, gets no further batch.
+    Whoever lost the session or one of `codes`, what the list asks for, gets no further batch.
     """
-    codes = (*MAY_LIST, *((PERSONAL_DATA,) if personal else ()))
     beginning = "".join([(await anext(lines))[0], (await anext(lines))[0]])
 
     async def pieces() -> AsyncIterator[bytes]:

@@ -1,14 +1,18 @@
 """Jobs that grant a role to many users, or take it from them: made, looked at, cancelled. `grant_work` does them."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
+from operator import attrgetter
 from uuid import UUID
 
+from fastapi.responses import StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.admin import grant_jobs_repository as repository
+from auth_service.admin.csv_list import csv_answer, csv_lines
 from auth_service.audit.trail import Action, Target, write_act
 from auth_service.core.connections import Resources
 from auth_service.core.errors import Conflict, ValidationFailed, existing
@@ -25,7 +29,8 @@ from auth_service.users.search import UserFilter, read_cursor, write_cursor
 MOST_NAMES = 10_000
 MOST_FOUND = 50_000  # by a filter, and of names in a file of the operator's
 FINDS_USERS = "users:read"
-# The work on names keeps the event loop for as long as this many take: 5 ms.
+SEES_JOBS = "roles:read"
+# The work on names keeps the event loop for as long as this many take: a millisecond.
 _NAMES_AT_ONCE = 100
 _FORESEEN_AT_ONCE = 1000
 
@@ -73,6 +78,10 @@ class RowView:
     outcome: str | None
 
 
+ROW_COLUMNS = [field.name for field in fields(RowView)]
+_CELLS = attrgetter(*ROW_COLUMNS)
+
+
 @dataclass(frozen=True, slots=True)
 class RowsPage:
     items: Sequence[RowView]
@@ -109,13 +118,19 @@ async def make_job(
     return job_view(job)
 
 
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """How many rows would come out how, and the numbers of those whose name nobody has."""
+
+    total: int
+    counts: Mapping[str, int]
+    unknown: Sequence[int]
+
+
 async def foresee_job(
     resources: Resources, caller: Principal | Actor, wish: Wish, users: Sequence[str] | UserFilter
-) -> tuple[Mapping[str, int], list[int]]:
-    """(how many would come out how, the numbers of the rows whose name nobody has); writes nothing.
-
-    Raises as `make_job`. What keeps a superuser is not foreseen.
-    """
+) -> Foreseen:
+    """Writes nothing; raises as `make_job`. What keeps a superuser is not foreseen."""
     found = await _find(resources, caller, users)
     now = resources.clock()
     outcomes: dict[UUID, Outcome] = {}
@@ -131,7 +146,7 @@ async def foresee_job(
             outcomes |= await foresee(session, wish, users_of_rows[start : start + _FORESEEN_AT_ONCE], now)
     come_out = row_by_row(wish, rows, outcomes)
     unknown = [number for number, outcome in enumerate(come_out, 1) if outcome is Outcome.NO_SUCH_USER]
-    return Counter(str(outcome) for outcome in come_out), unknown
+    return Foreseen(len(rows), Counter(str(outcome) for outcome in come_out), unknown)
 
 
 async def list_jobs(resources: Resources, *, cursor: str | None, limit: int) -> JobsPage:
@@ -162,25 +177,49 @@ async def list_rows(
 
     Raises NotFound, or ValidationFailed for a cursor that we did not give.
     """
-    logins, personal = await _may_see(resources, caller)
     place = read_cursor(cursor)
-    async with resources.db() as session:
-        job = existing(await session.get(GrantJob, job_id), "job")
-        rows = await repository.list_rows(
-            session, job, outcome=outcome, after=place.int if place else 0, limit=limit + 1
-        )
-    items = [
-        RowView(
-            number=row.number,
-            name=name if name is not None and (personal if "@" in name else logins) else None,
-            user_id=row.user_id,
-            login=login if logins else None,
-            outcome=row.outcome if row.number <= job.done else None,
-        )
-        for row, login in rows[:limit]
-        for name in (row.name,)
-    ]
-    return RowsPage(items, write_cursor(UUID(int=items[-1].number)) if len(rows) > limit else None)
+    asked = _RowList(resources, job_id, outcome, *await _may_see(resources, caller))
+    items, last = await asked.page(place.int if place else None, limit)
+    return RowsPage(items, None if last is None else write_cursor(UUID(int=last)))
+
+
+async def rows_file(
+    resources: Resources, caller: Principal, job_id: UUID, *, outcome: str | None = None
+) -> StreamingResponse:
+    """All rows as CSV, as `list_rows` shows them; raises NotFound."""
+    asked = _RowList(resources, job_id, outcome, *await _may_see(resources, caller))
+    codes = [SEES_JOBS, *([FINDS_USERS] if asked.logins else ()), *([PERSONAL_DATA] if asked.personal else ())]
+    lines = csv_lines(ROW_COLUMNS, asked.page, lambda row: [_CELLS(row)])
+    return await csv_answer(resources, caller, lines, name="rows.csv", codes=codes)
+
+
+@dataclass(frozen=True, slots=True)
+class _RowList:
+    """`logins` and `personal`: whether these, and e-mail addresses, are for the caller to see."""
+
+    resources: Resources
+    job_id: UUID
+    outcome: str | None
+    logins: bool
+    personal: bool
+
+    async def page(self, after: int | None, limit: int) -> tuple[Sequence[RowView], int | None]:
+        """And the number to go on behind, None at the end."""
+        async with self.resources.db() as session:
+            job = existing(await session.get(GrantJob, self.job_id), "job")
+            rows = await repository.list_rows(session, job, outcome=self.outcome, after=after or 0, limit=limit + 1)
+        items = [
+            RowView(
+                number=row.number,
+                name=name if name is not None and (self.personal if "@" in name else self.logins) else None,
+                user_id=row.user_id,
+                login=login if self.logins else None,
+                outcome=row.outcome if row.number <= job.done else None,
+            )
+            for row, login in rows[:limit]
+            for name in (row.name,)
+        ]
+        return items, items[-1].number if len(rows) > limit else None
 
 
 async def cancel_job(resources: Resources, caller: Principal | Actor, job_id: UUID) -> JobView:
@@ -236,6 +275,7 @@ async def _find(
     ids: dict[str, UUID] = {}
     for start in range(0, len(users), _NAMES_AT_ONCE):
         ids |= await find_named_ids(resources, users[start : start + _NAMES_AT_ONCE])
+        await asyncio.sleep(0)  # for ids nobody is asked
     return [(name, ids.get(name)) for name in users]
 
 

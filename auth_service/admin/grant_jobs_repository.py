@@ -31,7 +31,7 @@ UPDATE grant_job_rows r SET outcome = o.outcome,
     name = CASE WHEN o.outcome = 'no_such_user' AND user_id IS NOT NULL THEN NULL ELSE name END,
     user_id = CASE WHEN o.outcome = 'no_such_user' THEN NULL ELSE user_id END
 FROM unnest($2::bigint[], $3::text[]) AS o (number, outcome)
-WHERE r.job_id = $1 AND r.number = o.number
+WHERE r.job_id = $1 AND r.number = o.number AND r.number BETWEEN $4 AND $5
 """
 _OLDEST_OPEN = """
 SELECT id FROM grant_jobs WHERE finished_at IS NULL AND (asked_by_kind <> 'operator' OR stopping) ORDER BY id LIMIT 1
@@ -80,9 +80,12 @@ async def waiting(session: AsyncSession, job_id: UUID, *, after: int, limit: int
 
 async def set_outcomes(session: AsyncSession, job_id: UUID, outcomes: Sequence[tuple[int, str]]) -> None:
     """By row number."""
+    if not outcomes:
+        return
     async with directly(session) as connection:
         numbers, texts = [number for number, _ in outcomes], [text for _, text in outcomes]
-        await connection.execute(_SET_OUTCOMES, job_id, numbers, texts)
+        # With the bounds no plan looks through all rows of the job.
+        await connection.execute(_SET_OUTCOMES, job_id, numbers, texts, min(numbers), max(numbers))
 
 
 async def count_done(session: AsyncSession, job: GrantJob, *, upto: int) -> None:

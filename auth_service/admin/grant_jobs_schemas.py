@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from auth_service.admin.accounts_schemas import AccountFilter
 from auth_service.admin.grant_jobs import MOST_NAMES
+from auth_service.admin.lists_schemas import ListQuery
 from auth_service.core.schemas import NOT_NULL, Answer, Body, Moment, Typed
 from auth_service.roles.many_grants import Act, Wish
 from auth_service.roles.schemas import RoleName
@@ -67,7 +68,16 @@ class GrantJobsQuery(BaseModel):
     limit: int = Field(default=20, ge=1, le=100)
 
 
-class GrantJobRowsQuery(GrantJobsQuery):
+class GrantJobTrialQuery(BaseModel):
+    """`dry_run`: no job is made, and the answer says what would come out."""
+
+    # A misspelt dry_run must not become the job itself.
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    dry_run: bool = False
+
+
+class GrantJobRowsQuery(ListQuery):
     """`outcome`: `refused` whatever for; `waiting`: no outcome yet."""
 
     cursor: str | None = Field(default=None, pattern=ROW_CURSOR)
@@ -105,6 +115,16 @@ class GrantJobAnswer(Answer):
     done: int
     counts: GrantCounts
     finished_at: datetime | None
+
+
+class GrantJobWhatIf(Answer):
+    """`unknown`: the places in `users`, counted from 1, of the names that nobody has. Whom the last superuser or
+    administrator is among is not foreseen, so `refused` is 0.
+    """
+
+    total: int
+    counts: GrantCounts
+    unknown: list[int]
 
 
 class GrantJobsAnswer(Answer):

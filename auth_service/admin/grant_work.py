@@ -30,8 +30,8 @@ from auth_service.users.service import keeping_a_superuser
 log = structlog.get_logger(__name__)
 LOOK_SECONDS = 1.0
 BATCH = 250
-# After a batch, as many times what it took: the checks beside it have the cores for the rest.
-REST = 2.0
+# After a batch, as many times what it took: the checks beside it have the cores for the rest of the time.
+REST = 2.5
 
 
 class JobAtWork(Conflict):

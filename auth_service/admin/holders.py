@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fastapi.responses import StreamingResponse
 
-from auth_service.admin.csv_list import Lines, csv_answer, csv_lines
+from auth_service.admin.csv_list import Lines, csv_answer, csv_lines, list_codes
 from auth_service.admin.holders_schemas import HoldersQuery
 from auth_service.core.connections import Resources
 from auth_service.core.errors import existing
@@ -134,7 +134,8 @@ def lines_of(asked: HolderList) -> Lines:
 
 async def csv_file(resources: Resources, caller: Principal, asked: HolderList) -> StreamingResponse:
     """As `lines_of`, for a browser to keep; raises what goes wrong with the first batch."""
-    return await csv_answer(resources, caller, lines_of(asked), name="users.csv", personal=asked.personal)
+    codes = list_codes(personal=asked.personal)
+    return await csv_answer(resources, caller, lines_of(asked), name="users.csv", codes=codes)
 
 
 def _rows_of(person: PersonWithWays) -> Iterator[Sequence[Any]]:

@@ -30,7 +30,7 @@ class PeopleOfARow:
 async def people_of_row(resources: Resources, row_id: int, *, cursor: str | None, limit: int) -> PeopleOfARow:
     """By login. The caller may see people and roles.
 
-    Raises NotFound, NotKnownThen, EffectTimeout, or ValueError for a cursor that we did not give.
+    Raises NotFound, NotKnownThen, EffectBusy, EffectTimeout, or ValueError for a cursor that we did not give.
     """
     row = existing(await find_entry(resources, row_id), "row of the audit trail")
     asked = Asked(services=False, after=None if cursor is None else read_cursor(cursor), limit=limit)

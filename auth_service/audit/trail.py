@@ -8,7 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypedDict
 
-from sqlalchemy import event, insert, select
+import orjson
+from sqlalchemy import event, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
@@ -18,7 +19,18 @@ from auth_service.locks import HOLD_IN_SESSION, Advisory
 from auth_service.models import AuditLog
 
 _PENDING = "audit entries"
-AT_ONCE = 50  # rows of one statement: an act on many keeps the event loop for two milliseconds at a time
+AT_ONCE = 50  # rows of one statement: an act on many keeps the event loop for a millisecond at a time
+# By the driver: row by row through SQLAlchemy an act on many took four times as long.
+_INSERT = """
+INSERT INTO audit_log (id, at, actor_kind, actor_id, action, target_kind, target_id, before, after, reason, request_id,
+    client_address, hash)
+SELECT id, at, actor_kind, actor_id, action, target_kind, target_id, before::jsonb, after::jsonb, reason, request_id,
+    client_address, hash
+FROM unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+    $9::text[], $10::text[], $11::text[], $12::text[], $13::bytea[])
+    AS row (id, at, actor_kind, actor_id, action, target_kind, target_id, before, after, reason, request_id,
+        client_address, hash)
+"""
 
 
 class Action(StrEnum):
@@ -115,11 +127,28 @@ def write_act(
     `before` and `after`: what changed. Nothing secret, and nothing that names a person but by id: rows stay when a
     user is erased.
     """
+    write_act_on_many(session, who, action, {target: before}, at=at, after=after, reason=reason)
+
+
+def write_act_on_many(
+    session: AsyncSession,
+    who: Who,
+    action: Action,
+    targets: Mapping[Target, Mapping[str, Any] | None],
+    *,
+    at: datetime,
+    after: Mapping[str, Any] | None = None,
+    reason: str | None = None,
+) -> None:
+    """As `write_act` for each of `targets`, with what was there before. Where there are many, memory is full of what
+    waits for the commit: `after` is one object for all.
+    """
     note_change()
     pending = session.info.setdefault(_PENDING, [])
     if not pending:
         event.listen(session.sync_session, "before_commit", _append)
-    pending.append(_Entry(at, who, action, target, _plain(before), _plain(after), reason))
+    then = _plain(after)
+    pending += (_Entry(at, who, action, target, _plain(before), then, reason) for target, before in targets.items())
 
 
 class Difference(TypedDict):
@@ -153,8 +182,9 @@ def _append(session: Session) -> None:
             row_id += 1
             content = _content(row_id, entry)
             previous = chained(previous, content)
-            rows.append(values_of(content) | {"hash": previous})
-        session.execute(insert(AuditLog), rows)
+            values = values_of(content) | {"before": _json(content.before), "after": _json(content.after)}
+            rows.append((*values.values(), previous))
+        session.connection().exec_driver_sql(_INSERT, tuple(list(column) for column in zip(*rows, strict=True)))
 
 
 def _content(row_id: int, entry: _Entry) -> Content:
@@ -173,6 +203,10 @@ def _content(row_id: int, entry: _Entry) -> Content:
         request_id=call.request_id,
         client_address=call.client_address,
     )
+
+
+def _json(facts: dict[str, Any] | None) -> str | None:
+    return None if facts is None else orjson.dumps(facts).decode()
 
 
 def _plain(facts: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -175,13 +175,13 @@ def _ask_and_do(wish: Wish, file: Path | None, filters: Filters, *, dry_run: boo
         stop("Say who: with --file, or with filters such as --search and --role, as `users list` has them.")
     names = None if file is None else _read(file)
     users: Sequence[str] | UserFilter = wanted if names is None else [named.name for named in names]
-    counts, unknown = run(lambda resources: grant_jobs.foresee_job(resources, OPERATOR, wish, users))
-    for line in _unknown(names or (), unknown):
+    foreseen = run(lambda resources: grant_jobs.foresee_job(resources, OPERATOR, wish, users))
+    for line in _unknown(names or (), foreseen.unknown):
         typer.echo(line, err=True)
-    typer.echo(f"{wish.act} {wish.role}: {_counted(counts) or 'nobody is found'}")
-    if dry_run or not counts:
+    typer.echo(f"{wish.act} {wish.role}: {_counted(foreseen.counts) or 'nobody is found'}")
+    if dry_run or not foreseen.total:
         return
-    confirmed(yes, f"This is for {sum(counts.values()):,} users")
+    confirmed(yes, f"This is for {foreseen.total:,} users")
 
     async def action(resources: Resources) -> JobView:
         job = await grant_jobs.make_job(resources, OPERATOR, wish, users)

@@ -15,11 +15,19 @@ from auth_service.events.kinds import Event
 from auth_service.models import new_id
 
 BUCKETS = 64
-AT_ONCE = 50  # events that are written down before the event loop has its turn
+AT_ONCE = 100  # events of one statement: they keep the event loop for a millisecond
 # What is put in the place of personal data when its user is deleted.
 ERASED = {"username": "deleted", "email": "deleted", "full_name": None}
 
 _RECORD = "INSERT INTO outbox (id, kind, key, bucket, user_id, data, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)"
+# A third of what it costs row by row.
+_RECORD_MANY = """
+INSERT INTO outbox (id, kind, key, bucket, user_id, data, created_at)
+SELECT id, kind, key, bucket, user_id, data::jsonb, created_at
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::uuid[], $6::text[], $7::timestamptz[])
+    WITH ORDINALITY AS given (id, kind, key, bucket, user_id, data, created_at, place)
+ORDER BY place
+"""
 
 _ERASE = text(
     "UPDATE outbox SET data = data || (SELECT coalesce(jsonb_object_agg(key, value), '{}')"
@@ -42,8 +50,12 @@ async def record(resources: Resources, session: AsyncSession, *events: Event) ->
     await session.flush()
     now = resources.clock()
     async with directly(session) as connection:
+        if len(events) == 1:
+            await connection.execute(_RECORD, *_row(events[0], now))
+            return
         for start in range(0, len(events), AT_ONCE):
-            await connection.executemany(_RECORD, [_row(event, now) for event in events[start : start + AT_ONCE]])
+            rows = [_row(event, now) for event in events[start : start + AT_ONCE]]
+            await connection.execute(_RECORD_MANY, *zip(*rows, strict=True))
 
 
 async def record_nothing(session: AsyncSession) -> None:

@@ -97,6 +97,7 @@ _BY_CODE = {
     "not_known_then": Words(
         N_("What was then is not known: the audit trail does not tell of it. Ask about another moment.")
     ),
+    "effect_busy": Words(N_("Others are having this worked out just now. Try again in some seconds.")),
     "effect_timeout": Words(N_("This concerns too many people to be worked out now. Try again in a minute.")),
     "csrf_refused": Words(N_("This form came from another page, so nothing was done. Open the page and try again.")),
     "permission_denied": Words(

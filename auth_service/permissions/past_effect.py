@@ -15,7 +15,7 @@ from auth_service.core.errors import NotKnownThen
 from auth_service.models import AuditLog
 from auth_service.permissions.then import Then, known_since, load_active, load_grants, load_rules, one_snapshot
 from auth_service.permissions.then_sql import ACTIVE, grants_at, switched_since
-from auth_service.permissions.what_if.comparison import GrantChange, Period, Rules, compare
+from auth_service.permissions.what_if.comparison import GrantChange, Period, Rules, compare, with_inherited
 from auth_service.permissions.what_if.effect import Asked, Effect, find_effect
 from auth_service.permissions.what_if.people import Source
 
@@ -42,7 +42,7 @@ class _Change:
 async def find_past_effect(resources: Resources, row: AuditLog, asked: Asked) -> Effect:
     """From the row's time on: also what was to begin later. Nobody, where it changed no access.
 
-    Raises NotKnownThen or EffectTimeout.
+    Raises NotKnownThen, EffectBusy or EffectTimeout.
     """
     if row.action in _NOT_TOLD:
         raise NotKnownThen(_NOT_TOLD[Action(row.action)])
@@ -88,9 +88,8 @@ async def _change(connection: Any, row: AuditLog) -> _Change:
 
 
 async def _rules(connection: Any, then: Then) -> Rules:
-    """As states are compared: each role with all that it has by its ancestors."""
     rules = await load_rules(connection, then)
-    return Rules({name: rules.patterns_of(name) for name in rules.roles}, rules.catalogue)
+    return with_inherited(rules, rules.roles)
 
 
 def _period(facts: Mapping[str, Any] | None) -> Period | None:

@@ -34,6 +34,7 @@ from auth_service.permissions.schemas import (
     explained_answer,
 )
 from auth_service.permissions.what_if.effect import EffectTimeout
+from auth_service.permissions.what_if.people import EffectBusy
 from auth_service.permissions.what_if.schemas import DeletionWhatIf, PermissionWhatIf, TrialQuery, tried
 from auth_service.permissions.why import explain_check
 
@@ -81,7 +82,7 @@ async def list_permissions(
     "/permissions",
     response_model=PermissionAnswer,
     status_code=201,
-    responses={200: {"model": PermissionWhatIf}, **refusals(PermissionExists, EffectTimeout)},
+    responses={200: {"model": PermissionWhatIf}, **refusals(PermissionExists, EffectBusy, EffectTimeout)},
 )
 async def create_permission(
     body: PermissionBody,
@@ -110,7 +111,7 @@ async def get_permission(
 @router.patch(
     "/permissions/{code}",
     response_model=PermissionAnswer | PermissionWhatIf,
-    responses=refusals(LackingYourself, WouldShutOut, EffectTimeout, PreconditionFailed),
+    responses=refusals(LackingYourself, WouldShutOut, EffectBusy, EffectTimeout, PreconditionFailed),
 )
 async def update_permission(  # noqa: PLR0917  FastAPI fills them in
     code: str,
@@ -133,7 +134,7 @@ async def update_permission(  # noqa: PLR0917  FastAPI fills them in
     response_model=None,
     responses={
         200: {"model": DeletionWhatIf},
-        **refusals(LackingYourself, PermissionBuiltIn, PermissionInUse, EffectTimeout, PreconditionFailed),
+        **refusals(LackingYourself, PermissionBuiltIn, PermissionInUse, EffectBusy, EffectTimeout, PreconditionFailed),
     },
 )
 async def delete_permission(

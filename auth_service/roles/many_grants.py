@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_service.audit.trail import Action, Target, Who, write_act
+from auth_service.audit.trail import Action, Target, Who, write_act_on_many
 from auth_service.core.connections import Resources
 from auth_service.core.errors import ValidationFailed
 from auth_service.core.stores.postgres_pools import directly
@@ -131,8 +131,7 @@ async def do_for_many(
         some = touched[start : start + TOLD_BY_NAME]
         await _do(session, wish, some, actor, now)
         await record(resources, session, *(_event(wish, user_id, actor, now) for user_id in some))
-        for user_id in some:
-            _write(session, who(caller), wish, user_id, present[user_id], now)
+        _write(session, who(caller), wish, {user_id: present[user_id] for user_id in some}, now)
     return outcomes
 
 
@@ -166,17 +165,17 @@ def _event(wish: Wish, user_id: UUID, actor: Actor, now: datetime) -> Event:
     return RoleGranted(user_id=user_id, role=wish.role, valid_from=since, valid_until=until, by=actor.user_id)
 
 
-def _write(  # noqa: PLR0917  all of an audit row
-    session: AsyncSession, asker: Who, wish: Wish, user_id: UUID, before: Dates | None, now: datetime
-) -> None:
+def _write(session: AsyncSession, asker: Who, wish: Wish, before: Mapping[UUID, Dates | None], now: datetime) -> None:
     gone = wish.act is Act.REVOKE
-    write_act(
+    write_act_on_many(
         session,
         asker,
         Action.ROLE_REVOKED if gone else Action.ROLE_GRANTED,
-        Target("user", str(user_id)),
+        {
+            Target("user", str(user_id)): None if dates is None else _facts(wish.role, dates)
+            for user_id, dates in before.items()
+        },
         at=now,
-        before=None if before is None else _facts(wish.role, before),
         after=None if gone else _facts(wish.role, wish.dates(now)),
         reason=wish.reason,
     )

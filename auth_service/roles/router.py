@@ -30,6 +30,7 @@ from auth_service.permissions.schemas import (
     WhyAnswer,
 )
 from auth_service.permissions.what_if.effect import EffectTimeout
+from auth_service.permissions.what_if.people import EffectBusy
 from auth_service.permissions.what_if.schemas import DeletionWhatIf, TrialQuery, tried
 from auth_service.permissions.why import explain, permissions_at
 from auth_service.roles import grants as role_grants
@@ -60,7 +61,7 @@ async def list_roles(_caller: Annotated[Principal, Require("roles:read")], resou
     status_code=201,
     responses={
         200: {"model": RoleWhatIf},
-        **refusals(LackingYourself, RoleExists, RoleCycle, ValidationFailed, EffectTimeout),
+        **refusals(LackingYourself, RoleExists, RoleCycle, ValidationFailed, EffectBusy, EffectTimeout),
     },
 )
 async def create_role(
@@ -92,7 +93,14 @@ async def get_role(
     "/roles/{name}",
     response_model=RoleAnswer | RoleWhatIf,
     responses=refusals(
-        LackingYourself, RoleBuiltIn, RoleCycle, ValidationFailed, WouldShutOut, EffectTimeout, PreconditionFailed
+        LackingYourself,
+        RoleBuiltIn,
+        RoleCycle,
+        ValidationFailed,
+        WouldShutOut,
+        EffectBusy,
+        EffectTimeout,
+        PreconditionFailed,
     ),
 )
 async def update_role(  # noqa: PLR0917  FastAPI fills them in
@@ -117,7 +125,7 @@ async def update_role(  # noqa: PLR0917  FastAPI fills them in
     response_model=None,
     responses={
         200: {"model": DeletionWhatIf},
-        **refusals(LackingYourself, RoleBuiltIn, RoleInUse, EffectTimeout, PreconditionFailed),
+        **refusals(LackingYourself, RoleBuiltIn, RoleInUse, EffectBusy, EffectTimeout, PreconditionFailed),
     },
 )
 async def delete_role(
@@ -163,7 +171,7 @@ async def list_user_roles(user_id: Annotated[UUID, NamedOrSelf("roles:read")], r
 @router.put(
     "/users/{user_id}/roles/{name}",
     response_model=RoleGrantAnswer | GrantWhatIf,
-    responses=refusals(LackingYourself, LastSuperuser, WouldShutOut, ValidationFailed, EffectTimeout),
+    responses=refusals(LackingYourself, LastSuperuser, WouldShutOut, ValidationFailed, EffectBusy, EffectTimeout),
 )
 async def grant_role(  # noqa: PLR0917  FastAPI fills them in
     name: str,
@@ -185,7 +193,7 @@ async def grant_role(  # noqa: PLR0917  FastAPI fills them in
     response_model=None,
     responses={
         200: {"model": DeletionWhatIf},
-        **refusals(LackingYourself, LastSuperuser, WouldShutOut, EffectTimeout),
+        **refusals(LackingYourself, LastSuperuser, WouldShutOut, EffectBusy, EffectTimeout),
     },
 )
 async def revoke_role(

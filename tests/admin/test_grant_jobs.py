@@ -11,6 +11,7 @@ from auth_service.jobs import tidy
 from auth_service.permissions.actor import OPERATOR
 from auth_service.permissions.codes import OWN_CODES
 from auth_service.roles.many_grants import Act, Wish
+from tests.admin.test_csv_lists import download, read_csv
 from tests.conftest import Fresh
 from tests.support.access import create_permission, create_role, grant, moment, put_grant, revoke
 from tests.support.api import V1, Api, Tokens, error_of, unique
@@ -95,6 +96,26 @@ async def test_a_filter_is_asked_once(api: Api, root: Tokens, monkeypatch: pytes
     assert job["counts"] == {"granted": 5}
     for junk in ({}, {"sort": "id"}, {"active": "yes"}, {"limit": 5}, {"role": "No Role"}):
         assert await refused(api, root, {"role": second, "filter": junk}) == (422, "validation_error"), junk
+
+
+async def test_a_dry_run_says_what_would_come_out(api: Api, root: Tokens) -> None:
+    role, users = await create_role(api, root), await crowd(api, 3)
+    await put_grant(api, root, users[1].id, role)
+    body = {"role": role, "users": [users[0].login, unique("ghost"), users[1].email, str(users[2].id), users[0].login]}
+    answer = await api.http.post(f"{JOBS}?dry_run=true", json=body, headers=root.bearer)
+    assert answer.status_code == 200, answer.text
+    counts = {name: count for name, count in answer.json()["counts"].items() if count}
+    assert (answer.json()["total"], answer.json()["unknown"]) == (5, [2])
+    assert counts == {"granted": 2, "unchanged": 2, "no_such_user": 1}
+    assert (await holders(api, role)).keys() == {users[1].id}
+    assert role not in (await api.http.get(JOBS, headers=root.bearer)).text
+    job = await run_job(api, root, **body)
+    assert (job["total"], job["counts"]) == (5, counts)
+    misspelt = await api.http.post(f"{JOBS}?dryrun=true", json=body, headers=root.bearer)
+    assert error_of(misspelt) == (422, "validation_error")
+    grants_only = await granter(api, root, "roles:read")
+    answer = await api.http.post(f"{JOBS}?dry_run=true", json=body, headers=grants_only.bearer)
+    assert error_of(answer) == (403, "permission_denied")
 
 
 async def test_what_cannot_be_asked(api: Api, root: Tokens) -> None:
@@ -199,6 +220,14 @@ async def test_names_and_filters_are_for_who_may_see_them(api: Api, root: Tokens
         "no addresses": [(False, True), (True, True), (False, False), (True, False)],
         "no users": [(False, False)] * 4,
     }
+    for who, tokens in (("root", root), ("no addresses", no_addresses), ("no users", no_users)):
+        lines = read_csv(await download(api, tokens, f"/grants/jobs/{job['id']}/rows"))
+        assert [(line["number"], line["outcome"]) for line in lines] == [
+            *(("1", "granted"), ("2", "unchanged"), ("3", "no_such_user"), ("4", "no_such_user")),
+        ]
+        assert [(line["name"] != "", line["login"] != "") for line in lines] == seen[who]
+    (line,) = read_csv(await download(api, root, f"/grants/jobs/{job['id']}/rows", outcome="granted"))
+    assert (line["name"], line["user_id"], line["login"]) == (one.email, str(one.id), one.login)
 
 
 async def test_rights_are_judged_again_at_each_batch(api: Api, root: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,15 +78,15 @@ async def make(request: Request, me: Granter, resources: Res) -> Response:
         if step == "make":
             job = await grant_jobs.make_job(resources, me.principal, body.wish(), users)
             return go(request, f"{PAGE}/{job.id}", notices.JOB_BEGUN)
-        counts, unknown = await grant_jobs.foresee_job(resources, me.principal, body.wish(), users)
+        foreseen = await grant_jobs.foresee_job(resources, me.principal, body.wish(), users)
         return screen(
             request,
             "console/grant_job_preview.html",
             me,
             body=body,
-            counts=[(OUTCOMES[outcome], counts[outcome]) for outcome in Outcome if counts.get(outcome)],
-            unknown=[(body.users or [])[number - 1] for number in unknown[:100]],
-            unknown_count=len(unknown),
+            counts=[(OUTCOMES[one], foreseen.counts[one]) for one in Outcome if foreseen.counts.get(one)],
+            unknown=[(body.users or [])[number - 1] for number in foreseen.unknown[:100]],
+            unknown_count=len(foreseen.unknown),
             fields={name: text for name, text in form.fields.items() if name not in {"csrf", "do"}},
         )
     return await _editor(request, me, resources, form)

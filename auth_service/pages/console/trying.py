@@ -76,7 +76,7 @@ async def preview(
     differences: Sequence[Difference] = (),
     kept: Mapping[str, str] | None = None,
 ) -> Response:
-    """What the trial says the change would do; raises EffectTimeout.
+    """What the trial says the change would do; raises EffectBusy or EffectTimeout.
 
     `address`: where both buttons lead; `button`: a text of the catalogue. `back`: the page to go back to, where nothing
     can be edited. `kept`: fields beside those of the form. `moved`: somebody else has changed it meanwhile.

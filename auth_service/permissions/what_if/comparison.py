@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from auth_service.permissions import rules
 from auth_service.permissions.patterns import EVERYTHING, covering, covers
 
 _NOTHING: frozenset[str] = frozenset()
@@ -33,6 +34,11 @@ class Rules:
     def of(self, roles: Collection[str]) -> "Rules":
         """The same with these roles alone."""
         return Rules({role: self.roles[role] for role in roles if role in self.roles}, self.codes)
+
+
+def with_inherited(own: rules.Rules, roles: Iterable[str]) -> Rules:
+    """As states are compared: each of the roles with all that it has by its ancestors."""
+    return Rules({name: own.patterns_of(name) for name in roles}, own.catalogue)
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,7 @@ async def find_effect(
     now: datetime,
     source: Source = TODAY,
 ) -> Effect:
-    """In a transaction of its own, on one snapshot, and without a lock; raises EffectTimeout.
+    """In a transaction of its own, on one snapshot, and without a lock; raises EffectTimeout or EffectBusy.
 
     `source`: of a change that was made, the grants of then; who has a second factor is told of today's alone.
     """

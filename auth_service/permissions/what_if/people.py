@@ -1,12 +1,13 @@
 """Who gains and loses by a change, asked of Postgres: counted in one statement however many they are, exact in time.
 
 What matters of a user is which kinds of roles the grants give, and in which order they begin and end. So users are
-reduced to that: their times become ranks, those who are alike are counted together, and only each sort of user is
-judged, by multiranges. The moments themselves are read of the few who are shown by name.
+reduced to that: kinds become bits, times become ranks, those who are alike are counted together, and only each sort of
+user is judged, by multiranges. The moments themselves are read of the few who are shown by name.
 """
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,8 @@ from uuid import UUID
 
 import asyncpg
 
+from auth_service.core.errors import Unavailable
+from auth_service.locks import TRY_PLACE, Advisory
 from auth_service.permissions.what_if.comparison import Comparison, GrantChange
 from auth_service.permissions.what_if.statements import count_statement, spans_statement
 
@@ -25,11 +28,13 @@ class Source:
     """Where grants and people are read, as relations in SQL; `arguments` stand for {0}, {1} and so on in both.
 
     `grants` has user_id, role_name, valid_from, valid_until; `people` has id and login_key of all whose grants count.
+    `counts`: of a grant of `grants`, whether m.user_id is one of these, where that is told faster than by a look.
     """
 
     grants: str = "user_roles"
     people: str = "(SELECT id, login_key FROM users WHERE is_active)"
     arguments: tuple[Any, ...] = ()
+    counts: str | None = None
 
     def relations(self, ours: int) -> tuple[str, str]:
         """Both, in a statement that has so many arguments before these."""
@@ -37,7 +42,8 @@ class Source:
         return self.grants.format(*numbers), self.people.format(*numbers)
 
 
-TODAY = Source()
+# Few accounts are disabled, and nobody's grants are there without the account.
+TODAY = Source(counts="NOT EXISTS (SELECT FROM users u WHERE u.id = m.user_id AND NOT u.is_active)")
 
 
 @dataclass(slots=True)
@@ -70,8 +76,16 @@ class Spans:
     loses: list[Span] = field(default_factory=list)
 
 
-# Up to so many grants of roles that differ, their users are looked for first; beyond it everybody's grants are read.
+# Up to so many grants of roles that differ, their users are looked for first; beyond it everybody's grants are read,
+# which may take seconds of Postgres: by so many at once, of all workers.
 _FEW = 50_000
+_WIDE_AT_ONCE = 2
+
+
+class EffectBusy(Unavailable):
+    code = "effect_busy"
+    detail = "Who gains and who loses is being worked out for others just now. Nothing was changed."
+    headers = {"Retry-After": "5"}
 
 
 async def count_people(
@@ -87,22 +101,28 @@ async def count_people(
     seconds: float | None = None,
 ) -> Touched:
     """Who gains or loses something at some moment from `now` on. By name `limit` users after the login_key `after`,
-    and as many administrators; None: nobody. One statement, and none where nothing is in question.
+    and as many administrators; None: nobody. One statement, and none where nothing is in question. Raises EffectBusy.
     """
     found = Touched()
     if not comparison.given:
         return found
     differing, owned = list(comparison.differing), _classes_with(comparison, own)
+    few = await _are_few(connection, differing, source, seconds)
+    if not few and not await connection.fetchval(TRY_PLACE, Advisory.WIDE_EFFECTS, _WIDE_AT_ONCE):
+        raise EffectBusy
     grants, people = source.relations(17)
     query = count_statement(
         len({*comparison.kinds.values()}),
-        few=await _are_few(connection, differing, source, seconds),
+        few=few,
         changed=bool(changed),
         grants=grants,
         people=people,
+        # The account of a grant that changes may be gone by now.
+        counts=(None if changed else source.counts) or f"EXISTS (SELECT FROM {people} p WHERE p.id = m.user_id)",
     )
     mine = [*_arguments(comparison, changed, now), differing, owned, after, limit, limit is not None]
-    rows = await connection.fetch(query, *mine, *source.arguments, timeout=seconds)
+    async with _hash_joins(connection, wanted=not few):
+        rows = await connection.fetch(query, *mine, *source.arguments, timeout=seconds)
     for row in rows:
         gain, lose = int(row["gain"] or 0), int(row["lose"] or 0)
         match row["what"]:
@@ -155,6 +175,19 @@ def _order(span: Span) -> tuple[str, bool, float]:
 
 def _classes_with(comparison: Comparison, own: Collection[str]) -> list[int]:
     return [number for number, codes in enumerate(comparison.classes) if not set(own).isdisjoint(codes)]
+
+
+@asynccontextmanager
+async def _hash_joins(connection: asyncpg.Connection, *, wanted: bool) -> AsyncIterator[None]:
+    """For who reads everybody's grants: Postgres does not know how few kinds and sorts there are, and would read the
+    grants by an index, out of their order on the disk.
+    """
+    if not wanted:
+        yield
+        return
+    await connection.execute("SET LOCAL enable_mergejoin = off; SET LOCAL enable_nestloop = off")
+    yield
+    await connection.execute("SET LOCAL enable_mergejoin = on; SET LOCAL enable_nestloop = on")
 
 
 async def _are_few(

@@ -150,7 +150,7 @@ class DeletionWhatIf(WhatIf):
 async def tried(
     kind: type[WhatIf], resources: Resources, caller: Principal, trial: Trial, query: TrialQuery, *, result: object
 ) -> Response:
-    """What the change would answer and do, as `kind`; raises EffectTimeout."""
+    """What the change would answer and do, as `kind`; raises EffectBusy or EffectTimeout."""
     effect = await trial.effect(resources, caller, after=query.after)
     return Response(as_json(kind, effect, result), media_type="application/json")
 

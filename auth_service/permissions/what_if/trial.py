@@ -4,11 +4,11 @@ The service that makes the change is the one that makes it in earnest; it takes 
 its transaction from `changing`.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from uuid import UUID
 
-import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.connections import Resources
@@ -18,10 +18,15 @@ from auth_service.core.stores.postgres_pools import directly
 from auth_service.locks import lock_access_rules
 from auth_service.permissions.actor import Actor
 from auth_service.permissions.checks import allows, holds
-from auth_service.permissions.what_if.comparison import GrantChange, Period, Rules
+from auth_service.permissions.rules import Rules
+from auth_service.permissions.then import load_rules
+from auth_service.permissions.what_if.comparison import GrantChange, Period, with_inherited
 from auth_service.permissions.what_if.effect import Asked, Effect, find_effect
 
 SEES_GRANTS = "roles:read"
+SEES_PEOPLE = "users:read"
+SEES_SERVICES = "services:read"
+_GRANTS = "roles:read"
 SEES_PEOPLE = "users:read"
 SEES_SERVICES = "services:read"
 _ROLES = """
@@ -36,12 +41,6 @@ FROM lineage l JOIN role_permissions r ON r.role_name = l.via GROUP BY l.role
 _CODES = "SELECT code, step_up FROM permissions"
 _GRANTS = "SELECT user_id, role_name, valid_from, valid_until FROM user_roles WHERE user_id = ANY($1::uuid[])"
 Grants = dict[tuple[UUID, str], Period]
-
-
-async def load_rules(connection: asyncpg.Connection) -> Rules:
-    """As they are in the connection's transaction."""
-    roles = {row["role"]: frozenset(row["patterns"]) for row in await connection.fetch(_ROLES)}
-    return Rules(roles, {row["code"]: row["step_up"] for row in await connection.fetch(_CODES)})
 
 
 class Trial:
@@ -64,15 +63,20 @@ class Trial:
     async def effect(self, resources: Resources, caller: Principal | Actor, *, after: str | None = None) -> Effect:
         """What it would do, once it was tried. `after`: the login_key that the page before ended with.
 
-        Raises EffectTimeout, and PermissionDenied: even a count tells what others have, which takes roles:read.
+        Raises EffectBusy, EffectTimeout, and PermissionDenied: even a count tells what others have, which takes
+        roles:read.
         """
         if isinstance(caller, Principal):
             await allows(resources, caller, SEES_GRANTS)
-        (before, grants), (then, new_grants) = self._seen
+        (rules, grants), (new_rules, new_grants) = self._seen
         touched = grants.keys() | new_grants.keys()
-        if before == then:
+        if rules == new_rules:
             # These users' roles alone matter.
-            before = then = before.of({role for _, role in touched})
+            before = then = with_inherited(rules, {role for _, role in touched})
+        else:
+            # In a thread: with ten thousand roles it takes a moment, in which others must be answered.
+            before = await asyncio.to_thread(with_inherited, rules, rules.roles)
+            then = await asyncio.to_thread(with_inherited, new_rules, new_rules.roles)
         changed = [
             GrantChange(*grant, before=grants.get(grant), after=new_grants.get(grant))
             for grant in sorted(touched)

@@ -5,8 +5,9 @@ from typing import Any
 import httpx
 import pytest
 
+from auth_service.locks import Advisory
 from auth_service.models import new_id
-from auth_service.permissions.what_if import effect, people
+from auth_service.permissions.what_if import effect, people, statements
 from auth_service.permissions.what_if.statements import WORD
 from tests.conftest import Fresh
 from tests.support.access import create_permission, create_role, grant, moment, times
@@ -141,7 +142,10 @@ async def test_who_may_not_see_people_is_told_numbers(api: Api) -> None:
     }
 
 
-async def test_people_come_in_pages_by_login(api: Api) -> None:
+@pytest.mark.parametrize("first", [statements.FIRST, 1])
+async def test_people_come_in_pages_by_login(api: Api, monkeypatch: pytest.MonkeyPatch, first: int) -> None:
+    """Whether they are found among the first by name or only among all."""
+    monkeypatch.setattr(statements, "FIRST", first)
     _, root = await api.as_role("superuser")
     code, role = await create_permission(api, root), await create_role(api, root)
     logins = sorted(f"{unique('paged')}-{number:03}" for number in range(205))
@@ -258,6 +262,27 @@ async def test_what_takes_too_long_is_said(api: Api, monkeypatch: pytest.MonkeyP
     answer = await send(api, root, ("PATCH", f"/roles/{role}", {"permissions": []}), dry_run="true")
     assert error_of(answer) == (503, "effect_timeout")
     assert (await api.http.get(f"{V1}/roles/{role}", headers=root.bearer)).json()["permissions"] == ["films:read"]
+
+
+async def test_few_look_at_everybody_at_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever worker asks; who looks at a few people only is never refused."""
+    _, root = await api.as_role("superuser")
+    role = await create_role(api, root, "films:read")
+    change = ("PATCH", f"/roles/{role}", {"permissions": []})
+    place = "SELECT pg_advisory_xact_lock($1, $2)"
+    async with api.resources.hot.acquire() as connection, connection.transaction():
+        await connection.execute(place, Advisory.WIDE_EFFECTS, 1)
+        with monkeypatch.context() as patch:
+            patch.setattr(people, "_FEW", -1)
+            assert (await send(api, root, change, dry_run="true")).status_code == 200
+            await connection.execute(place, Advisory.WIDE_EFFECTS, 2)
+            answer = await send(api, root, change, dry_run="true")
+            assert error_of(answer) == (503, "effect_busy")
+            assert int(answer.headers["retry-after"]) > 0
+        assert (await send(api, root, change, dry_run="true")).status_code == 200
+    with monkeypatch.context() as patch:
+        patch.setattr(people, "_FEW", -1)
+        assert (await send(api, root, change, dry_run="true")).status_code == 200
 
 
 @pytest.mark.long
