@@ -131,16 +131,18 @@ def language_of(request: Request) -> str:
 def _templates(language: str) -> "Environment":
     from jinja2 import Environment, PackageLoader, StrictUndefined  # two MiB of a worker's memory, for who opens a page
 
+    from auth_service.pages.texts import install_texts
+
     environment = Environment(
         loader=PackageLoader("auth_service.pages"),
-        extensions=["jinja2.ext.i18n"],
+        auto_reload=False,  # it would ask the disk for each part of each page
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters["zip"] = zip
-    environment.install_gettext_translations(catalogue(language), newstyle=True)  # type: ignore[attr-defined]
+    install_texts(environment, language)
     return environment
 
 
