@@ -28,7 +28,7 @@ from auth_service.permissions.checks import holds
 from auth_service.roles.grants import grant_in, list_grants
 from auth_service.roles.schemas import RoleGrantAnswer
 from auth_service.sessions import devices
-from auth_service.sessions.service import list_sessions
+from auth_service.sessions.service import count_sessions
 from auth_service.users import email as addresses
 from auth_service.users import look_alikes, repository, service
 from auth_service.users.admin_guard import may_act_on
@@ -72,7 +72,7 @@ async def read_account(resources: Resources, caller: Principal, user_id: UUID) -
         roles=[RoleGrantAnswer.model_validate(grant) for grant in await list_grants(resources, user_id)],
         second_factor=MfaState.model_validate(second_factor),
         locks=await _locks(resources, user_id),
-        sessions=len(await list_sessions(resources, user_id)),
+        sessions=await count_sessions(resources, user_id),
         devices=len(await devices.list_devices(resources, user_id)),
     )
 

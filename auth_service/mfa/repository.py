@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, select, update
+import asyncpg
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -118,13 +119,16 @@ async def use_code(session: AsyncSession, user_id: UUID, code_hash: str, now: da
     return (await session.execute(statement)).one_or_none() is not None
 
 
-async def codes_left(session: AsyncSession, user_id: UUID) -> int:
-    statement = (
-        select(func.count())
-        .select_from(RecoveryCode)
-        .where(RecoveryCode.user_id == user_id, RecoveryCode.used_at.is_(None))
-    )
-    return int(await session.scalar(statement) or 0)
+_STATE = """
+SELECT (SELECT confirmed_at FROM mfa_totp WHERE user_id = $1) AS confirmed_at,
+    (SELECT count(*) FROM mfa_recovery_codes WHERE user_id = $1 AND used_at IS NULL) AS codes_left
+"""
+
+
+async def state_of(pool: asyncpg.Pool, user_id: UUID) -> tuple[datetime | None, int]:
+    """Since when there is a second factor, None too while it is pending; and how many recovery codes are left."""
+    (row,) = await pool.fetch(_STATE, user_id)
+    return row["confirmed_at"], row["codes_left"]
 
 
 async def take_challenge(

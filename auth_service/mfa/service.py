@@ -71,10 +71,8 @@ class StartedEnrolment:
 
 
 async def state(resources: Resources, user_id: UUID) -> State:
-    async with resources.db() as session:
-        row = await repository.find_confirmed(session, user_id)
-        left = await repository.codes_left(session, user_id)
-    return State(row is not None, row.confirmed_at if row else None, left)
+    confirmed_at, left = await repository.state_of(resources.hot, user_id)
+    return State(confirmed_at is not None, confirmed_at, left)
 
 
 async def start_enrolment(

@@ -1,9 +1,14 @@
 """Times and spans in the reader's language and zone."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+if TYPE_CHECKING:
+    from babel import Locale
 
 _LOCALES = {"en": "en_GB", "ru": "ru"}  # British English: the day before the month, 24 hours
 
@@ -25,11 +30,9 @@ class LocalWords:
 
     def moment(self, value: datetime) -> str:
         """Such as 29 November 2026, 20:45 UTC."""
-        from babel.dates import format_datetime
-
         local = value.astimezone(self.zone)
-        words = format_datetime(local, "d MMMM y, HH:mm", locale=self._locale)
-        return f"{words} {local.tzname()}"
+        month = _months(self.language)[local.month]
+        return f"{local.day} {month} {local.year}, {local.hour:02}:{local.minute:02} {local.tzname()}"
 
     def short(self, value: datetime, pattern: str) -> str:
         """By a pattern of CLDR, such as d MMM."""
@@ -60,5 +63,20 @@ class LocalWords:
         return format_timedelta(value, threshold=1.5, locale=self._locale)
 
     @property
-    def _locale(self) -> str:
-        return _LOCALES[self.language]
+    def _locale(self) -> "Locale":
+        return _locale(self.language)
+
+
+@cache
+def _locale(language: str) -> "Locale":
+    from babel import Locale  # for who opens a page, as all of Babel here
+
+    return Locale.parse(_LOCALES[language])
+
+
+@cache
+def _months(language: str) -> Mapping[int, str]:
+    """As they stand in a date. A list shows forty moments, and Babel's format_datetime is most of what they cost."""
+    from babel.dates import get_month_names
+
+    return dict(get_month_names("wide", locale=_locale(language)))

@@ -1,48 +1,35 @@
-"""The templates of the pages: compiled once for all languages, and by a worker before somebody waits for it."""
+"""The templates of the pages: compiled for each language, by a worker before somebody waits for it."""
 
 import asyncio
 from functools import cache
 from typing import TYPE_CHECKING
 
-from auth_service.pages.catalogue import LANGUAGES, catalogue
+from auth_service.pages.catalogue import LANGUAGES
 
 if TYPE_CHECKING:
-    from types import CodeType
-
     from jinja2 import Environment
 
-# The first seconds are for requests; compiling takes 0.7 s of CPU, which a thread shares with them.
+# The first seconds are for requests; compiling takes more than half a second of CPU, which a thread shares with them.
 WARM_UP_AFTER_SECONDS = 2
-_compiled: "dict[tuple[str, str], CodeType]" = {}  # by name and source
 
 
 @cache
 def environment(language: str) -> "Environment":
     # Two MiB of a worker's memory, which a service without pages does without.
-    from jinja2 import BytecodeCache, Environment, PackageLoader, StrictUndefined
-    from jinja2.bccache import Bucket
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    class OfAllLanguages(BytecodeCache):
-        """A language differs in what its texts are, not in the code: half of the time and of the memory."""
-
-        def load_bytecode(self, bucket: Bucket) -> None:
-            bucket.code = _compiled.get((bucket.key, bucket.checksum))
-
-        def dump_bytecode(self, bucket: Bucket) -> None:
-            assert bucket.code is not None  # noqa: S101  it was compiled just now
-            _compiled[bucket.key, bucket.checksum] = bucket.code
+    from auth_service.pages.texts import install_texts
 
     found = Environment(
         loader=PackageLoader("auth_service.pages"),
-        extensions=["jinja2.ext.i18n"],
+        auto_reload=False,  # it would ask the disk for each part of each page
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        bytecode_cache=OfAllLanguages(),
     )
     found.filters["zip"] = zip
-    found.install_gettext_translations(catalogue(language), newstyle=True)  # type: ignore[attr-defined]
+    install_texts(found, language)
     return found
 
 

@@ -1,8 +1,9 @@
 """HOT. Answers checks: loads what a decision needs, and lets decision.py decide."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from auth_service.core.connections import Resources
@@ -39,11 +40,28 @@ async def allows(
             return None
         raise ScopeMissing(code)
     (decision,) = await _decide(resources, [Question(code, principal.subject, principal.session_id)], cache)
+    _must_allow(code, decision)
+    return decision
+
+
+def _must_allow(code: str, decision: Decision) -> None:
     if decision.reason is Reason.STEP_UP_REQUIRED:
         raise StepUpRequired("This takes a second factor, shown a short time ago: POST /api/v1/auth/step-up.")
     if not decision.allowed:
         raise PermissionDenied(f"You need the permission {code} ({decision.reason}).")
-    return decision
+
+
+async def allows_all(resources: Resources, principal: Principal, codes: Sequence[str]) -> list[Grant]:
+    """As `allows` of a user and each of the codes, in their order; then all that the user's active grants give, which
+    the same query has told.
+    """
+    questions = [Question(code, principal.subject, principal.session_id) for code in codes]
+    subjects, known = await repository.load_facts(resources.hot, [principal.subject], patterns=None, codes=codes)
+    now = resources.clock()
+    decisions, _ = await _judge(resources, questions, subjects, known, now)
+    for code, decision in zip(codes, decisions, strict=True):
+        _must_allow(code, decision)
+    return _active(subjects[principal.subject], now)
 
 
 async def holds(resources: Resources, principal: Principal, code: str) -> bool:
@@ -125,15 +143,7 @@ async def _decide(
     now = resources.clock()
     if cache:
         cache.seen(now.timestamp())
-    decisions = [decide(q.code, known[q.code] is not None, subjects[q.user_id], now) for q in questions]
-    demands = {code: demand_in(resources, code, marked=bool(known[code])) for code in codes}
-    if any(demand is not Demand.NOTHING for demand in demands.values()):
-        sessions = {q.session_id for q in questions if q.session_id and demands[q.code] is not Demand.NOTHING}
-        shown = await repository.second_factors_of(resources.hot, sessions) if sessions else {}
-        decisions = [
-            judged(decision, demands[q.code], shown.get((q.user_id, q.session_id)) if q.session_id else None, now)
-            for q, decision in zip(questions, decisions, strict=True)
-        ]
+    decisions, demands = await _judge(resources, questions, subjects, known, now)
     if cache and places:
         for question, decision in zip(questions, decisions, strict=True):
             place = places[question.user_id]
@@ -143,6 +153,26 @@ async def _decide(
                 of_session = demands[question.code] is not Demand.NOTHING
                 cache.keep(place, question.code, question.session_id, decision, of_session=of_session)
     return decisions
+
+
+async def _judge(
+    resources: Resources,
+    questions: Sequence[Question],
+    subjects: Mapping[UUID, Subject],
+    known: Mapping[str, bool | None],
+    now: datetime,
+) -> tuple[list[Decision], dict[str, Demand]]:
+    """HOT. By what `load_facts` found; and what each code asks of a session."""
+    decisions = [decide(q.code, known[q.code] is not None, subjects[q.user_id], now) for q in questions]
+    demands = {code: demand_in(resources, code, marked=bool(mark)) for code, mark in known.items()}
+    if any(demand is not Demand.NOTHING for demand in demands.values()):
+        sessions = {q.session_id for q in questions if q.session_id and demands[q.code] is not Demand.NOTHING}
+        shown = await repository.second_factors_of(resources.hot, sessions) if sessions else {}
+        decisions = [
+            judged(decision, demands[q.code], shown.get((q.user_id, q.session_id)) if q.session_id else None, now)
+            for q, decision in zip(questions, decisions, strict=True)
+        ]
+    return decisions, demands
 
 
 def demand_in(resources: Resources, code: str, *, marked: bool) -> Demand:
@@ -156,8 +186,10 @@ async def effective_permissions(resources: Resources, user_id: UUID) -> list[Gra
     subject = subjects[user_id]
     if subject.active is None:
         raise NotFound("There is no such user.")
+    return sorted(_active(subject, resources.clock()), key=lambda grant: (grant.pattern, grant.role, grant.via))
+
+
+def _active(subject: Subject, now: datetime) -> list[Grant]:
     if not subject.active:
         return []
-    now = resources.clock()
-    active = [grant for grants in subject.grants.values() for grant in grants if grant.active(now)]
-    return sorted(active, key=lambda grant: (grant.pattern, grant.role, grant.via))
+    return [grant for grants in subject.grants.values() for grant in grants if grant.active(now)]

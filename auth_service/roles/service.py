@@ -28,10 +28,9 @@ from auth_service.roles.session_limits import must_limit
 
 async def list_roles(resources: Resources) -> list[RoleView]:
     async with resources.db() as session:
+        roles = await repository.list_roles(session)
         patterns, parents = await repository.links(session)
-        return [
-            role_view(role, patterns[role.name], parents[role.name]) for role in await repository.list_roles(session)
-        ]
+        return [role_view(role, patterns[role.name], parents[role.name]) for role in roles]
 
 
 async def get_role(resources: Resources, name: str) -> RoleView:

@@ -121,6 +121,17 @@ async def live_sessions(session: AsyncSession, user_id: UUID, now: datetime, idl
     return (await session.scalars(statement)).all()
 
 
+_COUNT_LIVE = """
+SELECT count(*) FROM sessions
+WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2 AND last_seen_at > $3
+"""
+
+
+async def count_live(pool: asyncpg.Pool, user_id: UUID, now: datetime, idle: timedelta) -> int:
+    """Of `live_sessions`."""
+    return int(await pool.fetchval(_COUNT_LIVE, user_id, now, now - idle))
+
+
 async def find_own(
     session: AsyncSession, user_id: UUID, session_id: UUID, now: datetime, idle: timedelta
 ) -> Session | None:

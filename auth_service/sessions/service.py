@@ -36,6 +36,11 @@ async def list_sessions(resources: Resources, user_id: UUID) -> Sequence[Session
         return await repository.live_sessions(session, user_id, resources.clock(), idle_life(resources))
 
 
+async def count_sessions(resources: Resources, user_id: UUID) -> int:
+    """Of those of `list_sessions`."""
+    return await repository.count_live(resources.hot, user_id, resources.clock(), idle_life(resources))
+
+
 async def end_own_session(resources: Resources, user_id: UUID, session_id: UUID) -> None:
     """Raises NotFound alike for one that has ended, that never was, and that is somebody else's (SES-2)."""
     async with resources.denylist.announcing(user_id), resources.db.begin() as session:

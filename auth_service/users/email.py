@@ -30,6 +30,9 @@ log = structlog.get_logger(__name__)
 
 BUDGET, BUDGET_WINDOW = 10, timedelta(hours=1)
 End = Literal["old", "new"]
+_WAITING = """
+SELECT email, old_confirmed_at, new_confirmed_at FROM email_changes WHERE user_id = $1 AND expires_at > $2
+"""
 
 
 class EmailVerified(Conflict):
@@ -138,11 +141,8 @@ async def cancel_change(resources: Resources, user_id: UUID) -> None:
 
 async def waiting_change(resources: Resources, user_id: UUID) -> Confirmation | None:
     """The change that was asked for and has yet to be confirmed."""
-    async with resources.db() as session:
-        change = await session.get(EmailChange, user_id)
-    if change is None or change.expires_at <= resources.clock():
-        return None
-    return Confirmation(change.email, False, waiting_for(change))
+    row = await resources.hot.fetchrow(_WAITING, user_id, resources.clock())
+    return None if row is None else Confirmation(row["email"], False, waiting_for(EmailChange(**row)))
 
 
 def waiting_for(change: EmailChange) -> list[End]:

@@ -47,7 +47,9 @@ async def test_every_route_is_found_and_nothing_else(app: FastAPI) -> None:
         for route in routes
         for method in METHODS
         for odd in ODD
-        if route.path and route.path.startswith(("/api", "/health"))
+        if route.path
+        and route.path.startswith(("/api", "/health", "/account", "/console"))
+        and ":path}" not in route.path
     ]
     assert all(complete)
 

@@ -37,21 +37,46 @@ class RouteIndex:
 
 
 def index_of(routes: Sequence[BaseRoute]) -> Index:
-    """In their order, up to the first that could match more than what begins as it does."""
+    """In their order. A route whose paths may begin in too many ways is left to the router, and so is each behind it
+    that could match a path of it.
+    """
     index: defaultdict[tuple[str, int, str], list[RouteContext]] = defaultdict(list)
+    wide: list[str] = []  # what the paths of such a route begin with
+    left: list[str] = []  # others that are left to the router
+    short: list[str] = []  # those that are looked for last, having two segments before a parameter
     for route in iter_route_contexts(routes):
         path = route.path or "{"
-        if "{" in _head(path) or ":path}" in path:
-            break
-        if isinstance(route.original_route, APIRoute):
-            for method in route.methods or ():
-                index[method, path.count("/"), _head(path)].append(route)
+        begin = path.partition("{")[0]
+        head = _head(path) if "{" not in _head(path) else _short_head(path)
+        if "{" in head or ":path}" in path:
+            wide.append(begin)
+            continue
+        is_short = head != _head(path)
+        before = left if is_short else left + short
+        if (
+            not isinstance(route.original_route, APIRoute)
+            or any(begin.startswith(other) or other.startswith(begin) for other in wide)
+            or any(_overlap(path, other) for other in before)
+        ):
+            left.append(path)
+            continue
+        if is_short:
+            short.append(path)
+        for method in route.methods or ():
+            index[method, path.count("/"), head].append(route)
     return dict(index)
 
 
 def find(index: Index, method: str, path: str) -> tuple[RouteContext, dict[str, Any]] | None:
     """The route that the router would choose, and its path's parameters."""
-    for route in index.get((method, path.count("/"), _head(path)), ()):
+    segments = path.count("/")
+    return _first(index.get((method, segments, _head(path)), ()), path) or _first(
+        index.get((method, segments, _short_head(path)), ()), path
+    )
+
+
+def _first(routes: Sequence[RouteContext], path: str) -> tuple[RouteContext, dict[str, Any]] | None:
+    for route in routes:
         if match := route.path_regex.match(path):
             converters = route.param_convertors
             return route, {name: converters[name].convert(text) for name, text in match.groupdict().items()}
@@ -59,5 +84,17 @@ def find(index: Index, method: str, path: str) -> tuple[RouteContext, dict[str, 
 
 
 def _head(path: str) -> str:
-    """Three segments: our routes have no parameter before."""
+    """Three segments: the API has no parameter before."""
     return "/".join(path.split("/", 4)[:4])
+
+
+def _short_head(path: str) -> str:
+    """Two segments: neither has the console."""
+    return "/".join(path.split("/", 3)[:3])
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether there is a path that both could match, each parameter being a segment."""
+    ones, others = one.split("/"), other.split("/")
+    pairs = zip(ones, others, strict=False)
+    return len(ones) == len(others) and all("{" in a or "{" in b or a == b for a, b in pairs)

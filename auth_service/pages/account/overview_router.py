@@ -11,7 +11,7 @@ from auth_service.pages.console.guard import held_by
 from auth_service.pages.console.nav import sections_for
 from auth_service.pages.route import page_router
 from auth_service.pages.viewer import Me
-from auth_service.sessions.service import list_sessions
+from auth_service.sessions.service import count_sessions
 from auth_service.users.email import waiting_change
 
 router = page_router()
@@ -26,6 +26,6 @@ async def overview(request: Request, me: Me, resources: Res) -> Response:
         email=shown(me.account.email),
         change=await waiting_change(resources, me.id),
         second_factor=await state(resources, me.id),
-        administers=bool(sections_for(await held_by(resources, me.id))),
-        sessions=len(await list_sessions(resources, me.id)),
+        administers=bool(sections_for(await held_by(resources, me))),
+        sessions=await count_sessions(resources, me.id),
     )

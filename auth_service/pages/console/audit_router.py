@@ -15,7 +15,6 @@ from auth_service.pages.console.guard import Admin, Staff
 from auth_service.pages.console.screen import asked, moments, screen
 from auth_service.pages.form import Form
 from auth_service.pages.route import page_router
-from auth_service.permissions.checks import allows
 
 router = page_router()
 Auditor = Annotated[Admin, Staff("audit:read")]
@@ -42,11 +41,12 @@ async def row_page(
 
 @router.get("/console/audit/{row}/people")
 async def people_page(
-    row: Annotated[int, Path(ge=1, le=2**63 - 1)], request: Request, me: Auditor, resources: Res
+    row: Annotated[int, Path(ge=1, le=2**63 - 1)],
+    request: Request,
+    me: Annotated[Admin, Staff("audit:read", *FOR_PEOPLE)],
+    resources: Res,
 ) -> Response:
     """A page of its own: of a role that everybody has it takes some seconds."""
-    for code in FOR_PEOPLE:
-        await allows(resources, me.principal, code)
     entry, found = await read_row(resources, row, me.principal), None
     form = Form({"cursor": text} if (text := request.query_params.get("cursor")) else {})
     with form:

@@ -1,13 +1,12 @@
 """What fields of forms offer to choose from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from auth_service.core.connections import Resources
 from auth_service.models import Permission
 from auth_service.pages.console.guard import Admin
 from auth_service.permissions.catalogue import list_permissions
-from auth_service.permissions.patterns import covers
-from auth_service.roles.repository import load_hierarchy
+from auth_service.roles.hierarchy import Hierarchy
 from auth_service.roles.role import RoleView
 from auth_service.roles.service import list_roles
 
@@ -22,11 +21,15 @@ async def permissions_for(resources: Resources, me: Admin) -> Sequence[Permissio
 
 
 async def roles_to_grant(resources: Resources, me: Admin) -> list[RoleView]:
-    """Those of which they hold everything; the service also asks for how long."""
-    async with resources.db() as session:
-        hierarchy = await load_hierarchy(session)
-    return [
-        role
-        for role in await list_roles(resources)
-        if all(covers(me.held, pattern) for pattern in hierarchy.effective(role.name))
-    ]
+    return grantable(me, await list_roles(resources))
+
+
+def grantable(me: Admin, roles: Sequence[RoleView]) -> list[RoleView]:
+    """Of all roles those of which they hold everything; the service also asks for how long."""
+    hierarchy = hierarchy_of(roles)
+    return [role for role in roles if me.may(*hierarchy.effective(role.name))]
+
+
+def hierarchy_of(roles: Iterable[RoleView]) -> Hierarchy:
+    """Of all roles."""
+    return Hierarchy({role.name: role.parents for role in roles}, {role.name: role.permissions for role in roles})

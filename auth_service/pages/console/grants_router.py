@@ -15,7 +15,7 @@ from auth_service.core.errors import NotFound, existing
 from auth_service.core.ids import read_id
 from auth_service.pages import notices
 from auth_service.pages.catalogue import N_
-from auth_service.pages.console.choices import roles_to_grant
+from auth_service.pages.console.choices import grantable, roles_to_grant
 from auth_service.pages.console.guard import Admin, Staff
 from auth_service.pages.console.named import all_there
 from auth_service.pages.console.screen import as_typed, asked, moments, screen
@@ -59,14 +59,15 @@ async def grants_page(
             if query.format == "csv":
                 return await grants.csv_file(resources, me.principal, wanted)
             page = await grants.list_grants(wanted, query)
+    roles = await list_roles(resources)
     return screen(
         request,
         "console/grants.html",
         me,
         form,
         page=page,
-        roles=await list_roles(resources),
-        grantable={role.name for role in await roles_to_grant(resources, me)},
+        roles=roles,
+        grantable={role.name for role in grantable(me, roles)},
     )
 
 

@@ -1,6 +1,6 @@
 """Who may be at a page of the console: `me: Annotated[Admin, Staff("users:read")]` in the route's signature."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -8,10 +8,11 @@ from uuid import UUID
 from fastapi import Depends, Request
 
 from auth_service.core.connections import Res, Resources
+from auth_service.core.errors import PermissionDenied
 from auth_service.core.principal import Principal
 from auth_service.pages.console.nav import sections_for
 from auth_service.pages.viewer import Me, Viewer
-from auth_service.permissions.checks import allows, effective_permissions
+from auth_service.permissions.checks import allows_all
 from auth_service.permissions.patterns import covers
 
 
@@ -48,16 +49,17 @@ def Staff(*codes: str) -> Any:
     return Depends(_guard(codes))
 
 
-async def held_by(resources: Resources, user_id: UUID) -> frozenset[str]:
-    return frozenset(grant.pattern for grant in await effective_permissions(resources, user_id))
+async def held_by(resources: Resources, viewer: Viewer, codes: Sequence[str] = ()) -> frozenset[str]:
+    """The patterns of active grants; PermissionDenied or StepUpRequired for who may not do all of `codes`."""
+    return frozenset(grant.pattern for grant in await allows_all(resources, viewer.principal, codes))
 
 
 def _guard(codes: tuple[str, ...]) -> Callable[..., Awaitable[Admin]]:
     async def guard(request: Request, viewer: Me, resources: Res) -> Admin:
-        held = await held_by(resources, viewer.id)
-        request.state.administers = bool(sections_for(held))  # a refusal leads nobody to a console that is not theirs
-        for code in codes:
-            await allows(resources, viewer.principal, code)
-        return Admin(viewer, held)
+        try:
+            return Admin(viewer, await held_by(resources, viewer, codes))
+        except PermissionDenied:  # which leads nobody to a console that is not theirs
+            request.state.administers = bool(sections_for(await held_by(resources, viewer)))
+            raise
 
     return guard

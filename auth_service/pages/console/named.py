@@ -20,10 +20,11 @@ async def all_there(
     """Of the fields `roles` and `users`, where they are filled in. Raises PermissionDenied for an e-mail address that
     is not for the caller to ask for.
     """
-    known = {role.name for role in await list_roles(resources)}
-    for field in roles:
-        if form.value(field) and form.value(field) not in known:
-            form.errors[field] = _NO_ROLE
+    if any(form.value(field) for field in roles):
+        known = {role.name for role in await list_roles(resources)}
+        for field in roles:
+            if form.value(field) and form.value(field) not in known:
+                form.errors[field] = _NO_ROLE
     for field in users:
         if name := form.value(field):
             await may_name(resources, me.principal, name)

@@ -7,7 +7,6 @@ from fastapi import Query, Request
 from starlette.responses import Response
 
 from auth_service.admin import support
-from auth_service.admin.accounts import read_account
 from auth_service.core.connections import Res
 from auth_service.pages import notices
 from auth_service.pages.console.guard import Admin, Staff
@@ -20,6 +19,7 @@ from auth_service.sessions.history import read_history_of
 from auth_service.sessions.history_schemas import CURSOR
 from auth_service.sessions.repository import HistoryFilter
 from auth_service.sessions.schemas import session_answer
+from auth_service.users.service import get_account
 
 router = page_router()
 _PAGE = 20
@@ -54,7 +54,7 @@ async def history_page(
     resources: Res,
     cursor: Annotated[str | None, Query(pattern=CURSOR)] = None,
 ) -> Response:
-    account = await read_account(resources, me.principal, user_id)
+    account = await get_account(resources, user_id)
     page = await read_history_of(resources, user_id, HistoryFilter(), cursor=cursor, limit=_PAGE)
     return screen(
         request,
@@ -68,7 +68,7 @@ async def history_page(
 
 
 async def _sessions(user_id: UUID, request: Request, me: Admin, resources: Res, form: Form) -> Response:
-    account = await read_account(resources, me.principal, user_id)
+    account = await get_account(resources, user_id)
     rows = await support.list_sessions(resources, user_id)
     sessions = [session_answer(row, current=me.session_id) for row in rows]
     return screen(request, "console/sessions.html", me, form, account=account, sessions=sessions)

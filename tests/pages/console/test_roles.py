@@ -2,8 +2,12 @@
 
 import asyncio
 import re
+from datetime import UTC, datetime
+
+import pytest
 
 from auth_service.locks import lock_access_rules
+from auth_service.pages.console import roles_router
 from tests.support.access import create_permission, create_role, grant
 from tests.support.api import V1, Api, Tokens, unique
 from tests.support.reader import Page, Reader, signed_in
@@ -53,6 +57,19 @@ async def test_a_role_is_changed_once_its_effect_was_seen(api: Api) -> None:
     assert role["permissions"] == ["films:publish", "reviews:write"]
     trail = await api.http.get(f"{V1}/admin/audit?target={name}", headers=admin.bearer)
     assert [row["action"] for row in trail.json()["items"]] == ["role.updated", "role.created"]
+
+
+async def test_of_a_role_that_many_have_at_least_how_many_is_said(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roles_router, "_COUNTED", 4)
+    reader, admin = await superuser(api)
+    name, holders = await create_role(api, admin), [await api.create_user() for _ in range(4)]
+    past = {"valid_from": datetime(2020, 1, 1, tzinfo=UTC), "valid_until": datetime(2021, 1, 1, tzinfo=UTC)}
+    said = []
+    for number, holder in enumerate(holders):
+        await grant(api, admin, holder.id, name, **(past if number == 0 else {}))
+        said.append((await reader.open(f"/console/roles/{name}")).words.partition("Users who have it ")[2])
+    assert [words.partition(" Parents")[0] for words in said[:3]] == ["nobody", "1 user", "2 users"]
+    assert said[3].startswith("at least 3 users Parents")
 
 
 async def test_back_to_editing_keeps_what_was_typed_and_changes_nothing(api: Api) -> None:
