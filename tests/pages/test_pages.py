@@ -4,15 +4,15 @@ import asyncio
 import re
 from dataclasses import replace
 
+import jinja2
 import pytest
-from jinja2 import Environment
 
 from auth_service import __version__
 from auth_service.config import Environment, Settings
 from auth_service.core.accept import by_preference
 from auth_service.jobs import jobs_of
 from auth_service.pages import templating
-from auth_service.pages.catalogue import LANGUAGES, SOURCE
+from auth_service.pages.catalogue import LANGUAGES
 from auth_service.pages.docs_router import FILES
 from tests.conftest import Fresh
 from tests.support.api import Api, error_of
@@ -143,7 +143,7 @@ async def test_templates_are_compiled_before_somebody_opens_a_page(
     async with asyncio.timeout(30):
         while not all(len(one.cache or {}) == len(one.list_templates()) for one in environments):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-    monkeypatch.setattr(Environment, "compile", None)
+    monkeypatch.setattr(jinja2.Environment, "compile", None)
     for language in LANGUAGES:
         page = await api.http.get("/account/sign-in", headers={**BROWSER, "Accept-Language": language})
         assert page.headers["content-language"] == language
