@@ -16,7 +16,7 @@ from auth_service.pages.form import posted
 from auth_service.pages.page import go
 from auth_service.pages.route import page_router
 from auth_service.pages.words import Words
-from auth_service.users.identifiers import canonical_login
+from auth_service.users.identifiers import lookup_key
 
 router = page_router()
 _OTHER_LOGIN = Words(N_("This is not the login of the account."))
@@ -36,7 +36,7 @@ def _add(router: APIRouter, act: Act) -> None:
     async def perform(user_id: UUID, request: Request, me: Doer, resources: Res) -> Response:
         form = await posted(request)
         account = await read_account(resources, me.principal, user_id)
-        if act.typed and canonical_login(form.fields.get("login", "").strip()) != canonical_login(account.login):
+        if act.typed and lookup_key(form.fields.get("login", "")) != lookup_key(account.login):
             form.errors["login"], form.status = _OTHER_LOGIN, 422
         else:
             with form:

@@ -1,7 +1,7 @@
 """Chromium opens every page of the service as each of five readers: `make walk`.
 
 `PAGE_PICTURES=folder` keeps a picture of each page in each look; `python -m tests.operations.pages.sheets folder` puts
-them side by side.
+them side by side. `WALK_ONLY=/console/roles` opens only addresses with that in them, and all that forms answer.
 """
 
 import asyncio

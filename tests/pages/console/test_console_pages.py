@@ -185,8 +185,9 @@ async def test_an_act_is_done_and_in_the_audit_trail(api: Api, act: str, action:
         assert (page.status, '<p class="error" id="reason-error">' in page.html) == (422, True)
         assert await trail(api, account) == []
     if act == "delete":
-        page = await reader.send(path, reason="asked for it", login="somebody-else")
-        assert page.error("login") == "This is not the login of the account."
+        for other in ("somebody-else", "", "no login!"):
+            page = await reader.send(path, reason="asked for it", login=other)
+            assert page.error("login") == "This is not the login of the account."
         assert await trail(api, account) == []
     page = await reader.send(path, reason="asked for it", login=account.login.upper())
     assert said in page.words
