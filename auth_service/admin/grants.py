@@ -19,6 +19,7 @@ from auth_service.roles.grant_list import (
     GrantFilter,
     GrantState,
     Place,
+    count_grants,
     grants_page,
     read_cursor,
     write_cursor,
@@ -85,6 +86,10 @@ class GrantList:
             if (user := people.get(grant.user_id)) is not None
         ]
         return items, last
+
+    async def count(self) -> int:
+        async with lent_by(self.resources.engine) as source:
+            return await count_grants(source, self.wanted, self.now)
 
 
 async def ask_for_grants(resources: Resources, query: GrantsQuery, caller: Principal | None = None) -> GrantList:

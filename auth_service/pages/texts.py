@@ -47,7 +47,7 @@ class _Whole(Extension):
             following = tokens[place : place + len(_CALL)]
             if (kind, value) == ("name", "_") and tuple(one.type for one in following) == _CALL:
                 yield Token(line, "lparen", "(")
-                yield Token(line, "string", str(say(following[2].value)))
+                yield Token(line, "string", str(say(following[2].value)))  # type: ignore[operator]
                 yield Token(line, "pipe", "|")
                 yield Token(line, "name", "safe")
                 yield Token(line, "rparen", ")")

@@ -102,6 +102,12 @@ async def grants_page(
     return found, _place(order, found[-1]) if len(rows) > limit else None
 
 
+async def count_grants(source: Fetches, wanted: GrantFilter, now: datetime) -> int:
+    conditions, values = _conditions(wanted, now)
+    rows = await source.fetch(f"SELECT count(*) FROM user_roles{_where(conditions)}", *values)  # noqa: S608
+    return int(rows[0]["count"])
+
+
 _COUNT_HOLDERS = """
 SELECT count(*) FILTER (WHERE valid_from <= $2 AND (valid_until IS NULL OR valid_until > $2)) AS active,
     count(*) = $3 AS more
