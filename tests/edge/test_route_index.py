@@ -40,7 +40,7 @@ async def test_every_route_is_found_and_nothing_else(app: FastAPI) -> None:
             assert expected is not None, path
             assert found[0].original_route is expected.original_route, path
             assert found[1] == expected.matches(scope)[1].get("path_params", {})
-        return (found is None) == (expected is None)
+        return (found is None) == (expected is None or ":path}" in (expected.path or ""))
 
     complete = [
         compare(method, re.sub(r"\{.*?\}", odd, route.path or ""))
