@@ -6,7 +6,7 @@ import pytest
 from babel.dates import format_datetime
 
 from auth_service.pages.local_words import LocalWords, zone_of
-from auth_service.pages.page import _templates
+from auth_service.pages.templating import environment as templates
 
 
 @pytest.mark.parametrize(("language", "locale"), [("en", "en_GB"), ("ru", "ru")])
@@ -21,7 +21,7 @@ def test_a_moment_is_said_as_babel_says_it(language: str, locale: str, zone: str
 
 
 def test_a_text_without_facts_is_part_of_the_template() -> None:
-    environment = _templates("ru")
+    environment = templates("ru")
     source = '<p title="{{ _("Show") }}">{% set title = _("Roles") %}{{ title }}{{ "a" if no else _("Role") }}</p>'
     assert "Показать" in environment.compile(source, raw=True)
     assert environment.from_string(source).render(no=False) == '<p title="Показать">РолиРоль</p>'
@@ -37,4 +37,4 @@ def test_a_text_without_facts_is_part_of_the_template() -> None:
     ],
 )
 def test_what_is_said_is_safe_and_facts_are_escaped(source: str, said: str) -> None:
-    assert _templates("en").from_string(source).render(text="5%% of <b>", who="<i>") == said
+    assert templates("en").from_string(source).render(text="5%% of <b>", who="<i>") == said
