@@ -5,7 +5,8 @@
 Starts a service of its own on this machine and stops it. A job grants the role to all users; as many single PUTs as
 `--singles` say are sent one after another, and counted up. CPU is that of the workers and of Postgres with all of its
 processes. Then 100 checks a second are asked from a process of their own, first alone and then while jobs change the
-dates of all grants again and again.
+dates of all grants again and again: of people whom the jobs leave alone, and then of those whose grants change, who
+have to be looked up anew after each job.
 """
 
 import argparse
@@ -135,10 +136,10 @@ def main() -> None:
             token = {"Authorization": f"Bearer {people.token(root)}"}
             with httpx.Client(base_url=service.base, headers=token, timeout=60, trust_env=False) as http:
                 _compare(machine, http, users, singles)
-                asked = [*users[: ASKERS // 2], *people.add_users(ASKERS // 2, "viewer")]
-                calls = asking(people, asked)
-                for number in range(given.rounds):
-                    _checks(service.base, calls, http, users, min(given.seconds, LONGEST_SECONDS), number)
+                kinds = {"left alone": people.add_users(ASKERS, "viewer"), "being changed": users[:ASKERS]}
+                seconds = min(given.seconds, LONGEST_SECONDS)
+                for number, (kind, asked) in enumerate([*kinds.items()] * given.rounds):
+                    _checks(service.base, asking(people, asked), http, users, seconds, number, kind)
 
 
 def _compare(machine: Machine, http: httpx.Client, users: list[UUID], singles: list[UUID]) -> None:
@@ -159,7 +160,7 @@ def _compare(machine: Machine, http: httpx.Client, users: list[UUID], singles: l
 
 
 def _checks(  # noqa: PLR0917  what one run of the measurement stands on
-    base: str, calls: list[Call], http: httpx.Client, users: list[UUID], seconds: float, number: int
+    base: str, calls: list[Call], http: httpx.Client, users: list[UUID], seconds: float, number: int, kind: str
 ) -> None:
     told_of(checks_beside(base, calls, len(calls) / RATE))  # once each, so that they are known
     alone = told_of(checks_beside(base, calls, seconds))
@@ -177,8 +178,8 @@ def _checks(  # noqa: PLR0917  what one run of the measurement stands on
     ended.set()
     worker.join()
     print(
-        f"checks, {RATE:.0f} a second: p99 {alone['p99']:.2f} ms alone, {beside['p99']:.2f} ms beside {jobs[0]} jobs:"
-        f" {beside['p99'] / alone['p99']:.2f} times"
+        f"checks of people {kind}, {RATE:.0f} a second: p99 {alone['p99']:.2f} ms alone,"
+        f" {beside['p99']:.2f} ms beside {jobs[0]} jobs: {beside['p99'] / alone['p99']:.2f} times"
     )
 
 

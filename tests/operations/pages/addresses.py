@@ -101,6 +101,8 @@ def _status_of(path: str, reader: str) -> tuple[int, ...]:
         return (200,)  # the sign-in, which leads back
     if "nothing/at/all" in page:
         return (404,)
+    if page.startswith("/account/sessions/devices/") and reader not in {"admin", "stranger"}:
+        return (404,)  # somebody else's
     if re.search(r"nonsense|until=|=nobody|outcome=|at=", query) and reader != "stranger":
         return (200, 403, 404, 409, 422)  # a page that says what is wrong
     if not in_console:

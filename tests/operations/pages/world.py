@@ -73,6 +73,7 @@ async def a_world(api: Api, receiver: Receiver) -> World:
     await _history(api, somebody.id, admin.id)
     rows = await _get(api, tokens, "/admin/audit?action=role.granted")
     ids["row"] = str(rows["items"][0]["id"])
+    ids["device_id"] = str((await _get(api, tokens, "/users/me/devices"))["items"][0]["id"])  # the admin's
     return World(readers, ids, careful, codes)
 
 
