@@ -11,9 +11,10 @@ from auth_service.core.connections import Res
 from auth_service.pages import notices
 from auth_service.pages.catalogue import N_
 from auth_service.pages.console.choices import roles_to_grant
+from auth_service.pages.console.grant_dates import fill_in
 from auth_service.pages.console.guard import Admin, Staff
 from auth_service.pages.console.named import all_there
-from auth_service.pages.console.screen import as_typed, asked, moments, screen
+from auth_service.pages.console.screen import asked, moments, screen
 from auth_service.pages.console.trying import Step, preview
 from auth_service.pages.form import Form, posted
 from auth_service.pages.page import go
@@ -36,12 +37,8 @@ class NewGrant(GrantBody):
 
 @router.get("/console/users/{user_id}/grant")
 async def grant_page(user_id: UUID, request: Request, me: Granter, resources: Res) -> Response:
-    """With the dates of the grant that is there: who changes the end would else change the beginning too."""
     form, known = asked(request), await _known(resources, me, user_id)
-    for present in known["account"].roles:
-        if present.role == form.fields.get("role"):
-            form.fields |= {"valid_from": as_typed(request, present.valid_from), "reason": present.reason or ""}
-            form.fields["valid_until"] = as_typed(request, present.valid_until)
+    fill_in(request, form, known["account"].roles)
     return screen(request, "console/grant.html", me, form, **known)
 
 

@@ -16,9 +16,10 @@ from auth_service.core.ids import read_id
 from auth_service.pages import notices
 from auth_service.pages.catalogue import N_
 from auth_service.pages.console.choices import grantable, roles_to_grant
+from auth_service.pages.console.grant_dates import fill_in
 from auth_service.pages.console.guard import Admin, Staff
 from auth_service.pages.console.named import all_there
-from auth_service.pages.console.screen import as_typed, asked, moments, screen
+from auth_service.pages.console.screen import asked, moments, screen
 from auth_service.pages.console.trying import Step, ask, preview, refused
 from auth_service.pages.form import Form, posted
 from auth_service.pages.page import go
@@ -73,17 +74,12 @@ async def grants_page(
 
 @router.get(f"{PAGE}/new")
 async def new_page(request: Request, me: Granter, resources: Res) -> Response:
-    """`user` and `role` in the address are filled in, with the dates of the grant that is there: who changes its end
-    would else change its beginning too.
-    """
+    """`user` and `role` in the address are filled in, with the dates of the grant that is there."""
     form = asked(request)
     user_id = read_id(form.value("user"))
     if user_id is not None and me.may("roles:read"):
         with suppress(NotFound):
-            for present in await role_grants.list_grants(resources, user_id):
-                if present.role == form.value("role"):
-                    form.fields |= {"valid_from": as_typed(request, present.valid_from), "reason": present.reason or ""}
-                    form.fields["valid_until"] = as_typed(request, present.valid_until)
+            fill_in(request, form, await role_grants.list_grants(resources, user_id))
     return await _editor(request, me, resources, form)
 
 
