@@ -79,7 +79,7 @@ async def _answer_to(request: Request, error: Exception) -> Response:
 
 def error_page(request: Request, refusal: AppError) -> Response:
     facts: dict[str, Any] = {"words": refusal_words(refusal), "request_id": request.state.request_id}
-    facts["console"] = request.scope["path"].startswith(f"{CONSOLE}/") and getattr(request.state, "administers", True)
+    facts["console"] = request.scope["path"].startswith(f"{CONSOLE}/") and getattr(request.state, "administers", False)
     page = show(request, "error.html", status=refusal.status, policy=WITH_FORMS, **facts)
     for name, value in refusal.headers.items():
         page.headers[name] = value

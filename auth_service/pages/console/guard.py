@@ -56,10 +56,13 @@ async def held_by(resources: Resources, viewer: Viewer, codes: Sequence[str] = (
 
 def _guard(codes: tuple[str, ...]) -> Callable[..., Awaitable[Admin]]:
     async def guard(request: Request, viewer: Me, resources: Res) -> Admin:
+        # What goes wrong on the page leads back to the console, but nobody to one that is not theirs.
         try:
-            return Admin(viewer, await held_by(resources, viewer, codes))
-        except PermissionDenied:  # which leads nobody to a console that is not theirs
+            admin = Admin(viewer, await held_by(resources, viewer, codes))
+        except PermissionDenied:
             request.state.administers = bool(sections_for(await held_by(resources, viewer)))
             raise
+        request.state.administers = bool(sections_for(admin.held))
+        return admin
 
     return guard

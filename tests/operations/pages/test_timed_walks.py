@@ -80,9 +80,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield Running(printed, time.monotonic() - began)
     finally:
         watch.cancel()
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: to make and to what it started
         process.wait(60)
         rest.join()
+        process.stdout.close()
 
 
 @pytest.fixture
