@@ -113,13 +113,13 @@ async def test_out_2_a_change_is_seen_by_every_worker_on_its_next_request(
 
 
 async def test_out_2_again_and_again(pair: Pair, found: list[str]) -> None:
-    for _ in range(40):
+    for _ in range(15):
         assert await pair.both() == ("granted", "granted")
         assert (await revoke(pair.here, pair.root, pair.user.id, pair.role)).status_code == 204
         assert await pair.both() == ("no_grant", "no_grant")
         assert await pair.both() == ("no_grant", "no_grant")
         await grant(pair.here, pair.root, pair.user.id, pair.role)
-    assert len(found) >= 70
+    assert len(found) >= 25
 
 
 async def test_out_2_a_change_at_the_command_line_too(pair: Pair) -> None:
