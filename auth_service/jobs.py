@@ -18,7 +18,7 @@ from auth_service.events.relay import RESTART_SECONDS, delete_old_events, run_re
 from auth_service.mail.delivery import DELIVERY_SECONDS, delete_old, deliver
 from auth_service.mfa.repository import delete_expired
 from auth_service.mfa.service import BUDGET_WINDOW
-from auth_service.pages.templating import warm_up
+from auth_service.pages import templating
 from auth_service.sessions.devices import KEEP_UNSEEN, delete_unseen
 from auth_service.sessions.partition_upkeep import keep_up
 from auth_service.sessions.repository import delete_ended
@@ -57,7 +57,7 @@ def jobs_of(resources: Resources) -> list[Job]:
         Job("pools", partial(measure_pools, resources), POOLS_SECONDS),
     ]
     if not resources.settings.account_url:
-        jobs.append(Job("templates", warm_up, TIDY_SECONDS, endless=True))
+        jobs.append(Job("templates", templating.compile_all, TIDY_SECONDS, after=templating.COMPILE_AFTER_SECONDS))
     return [*jobs, *relay_jobs(resources)] if resources.settings.relay_in_workers else jobs
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 # The first seconds are for requests; compiling takes more than half a second of CPU, which a thread shares with them.
-WARM_UP_AFTER_SECONDS = 2
+COMPILE_AFTER_SECONDS = 2
 
 
 @cache
@@ -33,9 +33,8 @@ def environment(language: str) -> "Environment":
     return found
 
 
-async def warm_up() -> None:
-    """Compiles all of them, in a thread: else the first who opens a page would hold up everybody's requests."""
-    await asyncio.sleep(WARM_UP_AFTER_SECONDS)
+async def compile_all() -> None:
+    """In a thread: else the first who opens a page would hold up everybody's requests."""
     await asyncio.to_thread(_compile_all)
 
 

@@ -19,7 +19,6 @@ _ACCOUNT = """
 SELECT id, login, email, email_verified_at IS NOT NULL AS email_verified, full_name, is_active, created_at, updated_at
 FROM users WHERE id = $1
 """
-_LOGINS = "SELECT id, login FROM users WHERE id = ANY($1::uuid[])"
 _BY_KEY = """
 SELECT login_key AS key, false AS is_email, id FROM users WHERE login_key = ANY($1::text[])
 UNION ALL
@@ -89,12 +88,6 @@ async def count_superusers(session: AsyncSession, now: datetime) -> tuple[int, i
     )
     serving, appointed = (await session.execute(statement)).one()
     return serving, appointed
-
-
-async def logins_of(pool: asyncpg.Pool, ids: Sequence[UUID]) -> list[str]:
-    """In the order of `ids`, without those who have gone meanwhile."""
-    logins = {row["id"]: row["login"] for row in await pool.fetch(_LOGINS, ids)}
-    return [logins[user_id] for user_id in ids if user_id in logins]
 
 
 async def existing_keys(session: AsyncSession, logins: Sequence[str], emails: Sequence[str]) -> set[str]:

@@ -136,7 +136,7 @@ def test_preferences_are_read_by_weight() -> None:
 async def test_templates_are_compiled_before_somebody_opens_a_page(
     fresh: Fresh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(templating, "WARM_UP_AFTER_SECONDS", 0)
+    monkeypatch.setattr(templating, "COMPILE_AFTER_SECONDS", 0)
     templating.environment.cache_clear()
     api = await fresh.api()
     environments = [templating.environment(language) for language in LANGUAGES]

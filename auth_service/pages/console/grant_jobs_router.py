@@ -15,7 +15,7 @@ from auth_service.pages.console.choices import roles_to_grant
 from auth_service.pages.console.guard import Admin, Staff
 from auth_service.pages.console.named import all_there
 from auth_service.pages.console.screen import asked, moments, screen
-from auth_service.pages.console.trying import refused
+from auth_service.pages.console.trying import carried, refused
 from auth_service.pages.form import Form, posted
 from auth_service.pages.page import go
 from auth_service.pages.route import page_router
@@ -87,7 +87,7 @@ async def make(request: Request, me: Granter, resources: Res) -> Response:
             counts=[(OUTCOMES[one], foreseen.counts[one]) for one in Outcome if foreseen.counts.get(one)],
             unknown=[(body.users or [])[number - 1] for number in foreseen.unknown[:100]],
             unknown_count=len(foreseen.unknown),
-            fields={name: text for name, text in form.fields.items() if name not in {"csrf", "do"}},
+            fields=carried(form),
         )
     return await _editor(request, me, resources, form)
 

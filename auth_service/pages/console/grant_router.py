@@ -9,24 +9,22 @@ from starlette.responses import Response
 from auth_service.admin.accounts import read_account
 from auth_service.core.connections import Res
 from auth_service.pages import notices
-from auth_service.pages.catalogue import N_
 from auth_service.pages.console.choices import roles_to_grant
 from auth_service.pages.console.grant_dates import fill_in
+from auth_service.pages.console.grant_preview import granting, revoking
 from auth_service.pages.console.guard import Admin, Staff
 from auth_service.pages.console.named import all_there
 from auth_service.pages.console.screen import asked, moments, screen
-from auth_service.pages.console.trying import Step, preview
+from auth_service.pages.console.trying import Step
 from auth_service.pages.form import Form, posted
 from auth_service.pages.page import go
 from auth_service.pages.route import page_router
-from auth_service.pages.words import Words
 from auth_service.permissions.what_if.trial import SEES_GRANTS, Trial
 from auth_service.roles import grants
 from auth_service.roles.schemas import GrantBody, RoleName
 
 router = page_router()
 Granter = Annotated[Admin, Staff("users:read", "roles:grant")]
-_GRANT, _REVOKE = N_("Grant the role"), N_("Take the role away")
 
 
 class NewGrant(GrantBody):
@@ -56,16 +54,8 @@ async def grant(user_id: UUID, request: Request, me: Granter, resources: Res) ->
         await grants.grant_role(resources, me.principal, user_id, wanted.role, **dates, trial=trial)
         if trial is None:
             return go(request, f"/console/users/{user_id}", notices.GRANTED)
-        return await preview(
-            request,
-            me,
-            resources,
-            form,
-            trial,
-            heading=Words(N_("What granting %(role)s would do"), {"role": wanted.role}),
-            address=f"/console/users/{user_id}/grant",
-            button=_GRANT,
-        )
+        address = f"/console/users/{user_id}/grant"
+        return await granting(request, me, resources, form, trial, role=wanted.role, address=address)
     return screen(request, "console/grant.html", me, form, **await _known(resources, me, user_id))
 
 
@@ -83,18 +73,8 @@ async def revoke(user_id: UUID, role: str, request: Request, me: Granter, resour
         await grants.revoke_role(resources, me.principal, user_id, role, trial=trial)
         if trial is None:
             return go(request, own, notices.REVOKED)
-        return await preview(
-            request,
-            me,
-            resources,
-            form,
-            trial,
-            heading=Words(N_("What taking %(role)s away would do"), {"role": role}),
-            address=f"{own}/roles/{role}",
-            button=_REVOKE,
-            back=own,
-            danger=True,
-        )
+        address = f"{own}/roles/{role}"
+        return await revoking(request, me, resources, form, trial, role=role, address=address, back=own)
     account = await read_account(resources, me.principal, user_id)
     return screen(request, "console/revoke.html", me, form, account=account, role=role)
 

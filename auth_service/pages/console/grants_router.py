@@ -17,10 +17,11 @@ from auth_service.pages import notices
 from auth_service.pages.catalogue import N_
 from auth_service.pages.console.choices import grantable, roles_to_grant
 from auth_service.pages.console.grant_dates import fill_in
+from auth_service.pages.console.grant_preview import granting, revoking
 from auth_service.pages.console.guard import Admin, Staff
 from auth_service.pages.console.named import all_there
 from auth_service.pages.console.screen import asked, moments, screen
-from auth_service.pages.console.trying import Step, ask, preview, refused
+from auth_service.pages.console.trying import Step, ask, refused
 from auth_service.pages.form import Form, posted
 from auth_service.pages.page import go
 from auth_service.pages.route import page_router
@@ -34,7 +35,6 @@ from auth_service.users.naming import find_named_id
 router = page_router()
 PAGE = "/console/grants"
 Granter = Annotated[Admin, Staff("roles:grant")]
-_GRANT, _REVOKE = N_("Grant the role"), N_("Take the role away")
 _TIMES = ("ends_since", "ends_until")
 
 
@@ -98,16 +98,7 @@ async def grant(request: Request, me: Granter, resources: Res) -> Response:
         granted = await role_grants.grant_role(resources, me.principal, user_id, body.role, **dates, trial=trial)
         if trial is None:
             return go(request, f"{PAGE}?user={user_id}", notices.ROLE_GRANTED)
-        return await preview(
-            request,
-            me,
-            resources,
-            form,
-            trial,
-            heading=Words(N_("What granting %(role)s would do"), {"role": granted.role}),
-            address=f"{PAGE}/new",
-            button=_GRANT,
-        )
+        return await granting(request, me, resources, form, trial, role=granted.role, address=f"{PAGE}/new")
     return await _editor(request, me, resources, form)
 
 
@@ -126,18 +117,8 @@ async def revoke(user_id: UUID, role: str, request: Request, me: Granter, resour
         await role_grants.revoke_role(resources, me.principal, user_id, role, trial=trial)
         if trial is None:
             return go(request, back, notices.ROLE_REVOKED)
-        return await preview(
-            request,
-            me,
-            resources,
-            form,
-            trial,
-            heading=Words(N_("What taking %(role)s away would do"), {"role": role}),
-            address=f"{PAGE}/{user_id}/{role}/revoke",
-            button=_REVOKE,
-            back=back,
-            danger=True,
-        )
+        address = f"{PAGE}/{user_id}/{role}/revoke"
+        return await revoking(request, me, resources, form, trial, role=role, address=address, back=back)
     return refused(request, me, form, Words(N_("Not taken away")), back=back)
 
 

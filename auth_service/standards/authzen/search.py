@@ -10,11 +10,10 @@ from auth_service.permissions.checks import allows, demand_in, may_ask_about
 from auth_service.permissions.codes import CHECK_OTHERS
 from auth_service.permissions.decision import Reason
 from auth_service.permissions.holders import services_with, users_with
-from auth_service.permissions.repository import codes_of, load_facts
+from auth_service.permissions.repository import codes_of, load_facts, logins_of
 from auth_service.permissions.step_up import Demand
 from auth_service.standards.authzen.paging import Page, next_token, not_ours
 from auth_service.standards.authzen.service import NOBODY, SERVICE, USER, Asked, evaluate, user_ids
-from auth_service.users.repository import logins_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,8 @@ async def subjects_with(resources: Resources, caller: Principal, subject_type: s
     demand = demand_in(resources, code, marked=marked)
     found = _found([str(user_id) for user_id in ids], page, [] if demand is Demand.NOTHING else [_action_in(code)])
     if resources.settings.authzen_subject_id == "login":
-        return replace(found, names=await logins_of(resources.hot, [UUID(name) for name in found.names]))
+        logins = await logins_of(resources.hot, ids[: page.limit])
+        return replace(found, names=[logins[user_id] for user_id in ids[: page.limit] if user_id in logins])
     return found
 
 
