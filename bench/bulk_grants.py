@@ -5,8 +5,9 @@
 Starts a service of its own on this machine and stops it. A job grants the role to all users; as many single PUTs as
 `--singles` say are sent one after another, and counted up. CPU is that of the workers and of Postgres with all of its
 processes. Then 100 checks a second are asked from a process of their own, first alone and then while jobs change the
-dates of all grants again and again: of people whom the jobs leave alone, and then of those whose grants change, who
-have to be looked up anew after each job.
+dates of all grants again and again, and whoever asked for a job looks once a second how far it is: of people whom the
+jobs leave alone; and then of those whose grants change, who have to be looked up anew after each job, beside as many
+whom nobody has asked about before.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from threading import Event, Thread
 from typing import Any
 from uuid import UUID
@@ -30,6 +32,7 @@ ASKERS = 1000
 ROLE, CODE = "subscriber", "films:watch"
 JOBS = "/api/v1/grants/jobs"
 LONGEST_SECONDS = 600.0
+LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +79,9 @@ def _cpu(process: psutil.Process) -> float:
     return total
 
 
-def run_job(http: httpx.Client, users: list[UUID], day: int) -> dict[str, Any]:
-    """To its end; `day`: of the year in which the grants end."""
-    body = {"role": ROLE, "users": [str(user) for user in users], "valid_until": f"29{day:02}-01-31T00:00:00Z"}
+def run_job(http: httpx.Client, users: list[UUID], year: int, look_seconds: float = LOOK_SECONDS) -> dict[str, Any]:
+    """To its end; `year`: in which the grants end."""
+    body = {"role": ROLE, "users": [str(user) for user in users], "valid_until": f"29{year:02}-01-31T00:00:00Z"}
     answer = http.post(JOBS, json=body)
     answer.raise_for_status()
     until = time.monotonic() + LONGEST_SECONDS
@@ -88,7 +91,7 @@ def run_job(http: httpx.Client, users: list[UUID], day: int) -> dict[str, Any]:
             if job["state"] != "done":
                 raise RuntimeError(f"the job ended as {job['state']}: {job['failure_detail']}")
             return job
-        time.sleep(0.1)
+        time.sleep(look_seconds)
     raise RuntimeError("the job did not end")
 
 
@@ -136,10 +139,15 @@ def main() -> None:
             token = {"Authorization": f"Bearer {people.token(root)}"}
             with httpx.Client(base_url=service.base, headers=token, timeout=60, trust_env=False) as http:
                 _compare(machine, http, users, singles)
-                kinds = {"left alone": people.add_users(ASKERS, "viewer"), "being changed": users[:ASKERS]}
                 seconds = min(given.seconds, LONGEST_SECONDS)
-                for number, (kind, asked) in enumerate([*kinds.items()] * given.rounds):
-                    _checks(service.base, asking(people, asked), http, users, seconds, number, kind)
+                for number in range(given.rounds):
+                    known = asking(people, people.add_users(ASKERS, "viewer"))
+                    told_of(checks_beside(service.base, known, len(known) / RATE))  # once each
+                    fresh = asking(people, people.add_users(int(RATE * seconds), "viewer"))
+                    changing = asking(people, users[:ASKERS])
+                    years = 2 + 20 * number
+                    _checks(service.base, "left alone", known, known, http, users, seconds, years)
+                    _checks(service.base, "being changed", fresh, changing, http, users, seconds, years + 10)
 
 
 def _compare(machine: Machine, http: httpx.Client, users: list[UUID], singles: list[UUID]) -> None:
@@ -148,7 +156,7 @@ def _compare(machine: Machine, http: httpx.Client, users: list[UUID], singles: l
         put_each(http, singles[20:])
     single = one[0].times(len(users) / len(singles[20:]))
     with machine.measured() as many:
-        job = run_job(http, users, 1)
+        job = run_job(http, users, 1, look_seconds=0.2)
     (bulk,) = many
     print(f"{len(users)} single grants   {single}   (from {len(singles) - 20})")
     print(f"{job['counts']['granted']} grants of a job {bulk}")
@@ -160,26 +168,35 @@ def _compare(machine: Machine, http: httpx.Client, users: list[UUID], singles: l
 
 
 def _checks(  # noqa: PLR0917  what one run of the measurement stands on
-    base: str, calls: list[Call], http: httpx.Client, users: list[UUID], seconds: float, number: int, kind: str
+    base: str,
+    kind: str,
+    before: list[Call],
+    calls: list[Call],
+    http: httpx.Client,
+    users: list[UUID],
+    seconds: float,
+    year: int,
 ) -> None:
-    told_of(checks_beside(base, calls, len(calls) / RATE))  # once each, so that they are known
-    alone = told_of(checks_beside(base, calls, seconds))
-    ended, jobs = Event(), [0]
+    """`before` are asked while nothing else is done, `calls` beside jobs."""
+    alone = told_of(checks_beside(base, before, seconds))
+    ended, jobs = Event(), count()
 
-    def work() -> None:
+    def order() -> None:
         while not ended.is_set():
-            jobs[0] += 1
-            run_job(http, users, 2 + (10 * number + jobs[0]) % 90)
+            run_job(http, users, year + next(jobs) % 10)
 
-    worker = Thread(target=work)
+    # Two, so that the next job is there when one ends.
+    admins = [Thread(target=order) for _ in range(2)]
     load = checks_beside(base, calls, seconds)
-    worker.start()
+    for admin in admins:
+        admin.start()
     beside = told_of(load)
     ended.set()
-    worker.join()
+    for admin in admins:
+        admin.join()
     print(
         f"checks of people {kind}, {RATE:.0f} a second: p99 {alone['p99']:.2f} ms alone,"
-        f" {beside['p99']:.2f} ms beside {jobs[0]} jobs: {beside['p99'] / alone['p99']:.2f} times"
+        f" {beside['p99']:.2f} ms beside {next(jobs)} jobs: {beside['p99'] / alone['p99']:.2f} times"
     )
 
 

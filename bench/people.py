@@ -61,7 +61,9 @@ class People:
             await connection.copy_records_to_table("users", records=records, columns=_USER_COLUMNS)
             grants = ((user, roles[number % len(roles)]) for number, user in enumerate(users))
             await connection.copy_records_to_table("user_roles", records=grants, columns=["user_id", "role_name"])
-            await connection.execute("ANALYZE users, user_roles")
+            # Nobody registers beside them, so any look will do: with none, a worker's job works them out meanwhile.
+            await connection.execute("UPDATE login_looks l SET look = u.login FROM users u WHERE u.id = l.user_id")
+            await connection.execute("ANALYZE users, user_roles, login_looks")
         finally:
             await connection.close()
         return users

@@ -1,6 +1,5 @@
 """Jobs that grant a role to many users, or take it from them: made, looked at, cancelled. `grant_work` does them."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -18,6 +17,7 @@ from auth_service.core.connections import Resources
 from auth_service.core.errors import Conflict, ValidationFailed, existing
 from auth_service.core.http.call import current_call
 from auth_service.core.principal import Principal
+from auth_service.core.turns import in_turns
 from auth_service.locks import lock_access_rules
 from auth_service.models import GrantJob
 from auth_service.permissions.actor import Actor, who
@@ -30,9 +30,7 @@ MOST_NAMES = 10_000
 MOST_FOUND = 50_000  # by a filter, and of names in a file of the operator's
 FINDS_USERS = "users:read"
 SEES_JOBS = "roles:read"
-# The work on names keeps the event loop for as long as this many take: a millisecond.
-_NAMES_AT_ONCE = 100
-_FORESEEN_AT_ONCE = 1000
+_FORESEEN_AT_ONCE = 250
 
 
 class JobFinished(Conflict):
@@ -142,8 +140,8 @@ async def foresee_job(
             rows = [user_id for _, user_id in found]
         _must_be_few(len(rows))
         users_of_rows = list({user_id for user_id in rows if user_id is not None})
-        for start in range(0, len(users_of_rows), _FORESEEN_AT_ONCE):
-            outcomes |= await foresee(session, wish, users_of_rows[start : start + _FORESEEN_AT_ONCE], now)
+        async for some in in_turns(users_of_rows, _FORESEEN_AT_ONCE):
+            outcomes |= await foresee(session, wish, some, now)
     come_out = row_by_row(wish, rows, outcomes)
     unknown = [number for number, outcome in enumerate(come_out, 1) if outcome is Outcome.NO_SUCH_USER]
     return Foreseen(len(rows), Counter(str(outcome) for outcome in come_out), unknown)
@@ -273,9 +271,8 @@ async def _find(
     if address is not None and isinstance(caller, Principal):
         await may_name(resources, caller, address)
     ids: dict[str, UUID] = {}
-    for start in range(0, len(users), _NAMES_AT_ONCE):
-        ids |= await find_named_ids(resources, users[start : start + _NAMES_AT_ONCE])
-        await asyncio.sleep(0)  # for ids nobody is asked
+    async for some in in_turns(users):  # for ids nobody is asked
+        ids |= await find_named_ids(resources, some)
     return [(name, ids.get(name)) for name in users]
 
 

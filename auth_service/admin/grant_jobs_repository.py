@@ -9,15 +9,17 @@ from sqlalchemy import ColumnElement, CursorResult, delete, func, insert, litera
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.stores.postgres_pools import directly
+from auth_service.core.turns import in_turns
 from auth_service.models import GrantJob, GrantJobRow, User
 from auth_service.users.search import UserFilter, ids_of
 
 KEEP_JOBS = timedelta(days=30)
 WAITING, REFUSED = "waiting", "refused"
+_ADDED_AT_ONCE = 500
 
 _ADD_NAMED = """
 INSERT INTO grant_job_rows (job_id, number, name, user_id)
-SELECT $1, given.number, given.name, u.id
+SELECT $1, $4 + given.number, given.name, u.id
 FROM unnest($2::text[], $3::uuid[]) WITH ORDINALITY AS given (name, user_id, number)
 LEFT JOIN users u ON u.id = given.user_id
 """
@@ -40,9 +42,13 @@ SELECT id FROM grant_jobs WHERE finished_at IS NULL AND (asked_by_kind <> 'opera
 
 async def add_named(session: AsyncSession, job_id: UUID, found: Sequence[tuple[str, UUID | None]]) -> int:
     """A row for each name, in their order. An id that nobody has is none."""
+    count = 0
     async with directly(session) as connection:
-        await connection.execute(_ADD_NAMED, job_id, [name for name, _ in found], [user_id for _, user_id in found])
-    return len(found)
+        async for some in in_turns(found, _ADDED_AT_ONCE):
+            names, user_ids = zip(*some, strict=True)
+            await connection.execute(_ADD_NAMED, job_id, names, user_ids, count)
+            count += len(some)
+    return count
 
 
 async def add_found(session: AsyncSession, job_id: UUID, wanted: UserFilter, now: datetime, *, most: int) -> int:

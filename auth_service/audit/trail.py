@@ -15,11 +15,11 @@ from sqlalchemy.orm import Session
 
 from auth_service.audit.chain import GENESIS, Content, chained, values_of
 from auth_service.core.http.call import current_call, note_change
+from auth_service.core.turns import IN_A_TURN
 from auth_service.locks import HOLD_IN_SESSION, Advisory
 from auth_service.models import AuditLog
 
 _PENDING = "audit entries"
-AT_ONCE = 50  # rows of one statement: an act on many keeps the event loop for a millisecond at a time
 # By the driver: row by row through SQLAlchemy an act on many took four times as long.
 _INSERT = """
 INSERT INTO audit_log (id, at, actor_kind, actor_id, action, target_kind, target_id, before, after, reason, request_id,
@@ -176,9 +176,9 @@ def _append(session: Session) -> None:
     newest = select(AuditLog.id, AuditLog.hash).order_by(AuditLog.id.desc()).limit(1)
     head = session.execute(newest).one_or_none()
     row_id, previous = (0, GENESIS) if head is None else (head.id, head.hash)
-    for start in range(0, len(entries), AT_ONCE):
+    for start in range(0, len(entries), IN_A_TURN):
         rows = []
-        for entry in entries[start : start + AT_ONCE]:
+        for entry in entries[start : start + IN_A_TURN]:
             row_id += 1
             content = _content(row_id, entry)
             previous = chained(previous, content)

@@ -11,11 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_service.core.connections import Resources
 from auth_service.core.stores.postgres_pools import directly
+from auth_service.core.turns import in_turns
 from auth_service.events.kinds import Event
 from auth_service.models import new_id
 
 BUCKETS = 64
-AT_ONCE = 100  # events of one statement: they keep the event loop for a millisecond
 # What is put in the place of personal data when its user is deleted.
 ERASED = {"username": "deleted", "email": "deleted", "full_name": None}
 
@@ -53,9 +53,8 @@ async def record(resources: Resources, session: AsyncSession, *events: Event) ->
         if len(events) == 1:
             await connection.execute(_RECORD, *_row(events[0], now))
             return
-        for start in range(0, len(events), AT_ONCE):
-            rows = [_row(event, now) for event in events[start : start + AT_ONCE]]
-            await connection.execute(_RECORD_MANY, *zip(*rows, strict=True))
+        async for some in in_turns(events):
+            await connection.execute(_RECORD_MANY, *zip(*[_row(event, now) for event in some], strict=True))
 
 
 async def record_nothing(session: AsyncSession) -> None:

@@ -13,6 +13,7 @@ from auth_service.audit.trail import Action, Target, Who, write_act_on_many
 from auth_service.core.connections import Resources
 from auth_service.core.errors import ValidationFailed
 from auth_service.core.stores.postgres_pools import directly
+from auth_service.core.turns import in_turns
 from auth_service.events.kinds import Event, RoleGranted, RoleRevoked
 from auth_service.events.outbox import record
 from auth_service.permissions.actor import Actor, Standing, load_actor, who
@@ -127,11 +128,11 @@ async def do_for_many(
         for user_id, outcome in outcomes.items()
         if outcome in {Outcome.GRANTED, Outcome.CHANGED, Outcome.REVOKED}
     ]
-    for start in range(0, len(touched), TOLD_BY_NAME):
-        some = touched[start : start + TOLD_BY_NAME]
+    async for some in in_turns(touched, TOLD_BY_NAME):
         await _do(session, wish, some, actor, now)
         await record(resources, session, *(_event(wish, user_id, actor, now) for user_id in some))
-        _write(session, who(caller), wish, {user_id: present[user_id] for user_id in some}, now)
+        async for few in in_turns(some):
+            _write(session, who(caller), wish, {user_id: present[user_id] for user_id in few}, now)
     return outcomes
 
 

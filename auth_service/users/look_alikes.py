@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from auth_service.core.confusables import look
 from auth_service.core.connections import Resources
 from auth_service.core.errors import LoginTaken
+from auth_service.core.turns import in_turns
 from auth_service.models import LoginLook, User
 
 log = structlog.get_logger(__name__)
@@ -110,8 +111,11 @@ async def _fill_some(resources: Resources) -> int:
     async with resources.db.begin() as session:
         ids = (await session.scalars(unfilled)).all()
         # Read under the lock: whoever changes one of these logins now waits for it, and marks the row again.
-        rows = await session.execute(select(User.id, User.login).where(User.id.in_(ids)))
-        await claim_many(session, [(user_id, look(login)) for user_id, login in rows], checked=False)
+        rows = (await session.execute(select(User.id, User.login).where(User.id.in_(ids)))).all()
+        looks: list[tuple[UUID, str]] = []
+        async for some in in_turns(rows):
+            looks += [(user_id, look(login)) for user_id, login in some]
+        await claim_many(session, looks, checked=False)
     return len(ids)
 
 

@@ -16,7 +16,7 @@ from tests.support.api import V1, Api, Tokens, error_of
 
 pytestmark = pytest.mark.long
 
-ROUNDS = int(os.environ.get("LOGOUT_ROUNDS", "40"))
+ROUNDS = int(os.environ.get("LOGOUT_ROUNDS", "25"))
 MOST_ROUNDS = 20 * ROUNDS
 WORKERS = 3
 POLLERS = 6

@@ -17,7 +17,7 @@ from tests.support.route_table import STREAMS
 
 pytestmark = pytest.mark.long
 
-SHORT = ("--phases", "fuzzing", "--max-examples", "3", "--generation-deterministic", "--no-shrink")
+SHORT = ("--phases", "fuzzing", "--max-examples", "2", "--generation-deterministic", "--no-shrink")
 
 
 async def test_edg_7_every_route_keeps_to_the_document(fresh: Fresh, tmp_path: Path, app: FastAPI) -> None:

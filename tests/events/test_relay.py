@@ -41,7 +41,7 @@ from tests.support.service_process import environment_of
 pytestmark = pytest.mark.long
 
 OUTAGE_SECONDS = float(os.environ.get("EVENTS_OUTAGE_SECONDS", "3"))
-KILLS = int(os.environ.get("EVENTS_KILLS", "10"))
+KILLS = int(os.environ.get("EVENTS_KILLS", "6"))
 PER_SECOND = 50
 
 

@@ -15,7 +15,7 @@ from tests.support.api import PASSWORD, V1, Account, Api, StoppedClock, Tokens, 
 
 OURS = ("films:rate", "films:score", "extras:see")
 ROLES = ("critic", "judge", "patron")
-HISTORIES = int(os.environ.get("HISTORIES", "3"))
+HISTORIES = int(os.environ.get("HISTORIES", "2"))
 
 
 @dataclass

@@ -14,7 +14,7 @@ from tests.support.api import Api, Tokens, error_of, tokens_of
 
 pytestmark = pytest.mark.long
 
-ROUNDS = int(os.environ.get("REFRESH_ROUNDS", "20"))
+ROUNDS = int(os.environ.get("REFRESH_ROUNDS", "12"))
 RACERS = 50
 GRACE_SECONDS = 2
 

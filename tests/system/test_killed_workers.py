@@ -21,7 +21,7 @@ from tests.support.service_process import ServiceProcess
 pytestmark = pytest.mark.long
 
 NEW = "nineteen-wooden-boats"
-ROUNDS = 3  # a new worker takes seconds
+ROUNDS = 2  # a new worker takes seconds
 PATIENCE = 60
 REFUSED = (401, "not_authenticated")
 

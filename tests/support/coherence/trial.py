@@ -1,6 +1,7 @@
 """One trial after the other of one actor: asked before, asked during, changed, and asked after on every worker."""
 
 import asyncio
+import os
 import random
 import time
 from contextlib import suppress
@@ -13,7 +14,8 @@ from tests.support.coherence.questions import UNKNOWN, Question, said
 from tests.support.coherence.table import Table
 from tests.support.coherence.wire import Answer, Broken
 
-ASKED = 2  # questions for each worker and trial
+# Questions for each worker and trial: more of them compare more answers a second, of fewer changes.
+ASKED = int(os.environ.get("TRIAL_QUESTIONS", "2"))
 PAUSE = 0.01  # between what is asked while a change is under way, and then longer and longer
 AGAIN_SECONDS = 0.1
 PATIENCE = 90
