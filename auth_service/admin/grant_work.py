@@ -29,9 +29,11 @@ from auth_service.users.service import keeping_a_superuser
 
 log = structlog.get_logger(__name__)
 LOOK_SECONDS = 1.0
-BATCH = 250
+# As many as the caches are told of by name at once (roles.many_grants.TOLD_BY_NAME): of more, those who were just
+# granted something are all looked up anew in the same moment.
+BATCH = 100
 # After a batch, as many times what it took: the checks beside it have the cores for the rest of the time.
-REST = 2.5
+REST = 2.0
 
 
 class JobAtWork(Conflict):
