@@ -7,9 +7,7 @@ import pytest
 from auth_service.core.turns import in_turns
 
 
-@pytest.mark.parametrize(
-    ("count", "turns"), [(0, []), (1, [1]), (3, [3]), (4, [3, 1]), (6, [3, 3])], ids=str
-)
+@pytest.mark.parametrize(("count", "turns"), [(0, []), (1, [1]), (3, [3]), (4, [3, 1]), (6, [3, 3])], ids=str)
 async def test_all_items_come_once_and_in_order(count: int, turns: list[int]) -> None:
     given = list(range(count))
     found = [list(some) async for some in in_turns(given, 3)]
