@@ -120,7 +120,7 @@ async def revoke_role(
 async def must_manage(session: AsyncSession, actor: Actor, name: str, *, until: datetime | None) -> None:
     """Whether the actor may hand the role out until then, or take it away; raises NotFound or LackingYourself."""
     existing(await repository.find_role(session, name), "role")
-    actor.must_hold((await repository.load_hierarchy(session)).effective(name), until=until)
+    actor.must_hold(await repository.effective_patterns(session, name), until=until)
 
 
 async def _must_exist(session: AsyncSession, user_id: UUID) -> None:

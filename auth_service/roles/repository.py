@@ -46,6 +46,23 @@ def _by_role(rows: Sequence[Any]) -> dict[str, list[str]]:
     return found
 
 
+_EFFECTIVE = """
+WITH RECURSIVE lineage AS (
+    SELECT $1::text AS role_name
+    UNION
+    SELECT p.parent_name FROM lineage l JOIN role_parents p ON p.role_name = l.role_name
+)
+SELECT DISTINCT pattern FROM role_permissions WHERE role_name = ANY(ARRAY(SELECT role_name FROM lineage))
+"""
+
+
+async def effective_patterns(session: AsyncSession, name: str) -> frozenset[str]:
+    """As `load_hierarchy` says of the one role, without the others: of ten thousand they take a third of a second."""
+    await session.flush()
+    async with directly(session) as connection:
+        return frozenset(row["pattern"] for row in await connection.fetch(_EFFECTIVE, name))
+
+
 async def load_hierarchy(session: AsyncSession) -> Hierarchy:
     patterns, parents = await links(session)
     names = (await session.scalars(select(Role.name))).all()

@@ -113,7 +113,7 @@ async def update_role(
         spec = replace(present.spec, **changes)
         # Before what was sent is looked at: who lacks the role learns nothing from it.
         actor = await load_actor(session, caller, now, may="roles:write")
-        actor.must_hold((await repository.load_hierarchy(session)).effective(name), until=now)
+        actor.must_hold(await repository.effective_patterns(session, name), until=now)
         must_match(if_match, present.version)
         spec = _relinked(spec, added, removed)
         planned = await plan_roles(session, {name: (spec.permissions, spec.parents)})
@@ -184,7 +184,7 @@ async def delete_role_in(
     role = _changeable(await repository.find_role(session, name))
     now = resources.clock()
     actor = await load_actor(session, caller, now, may="roles:write")
-    actor.must_hold((await repository.load_hierarchy(session)).effective(name), until=now)
+    actor.must_hold(await repository.effective_patterns(session, name), until=now)
     present = await _view(session, role)
     must_match(if_match, present.version)
     if name == resources.settings.default_role or await repository.uses_of(session, name):

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from auth_service.config import Settings
+from auth_service.roles import repository
 from tests.conftest import Fresh
 from tests.support.access import create_permission, create_role, grant, patterns_of, put_grant, revoke, role_body
 from tests.support.api import V1, Api, Tokens, error_of, unique
@@ -83,6 +84,21 @@ async def test_changes_of_a_role_reach_those_who_have_it_and_its_children(api: A
     assert (await api.check(tokens, second))["allowed"] is True
     await patch(api, root, child, parents=[])
     assert (await api.check(tokens, second))["allowed"] is False
+
+
+async def test_what_one_role_gives_is_what_the_graph_of_all_says(api: Api) -> None:
+    """Roles that meet again above, and one that gives nothing of its own."""
+    _, root = await api.as_role("superuser")
+    codes = [await create_permission(api, root) for _ in range(3)]
+    top = await create_role(api, root, codes[0])
+    left, right = [await create_role(api, root, code, parents=(top,)) for code in codes[1:]]
+    bottom = await create_role(api, root, parents=(left, right))
+    async with api.resources.db() as session:
+        hierarchy = await repository.load_hierarchy(session)
+        for name in (top, left, right, bottom, "superuser", "moderator", "viewer", "guest"):
+            assert await repository.effective_patterns(session, name) == hierarchy.effective(name), name
+        assert await repository.effective_patterns(session, bottom) == set(codes)
+        assert await repository.effective_patterns(session, "nobody") == frozenset()
 
 
 async def test_a_second_role_of_the_name_is_409(api: Api) -> None:
