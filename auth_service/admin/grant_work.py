@@ -24,14 +24,13 @@ from auth_service.events.relay import connected
 from auth_service.locks import TRY_GRANT_JOB, lock_access_rules
 from auth_service.models import GrantJob
 from auth_service.permissions.actor import OPERATOR, Asker, Standing
-from auth_service.roles.many_grants import Act, Wish, do_for_many, row_by_row
+from auth_service.roles.many_grants import TOLD_BY_NAME, Act, Wish, do_for_many, row_by_row
 from auth_service.users.service import keeping_a_superuser
 
 log = structlog.get_logger(__name__)
 LOOK_SECONDS = 1.0
-# As many as the caches are told of by name at once (roles.many_grants.TOLD_BY_NAME): of more, those who were just
-# granted something are all looked up anew in the same moment.
-BATCH = 100
+# Of more, those who were just granted something are all looked up anew in the same moment.
+BATCH = TOLD_BY_NAME
 # After a batch, as many times what it took: the checks beside it have the cores for the rest of the time.
 REST = 2.0
 
